@@ -1,0 +1,124 @@
+"""The journal as a catalog: a thread of its own, and one fdatasync for many changes.
+
+Changes that are asked for while the disk works wait together and share the next
+batch (group commit). An idle journal adds no delay: a single change is written
+at once. The reactor's thread never touches the disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from threading import Condition, Thread
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IReactorFromThreads
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .interfaces import CatalogError, ICatalog, Value
+from .log import Log
+from .records import Change, encode_value
+
+_log = Logger()
+
+
+@implementer(ICatalog)
+@define(eq=False)
+class Journal:
+    """A durable catalog in an opened :class:`~exampledriver.journal.log.Log`.
+
+    The thread begins with the first change, never before the process has daemonised.
+    """
+
+    _reactor: IReactorFromThreads
+    _journal: Log
+    _wake: Condition = field(factory=Condition, init=False)
+    _waiting: list[tuple[Change, Deferred[None]]] = field(factory=list, init=False)
+    _closed: Deferred[None] | None = field(default=None, init=False)
+    _thread: Thread | None = field(default=None, init=False)
+
+    def entries(self) -> dict[str, Value]:
+        """Decode the map; call it before the first change."""
+        return {key: json.loads(value) for key, value in self._journal.entries.items()}
+
+    def put(self, key: str, value: Value) -> Deferred[None]:
+        """Set a key, durably."""
+        return self._ask((key, encode_value(value)))
+
+    def delete(self, key: str) -> Deferred[None]:
+        """Take a key out, durably."""
+        return self._ask((key, None))
+
+    def _ask(self, change: Change) -> Deferred[None]:
+        if self._closed is not None:
+            return fail(CatalogError("the journal is closed: the plugin is stopping; try again"))
+        durable: Deferred[None] = Deferred()
+        self._notify(lambda: self._waiting.append((change, durable)))
+        return durable
+
+    def _notify(self, note: Callable[[], None]) -> None:
+        if self._thread is None:
+            self._thread = Thread(target=self._run, name="journal", daemon=True)
+            self._thread.start()
+        with self._wake:
+            note()
+            self._wake.notify()
+
+    def close(self) -> Deferred[None]:
+        """Let the thread finish what was asked for, and close the file."""
+        if self._closed is None:
+            self._closed = Deferred()
+            self._notify(lambda: None)
+        return self._closed
+
+    def _run(self) -> None:
+        """Commit batch after batch; between two of them, and when idle, compact a little."""
+        try:
+            more = self._journal.step()
+            while True:
+                with self._wake:
+                    while not (self._waiting or more or self._closed):
+                        self._wake.wait()
+                    batch, self._waiting = self._waiting, []
+                if batch:
+                    self._commit(batch)
+                elif self._closed:
+                    break
+                more = self._journal.step()
+            self._journal.close()
+        except BaseException:
+            self._reactor.callFromThread(self._died, Failure())
+        else:
+            self._reactor.callFromThread(self._closed.callback, None)
+
+    def _commit(self, batch: list[tuple[Change, Deferred[None]]]) -> None:
+        error: CatalogError | None = None
+        try:
+            self._journal.commit([change for change, _ in batch])
+        except CatalogError as failed:
+            error = failed
+        except BaseException:
+            self._waiting[:0] = batch
+            raise
+        self._reactor.callFromThread(self._report, batch, error)
+
+    @staticmethod
+    def _report(batch: list[tuple[Change, Deferred[None]]], error: CatalogError | None) -> None:
+        for _, durable in batch:
+            if error is None:
+                durable.callback(None)
+            else:
+                durable.errback(CatalogError(str(error)))
+
+    def _died(self, failure: Failure) -> None:
+        """Fail what waits and all that comes: a bug ended the thread."""
+        _log.failure("the journal's thread ended; changes fail until a restart", failure)
+        batch, self._waiting = self._waiting, []
+        closing, self._closed = self._closed, Deferred()
+        self._closed.callback(None)
+        self._report(batch, CatalogError("the journal stopped; see the plugin's log and restart"))
+        if closing is not None:
+            closing.callback(None)

@@ -1,0 +1,66 @@
+"""One writer for a state directory.
+
+flock(2) belongs to the open file, not to the process: it survives the forks of
+daemonising and dies with the last process that holds the file.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from attrs import define
+
+from .records import JournalError
+
+LOCK = "lock"
+
+
+@define(eq=False)
+class Lock:
+    """The lock on a state directory, held."""
+
+    _fd: int
+
+    @classmethod
+    def take(cls, directory: Path) -> Lock:
+        """Lock `directory`.
+
+        :raises JournalError: another process holds the lock; the text says which.
+        :raises OSError: the lock file cannot be opened.
+        """
+        fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        os.fchmod(fd, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise JournalError(
+                f"{directory} is in use by {_describe(holder)}: stop that first, or give this "
+                "one another --state"
+            ) from None
+        lock = cls(fd)
+        lock.sign()
+        return lock
+
+    def sign(self) -> None:
+        """Write this process's id into the lock file, for the one who finds it locked."""
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+
+    def release(self) -> None:
+        """Let another process have the directory."""
+        os.close(self._fd)
+
+
+def _describe(holder: str) -> str:
+    if not holder.isdigit():
+        return "another process"
+    try:
+        command = Path("/proc", holder, "cmdline").read_bytes()
+    except OSError:
+        return f"process {holder}"
+    words = command.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
+    return f"process {holder} ({words[:200]})"

@@ -1,0 +1,355 @@
+"""The durable map: a journal file, appended to in batches, rewritten when it is mostly history.
+
+Everything here blocks and belongs to one thread at a time. The order of the
+steps is the promise (J1 to J8 in ``docs/journal.md``):
+
+- *Commit*: write the batch, fdatasync, and only then change the map. A batch
+  that fails has not happened: it is cut off the file, durably, before the error.
+- *No space*: the file is cut back to its last durable record.
+- *An I/O error*: what the page cache holds is unknown from then on, so the file
+  is not trusted again. The map is written to a fresh file first; until that is
+  durable, changes fail.
+- *Compaction*: the map as it stands is written to ``journal.new``, a piece after
+  each batch; then what changed meanwhile, fsync, rename, fsync of the directory.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+
+from attrs import define, field
+from twisted.logger import Logger
+
+from .interfaces import CatalogError, IFile, IFiles
+from .records import (
+    Change,
+    DamagedError,
+    JournalError,
+    encode_change,
+    encode_header,
+    encode_synced,
+    scan,
+)
+
+_log = Logger()
+
+JOURNAL = "journal"
+NEW = "journal.new"
+TORN = "journal.torn-"
+#: How many torn tails are kept for inspection; the oldest go first.
+TORN_KEPT = 16
+#: Compaction begins when the file is larger than twice the live map plus this, in bytes.
+SLACK = 1 << 20
+#: How many bytes a step of compaction writes, between two batches.
+STEP = 1 << 18
+#: Bytes of a record beside its key and value, about.
+_FRAME = 40
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@define(eq=False)
+class _Rewrite:
+    """A fresh journal on its way: ``journal.new`` until it is complete and durable."""
+
+    files: IFiles
+    entries: list[tuple[str, bytes]]
+    file: IFile
+    written: int = 0
+    length: int = 0
+    tail: list[Change] = field(factory=list)
+
+    @classmethod
+    def begin(cls, files: IFiles, entries: dict[str, bytes]) -> _Rewrite:
+        rewrite = cls(files, list(entries.items()), files.create(NEW))
+        rewrite._write(encode_header(len(entries)))
+        return rewrite
+
+    def _write(self, data: bytes) -> None:
+        self.file.write(data)
+        self.length += len(data)
+
+    def step(self) -> bool:
+        """Write a piece of the map and sync it; return whether there is more."""
+        lines: list[bytes] = []
+        size = 0
+        while size < STEP and self.written < len(self.entries):
+            line = encode_change(self.written + 1, 0, self.entries[self.written])
+            self.written += 1
+            size += len(line)
+            lines.append(line)
+        self._write(b"".join(lines))
+        self.file.sync()
+        return self.written < len(self.entries)
+
+    def complete(self) -> int:
+        """Write what changed meanwhile and make the file durable; return how many records it has."""
+        for number, change in enumerate(self.tail, self.written + 1):
+            # The file gets its name only when this is durable: each record vouches
+            # for the one before it.
+            self._write(encode_change(number, number - 1, change))
+        records = self.written + len(self.tail) + 1
+        self._write(encode_synced(records))
+        self.file.sync()
+        return records
+
+    def publish(self) -> None:
+        """Take the journal's name, durably."""
+        self.files.rename(NEW, JOURNAL)
+        self.files.sync_directory()
+
+
+@define(eq=False)
+class Log:
+    """The map and its journal.
+
+    :ivar entries: the durable map; values are JSON.
+    """
+
+    files: IFiles
+    slack: int = SLACK
+    entries: dict[str, bytes] = field(factory=dict, init=False)
+    _file: IFile | None = field(default=None, init=False)
+    _records: int = field(default=0, init=False)
+    _length: int = field(default=0, init=False)
+    _live: int = field(default=0, init=False)
+    _rewrite: _Rewrite | None = field(default=None, init=False)
+    _retry_at: int = field(default=0, init=False)
+    _clean: bool = field(default=False, init=False)
+
+    def open(self) -> None:
+        """Read the journal, or make the first one.
+
+        :raises JournalError: it is damaged, or of a newer version.
+        :raises OSError: the directory cannot be read or written.
+        """
+        names = self.files.names()
+        if NEW in names:
+            # A compaction that did not end; the journal it would have replaced is whole.
+            self.files.remove(NEW)
+        if JOURNAL not in names:
+            self._write_fresh()
+            return
+        data = self.files.read(JOURNAL)
+        try:
+            found = scan(data)
+        except JournalError as error:
+            hint = (
+                f'; "exampledriver journal verify {self.files.path}" shows it'
+                if isinstance(error, DamagedError)
+                else ""
+            )
+            raise JournalError(f"{self.files.path}/{JOURNAL}: {error}{hint}") from error
+        self.entries = found.entries
+        self._records, self._length, self._clean = found.records, found.length, found.clean
+        self._live = sum(len(k) + len(v) + _FRAME for k, v in self.entries.items())
+        self._file = self.files.append(JOURNAL)
+        if found.length < len(data):
+            self._set_aside(names, data[found.length :])
+            self._file.truncate(found.length)
+
+    def _set_aside(self, names: set[str], tail: bytes) -> None:
+        """Keep a torn tail beside the journal, and say so."""
+        kept = sorted(name for name in names if name.startswith(TORN))
+        for name in kept[: max(0, len(kept) + 1 - TORN_KEPT)]:
+            self.files.remove(name)
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+        try:
+            file = self.files.create(TORN + stamp)
+            try:
+                file.write(tail)
+                file.sync()
+            finally:
+                file.close()
+            self.files.sync_directory()
+            where = f"kept as {self.files.path}/{TORN}{stamp}"
+        except OSError as error:
+            where = f"not kept ({error}); they begin with {tail[:200]!r}"
+        _log.warn(
+            "the journal's last {count} bytes were torn by a crash and are cut off; no change "
+            "in them was ever answered; {where}",
+            count=len(tail),
+            where=where,
+        )
+
+    def commit(self, changes: Sequence[Change]) -> None:
+        """Make `changes` durable, all of them or none.
+
+        :raises CatalogError: none of them has happened.
+        """
+        if self._file is None:
+            # An earlier I/O error: nothing is appended before the file is a new one.
+            try:
+                self._write_fresh()
+            except OSError as error:
+                raise self._failed(error) from error
+            _log.info("the journal was written anew and is trusted again")
+        assert self._file is not None
+        durable = self._records
+        data = b"".join(
+            encode_change(number, durable, change)
+            for number, change in enumerate(changes, durable + 1)
+        )
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._cut_back(error)
+            raise self._failed(error) from error
+        try:
+            self._file.sync()
+        except OSError as error:
+            self._heal(error)
+            raise self._failed(error) from error
+        self._records += len(changes)
+        self._length += len(data)
+        self._clean = False
+        self._apply(changes)
+
+    def _apply(self, changes: Sequence[Change]) -> None:
+        for key, value in changes:
+            old = self.entries.pop(key, None)
+            if old is not None:
+                self._live -= len(key) + len(old) + _FRAME
+            if value is not None:
+                self.entries[key] = value
+                self._live += len(key) + len(value) + _FRAME
+        if self._rewrite is not None:
+            self._rewrite.tail.extend(changes)
+
+    def _cut_back(self, error: OSError) -> None:
+        """After a failed write: cut the file back to its last durable record."""
+        assert self._file is not None
+        if error.errno not in _NO_SPACE:
+            self._heal(error)
+            return
+        try:
+            self._file.truncate(self._length)
+        except OSError as worse:
+            self._heal(worse)
+
+    def _heal(self, error: OSError) -> None:
+        """After an I/O error: give the file up, and try to go on with a fresh one."""
+        _log.critical(
+            "the journal {path} failed ({error}) and is not trusted any more",
+            path=f"{self.files.path}/{JOURNAL}",
+            error=error,
+        )
+        self._abandon_rewrite()
+        if self._file is not None:
+            _close_quietly(self._file)
+            self._file = None
+        try:
+            self._write_fresh()
+        except OSError as worse:
+            _log.critical(
+                "a fresh journal could not be written ({error}): changes fail until it can",
+                error=worse,
+            )
+        else:
+            _log.info("the journal was written anew and is trusted again")
+
+    def _failed(self, error: OSError) -> CatalogError:
+        return CatalogError(
+            f"the journal in {self.files.path} could not be written: {error.strerror or error}; "
+            "nothing was changed: "
+            + (
+                "free some space on its file system and try again"
+                if error.errno in _NO_SPACE
+                else "see the plugin's log, check the disk, and try again"
+            )
+        )
+
+    def _write_fresh(self) -> None:
+        """Write the whole map to a fresh journal, at once."""
+        rewrite = _Rewrite.begin(self.files, self.entries)
+        try:
+            while rewrite.step():
+                pass
+            records = rewrite.complete()
+            rewrite.publish()
+        except OSError:
+            _close_quietly(rewrite.file)
+            raise
+        self._adopt(rewrite, records)
+
+    def _adopt(self, rewrite: _Rewrite, records: int) -> None:
+        if self._file is not None:
+            _close_quietly(self._file)
+        self._file, self._records, self._length = rewrite.file, records, rewrite.length
+        self._clean = True
+
+    @property
+    def _compaction_due(self) -> bool:
+        limit = max(2 * self._live + self.slack, self._retry_at)
+        return self._file is not None and self._length > limit
+
+    def step(self) -> bool:
+        """Do a piece of compaction if one is due; return whether there is more to do."""
+        if self._rewrite is None and not self._compaction_due:
+            return False
+        try:
+            if self._rewrite is None:
+                self._rewrite = _Rewrite.begin(self.files, self.entries)
+            if self._rewrite.step():
+                return True
+            records = self._rewrite.complete()
+        except OSError as error:
+            self._give_up_compaction(error)
+            return False
+        self._finish_compaction(self._rewrite, records)
+        return False
+
+    def _finish_compaction(self, rewrite: _Rewrite, records: int) -> None:
+        try:
+            rewrite.publish()
+        except OSError as error:
+            # Which of the two files a crash would leave is unknown: neither is appended to.
+            self._heal(error)
+            return
+        before, self._rewrite = self._length, None
+        self._adopt(rewrite, records)
+        self._retry_at = 0
+        _log.info(
+            "the journal was compacted from {before} to {after} bytes",
+            before=before,
+            after=self._length,
+        )
+
+    def _give_up_compaction(self, error: OSError) -> None:
+        """Go on with the journal as it is; try again when it has grown by as much again."""
+        self._abandon_rewrite()
+        self._retry_at = 2 * self._length
+        _log.warn(
+            "the journal could not be compacted: {error}; changes go on, and so does its growth: "
+            "check the file system of {path}",
+            error=error,
+            path=self.files.path,
+        )
+
+    def _abandon_rewrite(self) -> None:
+        if self._rewrite is not None:
+            _close_quietly(self._rewrite.file)
+            self._rewrite = None
+        with suppress(OSError):  # the next rewrite, or the next start, removes it
+            if NEW in self.files.names():
+                self.files.remove(NEW)
+
+    def close(self) -> None:
+        """Say in the file that all of it is durable, and close it."""
+        self._abandon_rewrite()
+        if self._file is None:
+            return
+        if not self._clean:
+            with suppress(OSError):  # every answered change is durable without it
+                self._file.write(encode_synced(self._records + 1))
+                self._file.sync()
+        _close_quietly(self._file)
+        self._file = None
+
+
+def _close_quietly(file: IFile) -> None:
+    with suppress(OSError):
+        file.close()

@@ -1,0 +1,66 @@
+"""The errors that an engine gets to see, and the one place that maps them to HTTP.
+
+A driver raises :class:`PluginError` (or a subclass of its own) with a text
+that says what was asked, what is wrong and what to do. Everything else that it
+raises is a bug: the engine gets a request id, the log gets the traceback.
+"""
+
+from __future__ import annotations
+
+from attrs import frozen
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+_log = Logger()
+
+
+class PluginError(Exception):
+    """An error whose text is meant for the user of the engine. Answered with HTTP 500.
+
+    Docker honours any status but 200 with ``{"Err": text}``; Podman honours
+    nothing else for Create, Mount, Remove and Unmount.
+    """
+
+    status = 500
+
+
+class BadRequest(PluginError):
+    """The request itself is wrong: no JSON object, no name, an option that is not known."""
+
+    status = 400
+
+
+class TooLarge(PluginError):
+    """The request's body is larger than the plugin reads."""
+
+    status = 413
+
+
+@frozen
+class Refusal:
+    """What an engine is told instead of an answer: an HTTP status and the text of ``Err``."""
+
+    status: int
+    text: str
+
+
+def refusal(failure: Failure, request_id: str, asked: str) -> Refusal:
+    """Turn any failure into what the engine is told.
+
+    :param request_id: names the request in the log and, for a bug, in the answer.
+    :param asked: the method and path of the request, for the text.
+    """
+    error = failure.value
+    if isinstance(error, PluginError):
+        return Refusal(error.status, str(error) or type(error).__name__)
+    if isinstance(error, NotFound):
+        return Refusal(404, f"{asked}: this plugin has no such call")
+    if isinstance(error, MethodNotAllowed):
+        return Refusal(405, f"{asked}: plugin calls are made with POST")
+    if isinstance(error, HTTPException) and error.code is not None:
+        return Refusal(error.code, f"{asked}: {error.name}")
+    _log.failure(
+        "{asked}: unexpected error, request {request}", failure, asked=asked, request=request_id
+    )
+    return Refusal(500, f"{asked}: internal error; the plugin's log has it as request {request_id}")

@@ -1,0 +1,82 @@
+"""The JSON inside the plugin protocol: a request's body in, an answer's body out.
+
+An engine that lost its connection before the answer sends the request again
+*with an empty body*. Read as ``{}``, that is a Create without a name that
+succeeds for nothing; so a body is a JSON object or an error.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from .errors import BadRequest
+
+#: The content type of every answer.
+CONTENT_TYPE = b"application/vnd.docker.plugins.v1.2+json"
+
+
+def encode(answer: Mapping[str, object]) -> bytes:
+    """Return `answer` as ASCII JSON: a lone surrogate in a text stays encodable that way."""
+    return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+@frozen
+class Message:
+    """The fields of one request.
+
+    :ivar call: the call's name, such as ``VolumeDriver.Get``, for error texts.
+    """
+
+    call: str
+    _fields: Mapping[str, object] = field(repr=False)
+
+    @classmethod
+    def decode(cls, call: str, body: bytes) -> Message:
+        """Read a request's body.
+
+        :raises BadRequest: the body is empty, no JSON, or no object.
+        """
+        if not body.strip():
+            raise BadRequest(
+                f"{call}: the request has no body; a retry after a lost connection is sent "
+                "without one, so repeat the command"
+            )
+        try:
+            # RecursionError: brackets nested thousands deep.
+            fields = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise BadRequest(f"{call}: the body is not JSON: {error}") from None
+        if not isinstance(fields, dict):
+            raise BadRequest(f"{call}: the body is not a JSON object")
+        return cls(call, fields)
+
+    def text(self, key: str) -> str:
+        """Return the field `key`, a string of at least one character.
+
+        :raises BadRequest: it is missing, empty or no string.
+        """
+        value = self._fields.get(key)
+        if not isinstance(value, str):
+            missing = "is missing" if value is None else "is not a string"
+            raise BadRequest(f'{self.call}: "{key}" {missing}')
+        if not value:
+            raise BadRequest(f'{self.call}: "{key}" is empty')
+        return value
+
+    def text_map(self, key: str) -> dict[str, str]:
+        """Return the field `key`, an object of strings; absent and ``null`` are empty.
+
+        :raises BadRequest: it is no object, or one of its values is no string.
+        """
+        value = self._fields.get(key)
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise BadRequest(f'{self.call}: "{key}" is not an object')
+        for name, item in value.items():
+            if not isinstance(item, str):
+                raise BadRequest(f'{self.call}: "{key}": the value of {name!r} is not a string')
+        return value

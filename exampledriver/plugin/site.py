@@ -1,0 +1,194 @@
+"""HTTP as engines speak it, on Twisted's own server: JSON on every path, bounded, drainable.
+
+What is different from a plain :class:`twisted.web.server.Site`, and why:
+
+- No idle timeout: a close that races a request makes Docker send it again
+  *without its body*. Engines keep at most two idle connections.
+- No access log: reads must not cost a line.
+- A request without a Host header is answered; on a UNIX socket, Twisted's own
+  ``getRequestHostname`` fails for it.
+- Bodies are bounded by :data:`MAX_BODY`; what comes beyond is read, not kept,
+  and answered with 413.
+- What Twisted itself refuses (a malformed head) is answered in JSON too.
+- :meth:`PluginSite.drain` closes connections without cutting an answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.http import Request as BaseRequest
+from twisted.web.iweb import IRequest
+from twisted.web.resource import IResource
+from twisted.web.server import Request, Site
+
+from .errors import BadRequest, TooLarge
+from .message import CONTENT_TYPE, encode
+
+#: The largest body that is read, in bytes.
+MAX_BODY = 1 << 20
+
+#: Answers a request with a failure; :meth:`exampledriver.plugin.wire.Wire.refuse`.
+Refuse = Callable[[IRequest, Failure], bytes]
+
+
+class PluginRequest(Request):
+    """One request of an engine."""
+
+    channel: PluginChannel
+    defaultContentType = CONTENT_TYPE
+    _received = 0
+
+    def gotLength(self, length: int | None) -> None:
+        """Keep the body in memory, where it is bounded, never in a temporary file."""
+        self.content = BytesIO()
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """Keep what is within the bound, count the rest."""
+        self._received += len(data)
+        if self._received <= MAX_BODY:
+            super().handleContentChunk(data)
+
+    def getRequestHostname(self) -> bytes:
+        """Return one name for all: a plugin has no virtual hosts."""
+        return b"plugin"
+
+    def process(self) -> None:
+        """Refuse what Klein would answer with a text, or not at all; route the rest."""
+        try:
+            if self._received > MAX_BODY:
+                raise TooLarge(
+                    f"the request has {self._received} bytes; a plugin call has at most {MAX_BODY}"
+                )
+            try:
+                unquote_to_bytes(self.path).decode("utf-8")
+            except UnicodeDecodeError:
+                raise BadRequest("the request's path is not UTF-8") from None
+            if not self.path.startswith(b"/"):
+                raise BadRequest("the request's path does not start with /")
+        except (BadRequest, TooLarge):
+            self.processingFailed(Failure())
+        else:
+            super().process()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """Answer with JSON, never with a traceback."""
+        self.write(self.channel.site.refuse(self, reason))
+        self.finish()
+        return reason
+
+
+class PluginChannel(HTTPChannel):
+    """One connection of an engine."""
+
+    site: PluginSite
+    transport: ITCPTransport
+    requestFactory = PluginRequest
+
+    def connectionMade(self) -> None:
+        """Be known to the site until the connection is lost."""
+        self.site.channels.add(self)
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Be forgotten by the site."""
+        super().connectionLost(reason)
+        self.site.forget(self)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request has been read, wholly or in part, and not been answered."""
+        return bool(self.requests) or bool(self._buffer)
+
+    def checkPersistence(self, request: BaseRequest, version: bytes) -> bool:
+        """Let a draining site answer this request as the connection's last."""
+        if self.site.draining:
+            request.responseHeaders.setRawHeaders(b"Connection", [b"close"])
+            return False
+        return bool(super().checkPersistence(request, version))
+
+    def _respondToBadRequestAndDisconnect(self) -> None:
+        # Twisted's one hook for a head that it cannot read. It answers with a
+        # bare status line; engines are promised JSON.
+        body = encode({"Err": "the request is not HTTP/1.1 as a plugin reads it"})
+        self.transport.write(
+            b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: %s\r\n"
+            b"Content-Length: %d\r\n\r\n%s" % (CONTENT_TYPE, len(body), body)
+        )
+        self.loseConnection()
+
+
+class PluginSite(Site):
+    """The HTTP server of a plugin.
+
+    :ivar channels: the open connections.
+    """
+
+    protocol = PluginChannel  # type: ignore[assignment]
+    requestFactory = PluginRequest
+
+    def __init__(self, resource: IResource, refuse: Refuse, reactor: IReactorTime) -> None:
+        super().__init__(resource, parsePOSTFormSubmission=False, reactor=reactor)
+        self.refuse = refuse
+        self.draining = False
+        self.channels: set[PluginChannel] = set()
+        self._drained: list[Deferred[None]] = []
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> PluginChannel:
+        """Make a connection's channel."""
+        channel = PluginChannel()
+        channel.timeOut = None
+        channel.site = self
+        return channel
+
+    def startFactory(self) -> None:
+        """Start without the access log and its clock."""
+
+    def stopFactory(self) -> None:
+        """Stop without the access log and its clock."""
+
+    def log(self, request: BaseRequest) -> None:
+        """Write no access log."""
+
+    def forget(self, channel: PluginChannel) -> None:
+        """Take note that a connection is gone."""
+        self.channels.discard(channel)
+        if not self.channels:
+            waiting, self._drained = self._drained, []
+            for waiter in waiting:
+                waiter.callback(None)
+
+    def drain(self) -> Deferred[None]:
+        """Close idle connections now and each busy one after its answer.
+
+        :return: fires when no connection is left. Put your own limit to the wait,
+            and then call :meth:`abort`.
+        """
+        self.draining = True
+        waiter: Deferred[None] = Deferred()
+        self._drained.append(waiter)
+        for channel in list(self.channels):
+            if channel.busy:
+                channel.persistent = False
+            else:
+                channel.loseConnection()
+        if not self.channels:
+            self._drained.remove(waiter)
+            waiter.callback(None)
+        return waiter
+
+    def abort(self) -> int:
+        """Close every connection at once; return how many there were."""
+        left = list(self.channels)
+        for channel in left:
+            channel.transport.abortConnection()
+        return len(left)

@@ -1,0 +1,179 @@
+"""Plugin calls as Klein routes: decode, call, encode; errors mapped in one place.
+
+A call that changes something outlives its client. Klein cancels a handler's
+Deferred when the connection goes, and Podman's limit of 5 s does that in the
+middle of a slow Create: the driver's work is therefore detached from the
+request and runs to its end. A call that only reads is cancelled with its client.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from urllib.parse import unquote_to_bytes
+
+from attrs import define, field
+from klein import Klein
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.http import Request
+from twisted.web.iweb import IRequest
+
+from .errors import PluginError, refusal
+from .message import CONTENT_TYPE, Message, encode
+
+_log = Logger()
+T = TypeVar("T")
+
+#: What a driver's method may return: the value, a Deferred of it, or a coroutine.
+Answer: TypeAlias = T | Awaitable[T]
+
+#: A call of the protocol: its message in, the answer's JSON object out.
+Fields: TypeAlias = Mapping[str, object]
+Call: TypeAlias = Callable[[Message], Coroutine[Deferred[Any], Any, Fields]]
+
+
+class _Seconds(Protocol):
+    def seconds(self) -> float: ...
+
+
+async def settled(answer: Answer[T]) -> T:
+    """Wait for a driver's answer, whichever of the three shapes it has."""
+    if isinstance(answer, Awaitable):
+        return cast(T, await answer)
+    return answer
+
+
+def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
+    """Return a Deferred that fires as `work` does, and whose cancellation leaves `work` alone."""
+    gone = False
+
+    def leave(_: Deferred[T]) -> None:
+        nonlocal gone
+        gone = True
+        on_gone()
+
+    client: Deferred[T] = Deferred(leave)
+
+    def deliver(result: T | Failure) -> None:
+        if gone:
+            if isinstance(result, Failure) and not result.check(PluginError):
+                _log.failure("after its client had gone", result)
+            return
+        client.callback(cast(T, result))
+
+    work.addBoth(deliver)
+    return client
+
+
+@define(eq=False)
+class Wire:
+    """The Klein application that engines talk to, and its bookkeeping.
+
+    :ivar clock: gives seconds, for the durations in the log.
+    :ivar pending: how many changes have begun and not ended, their clients there or not.
+    """
+
+    clock: _Seconds
+    app: Klein = field(factory=Klein, init=False)
+    pending: int = field(default=0, init=False)
+    _idle: list[Deferred[None]] = field(factory=list, init=False)
+    _ids: itertools.count[int] = field(factory=lambda: itertools.count(1), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Make every answer JSON, those to unknown paths and wrong methods too."""
+        self.app.url_map.merge_slashes = False
+        self.app.handle_errors(Exception)(self.refuse)
+
+    def route(self, call: str, answer: Call, *, changes: str = "", body: bool = True) -> None:
+        """Serve ``POST /call`` with `answer`.
+
+        :param changes: given for a call that changes something, the field that says
+            of what: the call outlives its client and is logged.
+        :param body: the call has a message; without, any body is ignored.
+        """
+
+        def handle(request: IRequest) -> Deferred[bytes]:
+            message = Message.decode(call, _content(request)) if body else Message(call, {})
+            if changes:
+                work = self._change(answer, message, message.text(changes))
+            else:
+                work = Deferred.fromCoroutine(answer(message))
+            return work.addCallback(lambda fields: reply(request, 200, fields))
+
+        self.app.route("/" + call, methods=["POST"], endpoint=call)(handle)
+
+    def _change(self, answer: Call, message: Message, name: str) -> Deferred[Fields]:
+        """Begin a change, detached from its client; log how it ended, and count it until then."""
+        began = self.clock.seconds()
+        self.pending += 1
+
+        def ended(result: T) -> T:
+            took = (self.clock.seconds() - began) * 1000
+            if isinstance(result, Failure):
+                _log.warn(
+                    "{call} {name!r}: refused after {took:.1f} ms: {why}",
+                    call=message.call,
+                    name=name,
+                    took=took,
+                    why=result.value,
+                )
+            else:
+                _log.info(
+                    "{call} {name!r}: done in {took:.1f} ms",
+                    call=message.call,
+                    name=name,
+                    took=took,
+                )
+            self.pending -= 1
+            if not self.pending:
+                waiting, self._idle = self._idle, []
+                for waiter in waiting:
+                    waiter.callback(None)
+            return result
+
+        def gone() -> None:
+            _log.warn(
+                "{call} {name!r}: the client has gone; the change goes on",
+                call=message.call,
+                name=name,
+            )
+
+        return _detached(Deferred.fromCoroutine(answer(message)).addBoth(ended), gone)
+
+    def when_idle(self) -> Deferred[None]:
+        """Return a Deferred that fires when no change is under way."""
+        waiter: Deferred[None] = Deferred()
+        if self.pending:
+            self._idle.append(waiter)
+        else:
+            waiter.callback(None)
+        return waiter
+
+    def next_id(self) -> str:
+        """Return a request id: what the log and an "internal error" have in common."""
+        return f"{next(self._ids):x}"
+
+    def refuse(self, request: IRequest, failure: Failure) -> bytes:
+        """Answer `request` with what `failure` means to an engine."""
+        target = unquote_to_bytes(request.uri.split(b"?")[0]).decode("utf-8", "replace")
+        refused = refusal(failure, self.next_id(), f"{request.method.decode()} {target[:200]}")
+        return reply(request, refused.status, {"Err": refused.text})
+
+
+def reply(request: IRequest, status: int, fields: Fields) -> bytes:
+    """Set status and headers of an answer and return its body."""
+    body = encode(fields)
+    request.setResponseCode(status)
+    request.setHeader(b"Content-Type", CONTENT_TYPE)
+    request.setHeader(b"Content-Length", b"%d" % len(body))
+    if status == 405:
+        request.setHeader(b"Allow", b"POST")
+    return body
+
+
+def _content(request: IRequest) -> bytes:
+    content = cast(Request, request).content
+    return content.read() if content is not None else b""
