@@ -1,4 +1,4 @@
-"""One writer for a state directory.
+"""One writer for a directory.
 
 flock(2) belongs to the open file, not to the process: it survives the forks of
 daemonising and dies with the last process that holds the file.
@@ -14,23 +14,21 @@ from attrs import define
 
 from .records import JournalError
 
-LOCK = "lock"
-
 
 @define(eq=False)
 class Lock:
-    """The lock on a state directory, held."""
+    """A lock file, held."""
 
     _fd: int
 
     @classmethod
-    def take(cls, directory: Path) -> Lock:
-        """Lock `directory`.
+    def take(cls, path: Path) -> Lock:
+        """Hold the lock file `path`, making it if there is none.
 
         :raises JournalError: another process holds the lock; the text says which.
         :raises OSError: the lock file cannot be opened.
         """
-        fd = os.open(directory / LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         os.fchmod(fd, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -38,8 +36,8 @@ class Lock:
             holder = os.pread(fd, 32, 0).decode("ascii", "replace").strip()
             os.close(fd)
             raise JournalError(
-                f"{directory} is in use by {_describe(holder)}: stop that first, or give this "
-                "one another --state"
+                f"{path.parent} is in use by {_describe(holder)}: stop that first, or give "
+                "this one a directory of its own"
             ) from None
         lock = cls(fd)
         lock.sign()

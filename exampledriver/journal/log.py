@@ -86,7 +86,7 @@ class _Rewrite:
         return self.written < len(self.entries)
 
     def complete(self) -> int:
-        """Write what changed meanwhile and make the file durable; return how many records it has."""
+        """Write what changed meanwhile, make the file durable; return how many records it has."""
         for number, change in enumerate(self.tail, self.written + 1):
             # The file gets its name only when this is durable: each record vouches
             # for the one before it.

@@ -1,0 +1,1 @@
+"""Where a volume's bytes live: one module a kind, one interface."""

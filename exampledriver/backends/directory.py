@@ -1,0 +1,182 @@
+"""Volumes that are directories: ``ROOT/NAME``, or any directory by ``-o mountpoint=``.
+
+What lies under the root is the driver's: removed, it goes to the trash. A
+directory elsewhere is the user's: it is made if missing, and never deleted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import define
+from zope.interface import implementer
+
+from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
+from ..volumes.model import Options, StoredVolume
+from .durable import clear_staged, make_directory, make_parents
+from .interfaces import IBackend
+from .mounts import Holder, holders, inside, mounts_inside
+from .trash import Trash
+
+#: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
+FORBIDDEN = ("/proc", "/sys", "/dev", "/run")
+
+#: The permissions of a new volume's directory; Docker's local driver has the same.
+DEFAULT_MODE = 0o755
+
+
+@contextmanager
+def _explained(volume: StoredVolume, doing: str) -> Iterator[None]:
+    """Turn an error of the file system into one that says what was being done."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        hint = "; the daemon needs to be root for that" if _denied(error) else ""
+        raise VolumeError(
+            f"volume {quoted(volume.name)}: {doing} {volume.mountpoint}: {why}{hint}"
+        ) from error
+
+
+def _denied(error: OSError) -> bool:
+    return isinstance(error, PermissionError) and os.geteuid() != 0
+
+
+@implementer(IBackend)
+@define(eq=False)
+class DirectoryBackend:
+    """The backend ``directory``.
+
+    :ivar root: a real path, without symbolic links.
+    :ivar private: the daemon's own directories, which no volume may show or hide.
+    :ivar find_holders: who uses a directory; from :mod:`exampledriver.backends.mounts`.
+    """
+
+    root: Path
+    private: Sequence[Path]
+    trash: Trash
+    find_holders: Callable[[str], list[Holder]] = holders
+
+    def resolve(self, name: str, options: Options) -> Options:
+        """Resolve and judge the mountpoint option."""
+        if options.mountpoint is None:
+            return options
+        given = options.mountpoint
+        try:
+            path = os.path.realpath(given)
+        except OSError as error:
+            raise InvalidOptionError(
+                f"volume {quoted(name)}: option mountpoint={quoted(given)}: {error.strerror}"
+            ) from None
+        shown = quoted(given) + (f" (which is {quoted(path)})" if path != given else "")
+
+        def refuse(why: str) -> InvalidOptionError:
+            return InvalidOptionError(f"volume {quoted(name)}: option mountpoint={shown}: {why}")
+
+        if path == "/":
+            raise refuse("the whole host is no volume")
+        for place in FORBIDDEN:
+            if inside(path, place):
+                raise refuse(f"a volume cannot live in {place}")
+        for own in (self.root, *self.private):
+            if inside(path, str(own)) or inside(str(own), path):
+                raise refuse(
+                    f"{own} is the driver's own; leave the option out for a directory there"
+                )
+        return Options(path, options.uid, options.gid, options.mode)
+
+    def mountpoint(self, name: str, options: Options) -> str:
+        """Return the option's path, or the one under the root."""
+        return options.mountpoint or str(self.root / name)
+
+    def keeps_data(self, volume: StoredVolume) -> bool:
+        """Tell whether the volume lives under the root."""
+        return volume.options.mountpoint is None
+
+    def has_data(self, volume: StoredVolume) -> bool:
+        """Tell whether the directory is at its place."""
+        return os.path.lexists(volume.mountpoint)
+
+    def create(self, volume: StoredVolume) -> bool:
+        """Make or adopt the directory."""
+        path, options = Path(volume.mountpoint), volume.options
+        mode = DEFAULT_MODE if options.mode is None else options.mode
+        with _explained(volume, "creating"):
+            make_parents(path)
+            return make_directory(path, mode, options.uid, options.gid)
+
+    def undo_create(self, volume: StoredVolume) -> None:
+        """Remove the directory if nothing is in it."""
+        with _explained(volume, "undoing the creation of"):
+            os.rmdir(volume.mountpoint)
+
+    def mount(self, volume: StoredVolume) -> str:
+        """Check that the directory is there, and is no other one."""
+        trouble = self._trouble(volume)
+        if trouble:
+            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        return volume.mountpoint
+
+    def unmount(self, volume: StoredVolume) -> None:
+        """Do nothing: a directory is always there."""
+
+    def _trouble(self, volume: StoredVolume) -> str:
+        path = volume.mountpoint
+        try:
+            real = os.path.realpath(path, strict=True)
+        except FileNotFoundError:
+            return (
+                f"its directory {path} is missing: mount the file system that holds it, or bring "
+                "the directory back, or remove the volume"
+            )
+        except OSError as error:
+            return f"its directory {path} cannot be reached: {error.strerror}"
+        if real != path:
+            return f"its directory {path} is now a symbolic link to {real}: put the directory back"
+        if not os.path.isdir(path):
+            return f"{path} is not a directory any more: put the directory back"
+        return ""
+
+    def check_unused(self, volume: StoredVolume) -> None:
+        """Ask the kernel for mounts of the directory, and for mounts inside it."""
+        found = self.find_holders(volume.mountpoint)
+        if found:
+            raise BusyError(
+                f"volume {quoted(volume.name)}: in use by {_described(found)}; stop the "
+                "containers that use it, then remove it"
+            )
+        if self.keeps_data(volume):
+            mounted = mounts_inside(volume.mountpoint)
+            if mounted:
+                raise BusyError(
+                    f"volume {quoted(volume.name)}: {', '.join(mounted)} is mounted inside it; "
+                    "unmount that, then remove the volume"
+                )
+
+    def remove(self, volume: StoredVolume) -> None:
+        """Move a directory under the root to the trash."""
+        if not self.keeps_data(volume) or not self.has_data(volume):
+            return
+        with _explained(volume, "moving to the trash"):
+            self.trash.put(Path(volume.mountpoint))
+
+    def look(self, volume: StoredVolume) -> tuple[str, str]:
+        """Stat the directory and ask the kernel."""
+        return self._trouble(volume), _described(self.find_holders(volume.mountpoint))
+
+    def recover(self, known: Set[str]) -> list[str]:
+        """Clear half-made directories; list the root's entries that are no volume's."""
+        clear_staged(self.root)
+        return sorted(
+            entry.name
+            for entry in os.scandir(self.root)
+            if entry.name not in known and not entry.name.startswith(".")
+        )
+
+
+def _described(found: list[Holder]) -> str:
+    shown = "; ".join(holder.describe() for holder in found[:5])
+    return shown + (f"; and {len(found) - 5} more" if len(found) > 5 else "")

@@ -1,0 +1,88 @@
+"""Directories whose names survive a power cut.
+
+A directory is made under a name of its own, gets owner and mode there, and is
+then renamed: whoever sees it sees it complete, and a crash leaves either nothing
+or all. The name is derived from the final one, so the same call again clears
+what a crash left.
+"""
+
+from __future__ import annotations
+
+import os
+from hashlib import sha256
+from pathlib import Path
+
+_STAGED = ".exampledriver-new"
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable.
+
+    :raises OSError: it could not be done.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_parents(path: Path, mode: int = 0o755) -> None:
+    """Make the missing directories above `path`, durably, with `mode`.
+
+    :raises OSError: it could not be done.
+    """
+    parent = path.parent
+    if parent.is_dir():
+        return
+    make_parents(parent, mode)
+    make_directory(parent, mode, None, None)
+
+
+def make_directory(path: Path, mode: int, uid: int | None, gid: int | None) -> bool:
+    """Make one directory, durably; return whether it is new. Its parent exists.
+
+    :raises FileExistsError: something else than a directory is there.
+    :raises OSError: it could not be done, and nothing of it is left.
+    """
+    if _is_directory(path):
+        # Made by an earlier call whose sync a crash may have prevented.
+        sync_directory(path.parent)
+        return False
+    staged = path.parent / f".{sha256(os.fsencode(path)).hexdigest()[:16]}{_STAGED}"
+    if staged.is_dir():
+        staged.rmdir()
+    staged.mkdir(mode=0o700)
+    try:
+        fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        try:
+            os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
+            os.fchmod(fd, mode)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.rename(staged, path)
+    except OSError:
+        staged.rmdir()
+        raise
+    sync_directory(path.parent)
+    return True
+
+
+def clear_staged(parent: Path) -> None:
+    """Remove the half-made directories that a crash left in `parent`."""
+    for entry in os.scandir(parent):
+        if entry.name.endswith(_STAGED) and entry.is_dir(follow_symlinks=False):
+            os.rmdir(entry.path)
+
+
+def _is_directory(path: Path) -> bool:
+    """Tell whether a directory, and no symbolic link to one, is at `path`.
+
+    :raises FileExistsError: something else is there.
+    """
+    if path.is_symlink():
+        raise FileExistsError(f"{path} is a symbolic link")
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} exists and is not a directory")
+    return path.exists()

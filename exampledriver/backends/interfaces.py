@@ -1,0 +1,65 @@
+"""What a kind of storage offers to the volume service."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+
+from zope.interface import Interface
+
+from ..volumes.model import Options, StoredVolume
+
+
+class IBackend(Interface):
+    """A kind of storage.
+
+    All methods block and run in threads. Those that change something are called
+    for one volume one at a time; :meth:`look` may be called at any time. They
+    raise :class:`~exampledriver.volumes.errors.VolumeError` (or a
+    :class:`~exampledriver.plugin.errors.BadRequest`) with a text for the user.
+    """
+
+    def resolve(name: str, options: Options) -> Options:
+        """Return `options` as they will be stored: paths without symbolic links, and allowed."""
+
+    def mountpoint(name: str, options: Options) -> str:
+        """Return where a volume of these (resolved) options lives. Does not touch the disk."""
+
+    def create(volume: StoredVolume) -> bool:
+        """Make the volume's place, durably; return whether it is new.
+
+        What is there already is adopted with its content. Interrupted anywhere,
+        it can be called again.
+        """
+
+    def undo_create(volume: StoredVolume) -> None:
+        """Take back a :meth:`create` that made something new, if it is still empty."""
+
+    def mount(volume: StoredVolume) -> str:
+        """Make the volume usable; return an absolute path of an existing directory."""
+
+    def unmount(volume: StoredVolume) -> None:
+        """Take note that nobody is counted as using the volume any more."""
+
+    def check_unused(volume: StoredVolume) -> None:
+        """Refuse if the kernel says that somebody uses the volume.
+
+        :raises BusyError: the text says who.
+        """
+
+    def keeps_data(volume: StoredVolume) -> bool:
+        """Tell whether :meth:`remove` has something to do. Does not touch the disk."""
+
+    def remove(volume: StoredVolume) -> None:
+        """Put the volume's data aside, in one durable step; data that is gone is no error."""
+
+    def look(volume: StoredVolume) -> tuple[str, str]:
+        """Look how the volume is: return its trouble, and who holds it; both may be empty."""
+
+    def has_data(volume: StoredVolume) -> bool:
+        """Tell whether :meth:`remove` has not been done, or not to its end."""
+
+    def recover(known: Set[str]) -> list[str]:
+        """Clear what a crash left half made, before the first call.
+
+        :return: what lies where volumes live and belongs to none of the names `known`.
+        """

@@ -1,0 +1,155 @@
+"""What the kernel says of mounts: who has a directory in a mount namespace.
+
+A container that uses a volume has a bind mount of the volume's directory in its
+own mount namespace. Every line of ``/proc/PID/mountinfo`` (proc_pid_mountinfo(5))
+says which directory of which file system is mounted; a line whose directory is the
+volume's, or lies in it, is a use. That holds for every engine, counted or not.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+_PROC = Path("/proc")
+_ESCAPE = re.compile(rb"\\([0-7]{3})")
+
+
+@frozen
+class Mount:
+    """A line of mountinfo.
+
+    :ivar device: the file system, as ``major:minor``.
+    :ivar root: the directory of that file system that is mounted.
+    :ivar mountpoint: where it is mounted, as its namespace sees it.
+    """
+
+    device: str
+    root: str
+    mountpoint: str
+
+
+@frozen
+class Holder:
+    """A mount namespace in which a directory is mounted.
+
+    :ivar pids: the processes in it.
+    :ivar mountpoint: where, as they see it.
+    :ivar here: it is the namespace of this process itself.
+    """
+
+    pids: tuple[int, ...]
+    mountpoint: str
+    here: bool
+
+    def describe(self) -> str:
+        """Return a text for people."""
+        if self.here:
+            return f"this host, at {self.mountpoint}"
+        shown = ", ".join(f"{pid} ({_command(pid)})" for pid in self.pids[:5])
+        more = f" and {len(self.pids) - 5} more" if len(self.pids) > 5 else ""
+        return f"pid {shown}{more}, at {self.mountpoint}"
+
+
+def _unescape(text: bytes) -> str:
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), text))
+
+
+def parse(mountinfo: bytes) -> list[Mount]:
+    """Read the text of a mountinfo file."""
+    mounts = []
+    for line in mountinfo.splitlines():
+        words = line.split(b" ", 5)
+        mounts.append(Mount(words[2].decode("ascii"), _unescape(words[3]), _unescape(words[4])))
+    return mounts
+
+
+def here() -> list[Mount]:
+    """Return the mounts of this process's namespace."""
+    return parse((_PROC / "self/mountinfo").read_bytes())
+
+
+def inside(path: str, parent: str) -> bool:
+    """Tell whether `path` is `parent` or lies below it; both absolute and normal."""
+    return path == parent or path.startswith(parent.rstrip("/") + "/")
+
+
+def _below(path: str, old: str, new: str) -> str:
+    """Return `path`, which lies in `old`, with `new` in the place of `old`."""
+    return os.path.normpath(new + "/" + path[len(old) :])
+
+
+def mounts_inside(path: str) -> list[str]:
+    """Return the mountpoints of this namespace at or below `path`."""
+    return [mount.mountpoint for mount in here() if inside(mount.mountpoint, path)]
+
+
+def _namespaces() -> Iterator[tuple[list[int], bytes]]:
+    """Yield each mount namespace's processes and its mountinfo."""
+    groups: dict[str, list[int]] = {}
+    for entry in os.listdir(_PROC):
+        if entry.isdigit():
+            try:
+                namespace = os.readlink(_PROC / entry / "ns/mnt")
+            except OSError:  # gone, or another user's
+                continue
+            groups.setdefault(namespace, []).append(int(entry))
+    for pids in groups.values():
+        for pid in pids:
+            try:
+                yield pids, (_PROC / str(pid) / "mountinfo").read_bytes()
+            except OSError:
+                continue
+            break
+
+
+def _same_root(pid: int) -> bool:
+    """Tell whether a process has the same root directory as this one."""
+    try:
+        return os.path.samestat(os.stat(_PROC / str(pid) / "root"), os.stat("/"))
+    except OSError:
+        return False
+
+
+def _command(pid: int) -> str:
+    try:
+        return (_PROC / str(pid) / "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "gone"
+
+
+def holders(path: str) -> list[Holder]:
+    """Return who has the directory `path` (real, absolute), or one in it, mounted.
+
+    The mounts through which `path` itself is reached are no use of it, neither here
+    nor in a namespace that has the same root directory (a service with private
+    mounts). Processes that this one may not look at are not seen: run as root.
+    """
+    over = [mount for mount in here() if inside(path, mount.mountpoint)]
+    longest = max(len(mount.mountpoint) for mount in over)
+    # Of several mounts at one place the last is the visible one.
+    own = [mount for mount in over if len(mount.mountpoint) == longest][-1]
+    in_filesystem = _below(path, own.mountpoint, own.root)
+    me = os.readlink(_PROC / "self/ns/mnt")
+    found: list[Holder] = []
+    for pids, mountinfo in _namespaces():
+        for mount in parse(mountinfo):
+            if mount.device != own.device or not inside(mount.root, in_filesystem):
+                continue
+            seen_at = _below(mount.root, in_filesystem, path)
+            if mount.mountpoint == seen_at and _same_root(pids[0]):
+                continue
+            is_here = _namespace(pids[0]) == me
+            found.append(Holder(tuple(pids), mount.mountpoint, is_here))
+    return found
+
+
+def _namespace(pid: int) -> str:
+    try:
+        return os.readlink(_PROC / str(pid) / "ns/mnt")
+    except OSError:
+        return ""

@@ -1,0 +1,100 @@
+"""Where removed volumes wait: ``ROOT/.trash/TIME/NAME``.
+
+The time is when the volume was removed, in UTC to the microsecond. A name that
+comes again does not collide, and a name of 255 characters still fits.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from attrs import define
+from twisted.logger import Logger
+
+from .durable import sync_directory
+from .mounts import mounts_inside
+
+_log = Logger()
+_FORMAT = "%Y%m%dT%H%M%S.%fZ"
+
+
+@define(eq=False)
+class Trash:
+    """The trash of a root directory. All methods block."""
+
+    root: Path
+
+    @property
+    def path(self) -> Path:
+        """The trash's directory; its name cannot be a volume's."""
+        return self.root / ".trash"
+
+    def put(self, directory: Path) -> None:
+        """Move a directory of the root into the trash, durably.
+
+        :raises FileNotFoundError: it is not there.
+        :raises OSError: it could not be moved, and is where it was.
+        """
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        slot = self._slot()
+        try:
+            os.rename(directory, slot / directory.name)
+        except OSError:
+            slot.rmdir()
+            raise
+        try:
+            # Inside out: where it is first, where it was last.
+            for changed in (slot, self.path, self.root):
+                sync_directory(changed)
+        except OSError:
+            os.rename(slot / directory.name, directory)
+            raise
+
+    def _slot(self) -> Path:
+        moment = datetime.now(timezone.utc)
+        while True:
+            slot = self.path / moment.strftime(_FORMAT)
+            try:
+                slot.mkdir(mode=0o700)
+            except FileExistsError:
+                moment += timedelta(microseconds=1)
+            else:
+                return slot
+
+    def purge(self, older_than: timedelta) -> int:
+        """Delete for good what was removed more than `older_than` ago; return how many volumes.
+
+        What cannot be deleted, and what has something mounted in it, stays and is logged.
+        """
+        if not self.path.is_dir():
+            return 0
+        limit = datetime.now(timezone.utc) - older_than
+        purged = 0
+        for slot in sorted(self.path.iterdir()):
+            try:
+                removed = datetime.strptime(slot.name, _FORMAT).replace(tzinfo=timezone.utc)
+            except ValueError:
+                continue  # not ours
+            if removed <= limit:
+                purged += self._purge_slot(slot)
+        return purged
+
+    def _purge_slot(self, slot: Path) -> int:
+        mounted = mounts_inside(str(slot))
+        if mounted:
+            _log.warn(
+                "{slot} is not purged: unmount {mounted} first",
+                slot=str(slot),
+                mounted=", ".join(mounted),
+            )
+            return 0
+        volumes = len(list(slot.iterdir()))
+        try:
+            shutil.rmtree(slot)
+        except OSError as error:
+            _log.warn("{slot} is not purged: {error}", slot=str(slot), error=error)
+            return 0
+        return volumes

@@ -1,0 +1,1 @@
+"""What makes a good process of a Twisted service. It knows nothing of volumes."""

@@ -1,0 +1,139 @@
+"""UNIX sockets as a plugin needs them.
+
+Twisted's own ``unix:`` endpoint makes sockets that everybody may open, and stops
+at a socket file that a killed process left. Here a socket has mode 0600 unless
+another is asked for, a dead one is replaced, and a live one is an error that
+says whose it is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import stat
+import struct
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from twisted.internet.protocol import Factory
+
+#: sun_path of unix(7), less its closing NUL.
+_MAX_PATH = 107
+
+
+class ListenError(Exception):
+    """An endpoint cannot be listened on; the text says which and why."""
+
+
+@frozen
+class UnixEndpoint:
+    """A UNIX stream socket to listen on.
+
+    :ivar path: absolute.
+    :ivar mode: the permissions of the socket file.
+    :ivar backlog: how many connections may wait to be accepted.
+    """
+
+    path: Path
+    mode: int = 0o600
+    backlog: int = 128
+
+    @classmethod
+    def parse(cls, text: str) -> UnixEndpoint:
+        r"""Read a server endpoint string: ``unix:PATH[:mode=OCTAL][:backlog=N][:lockfile=0|1]``.
+
+        A colon in the path is written ``\:``. The lock file of Twisted's own endpoint is
+        not needed here and the argument is accepted without effect.
+
+        :raises ValueError: it is none, or names another kind of endpoint.
+        """
+        kind, *words = [
+            re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^:\\])+", text)
+        ]
+        if kind in ("tcp", "ssl", "tls", "systemd"):
+            raise ValueError(
+                f"--listen={text}: {kind}: is not offered: whoever can open a volume plugin's "
+                "port is as good as root; listen on unix:PATH"
+            )
+        if kind != "unix" or not words:
+            raise ValueError(f"--listen={text}: give unix:PATH, such as unix:/run/x.sock")
+        path = Path(os.path.abspath(words[0].removeprefix("address=")))
+        given = dict(word.partition("=")[::2] for word in words[1:])
+        mode, backlog = given.pop("mode", "600"), given.pop("backlog", "128")
+        given.pop("lockfile", None)
+        if given:
+            raise ValueError(
+                f"--listen={text}: {', '.join(given)} is not known; known: mode, backlog, lockfile"
+            )
+        if not re.fullmatch("[0-7]{3,4}", mode) or not re.fullmatch("[1-9][0-9]{0,4}", backlog):
+            raise ValueError(f"--listen={text}: mode is octal, such as 600, backlog a number")
+        if len(os.fsencode(path)) > _MAX_PATH:
+            raise ValueError(f"--listen={text}: a socket's path has at most {_MAX_PATH} bytes")
+        return cls(path, int(mode, 8), int(backlog))
+
+    def __str__(self) -> str:
+        """Return the endpoint as people write it."""
+        return f"unix:{self.path}"
+
+    def check(self) -> None:
+        """Find out whether the socket can be listened on, without changing anything.
+
+        :raises ListenError: a live process listens there, or it is no socket.
+        """
+        try:
+            found = os.lstat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise ListenError(f"{self.path}: {error.strerror}") from None
+        if not stat.S_ISSOCK(found.st_mode):
+            raise ListenError(f"{self.path} exists and is not a socket: move it away")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.setblocking(False)
+            try:
+                client.connect(str(self.path))
+            except ConnectionRefusedError:
+                return
+            except BlockingIOError:
+                pass  # its queue is full, so somebody has one
+            except OSError as error:
+                raise ListenError(f"{self.path}: {error.strerror}") from None
+            raise ListenError(
+                f"{self.path} is in use by {_listener(client)}: stop that first, or listen "
+                "somewhere else"
+            )
+
+    def listen(self, reactor: IReactorUNIX, factory: Factory[Any]) -> IListeningPort:
+        """Listen, making the directory and replacing a dead socket.
+
+        :raises ListenError: it cannot be done.
+        """
+        self.check()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.path.unlink(missing_ok=True)
+            # What Twisted's own endpoint leaves beside a dead socket: a link to a process id.
+            lock = Path(f"{self.path}.lock")
+            if lock.is_symlink():
+                lock.unlink()
+        except OSError as error:
+            raise ListenError(f"{self.path}: {error.strerror}") from None
+        return reactor.listenUNIX(
+            os.fspath(self.path), factory, backlog=self.backlog, mode=self.mode
+        )
+
+
+def _listener(client: socket.socket) -> str:
+    """Say which process listens at the other end."""
+    size = struct.calcsize("3i")
+    try:
+        pid, _, _ = struct.unpack(
+            "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
+        )
+        command = Path("/proc", str(pid), "comm").read_text(errors="replace").strip()
+    except OSError:
+        return "another process"
+    return f"process {pid} ({command})"

@@ -1,0 +1,109 @@
+"""The service that starts and stops everything in its order.
+
+Twisted's ``MultiService`` stops its children all at once: the journal could close
+before the last request has been answered. Here each step waits for the one
+before it, and all of them together have a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol
+
+from attrs import define, field
+from twisted.application.service import Service
+from twisted.internet import defer
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
+
+_log = Logger()
+
+#: How long a stop may take, in seconds.
+STOP_LIMIT = 8.0
+#: How much of it is kept for what comes after the last answer.
+CLOSE_RESERVE = 1.0
+
+
+class Endpoint(Protocol):
+    """Something to listen on."""
+
+    def listen(self, reactor: Any, factory: Factory[Any]) -> IListeningPort:
+        """Listen."""
+
+
+class Drainable(Protocol):
+    """A server whose connections can be closed without cutting an answer."""
+
+    def drain(self) -> Deferred[None]:
+        """Close connections as they become idle; fire when none is left."""
+
+    def abort(self) -> int:
+        """Close all connections at once; return how many there were."""
+
+
+#: A step of starting or stopping: what the log calls it, and the function.
+Step = tuple[str, Callable[[], "Awaitable[object] | object"]]
+
+
+@define(eq=False, slots=False)
+class DaemonService(Service):
+    """Listens when everything is ready, and stops in order.
+
+    :ivar endpoints: where to listen; each socket is there only while requests are answered.
+    :ivar server: the server factory that can be drained.
+    :ivar before: what is started before the first request.
+    :ivar after: what is stopped after the last answer, in this order.
+    """
+
+    _reactor: IReactorTime
+    endpoints: Sequence[Endpoint]
+    factory: Factory[Any]
+    server: Drainable
+    before: Sequence[Callable[[], object]]
+    after: Sequence[Step]
+    _ports: list[IListeningPort] = field(factory=list, init=False)
+
+    def startService(self) -> None:
+        """Start what is needed, then listen.
+
+        :raises ListenError: an endpoint cannot be listened on.
+        """
+        super().startService()
+        for start in self.before:
+            start()
+        for endpoint in self.endpoints:
+            self._ports.append(endpoint.listen(self._reactor, self.factory))
+            _log.info("listening on {endpoint}", endpoint=str(endpoint))
+
+    def stopService(self) -> Deferred[None]:
+        """Stop accepting, finish what has begun, close."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        began = self._reactor.seconds()
+
+        async def within(what: str, work: Deferred[Any], limit: float) -> bool:
+            left = max(0.0, began + limit - self._reactor.seconds())
+            try:
+                await work.addTimeout(left, self._reactor)
+            except defer.TimeoutError:
+                _log.error("{what} did not end within {limit:.0f} s", what=what, limit=limit)
+                return False
+            except Exception:
+                _log.failure("{what} failed", what=what)
+                return False
+            return True
+
+        closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        await within("closing the sockets", gatherResults(closing), STOP_LIMIT)
+        if not await within(
+            "answering the last requests", self.server.drain(), STOP_LIMIT - CLOSE_RESERVE
+        ):
+            cut = self.server.abort()
+            _log.error("{cut} connections were cut without an answer", cut=cut)
+        for what, step in self.after:
+            await within(what, maybeDeferred(step), STOP_LIMIT)
+        _log.info("stopped in {took:.2f} s", took=self._reactor.seconds() - began)

@@ -1,0 +1,215 @@
+"""Where the parts are put together: the options of ``twistd exampledriver`` and its service."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, ClassVar
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+from twisted.python import usage
+
+from .backends.directory import DirectoryBackend
+from .backends.durable import make_directory, make_parents
+from .backends.mounts import inside
+from .backends.trash import Trash
+from .daemon.listening import ListenError, UnixEndpoint
+from .daemon.service import DaemonService
+from .daemon.threads import DaemonThreads
+from .journal import Journal, JournalError, Lock, open_journal
+from .plugin import Plugin
+from .volumes.health import HealthChecks
+from .volumes.ledger import MountLedger
+from .volumes.purge import TrashPurger, parse_retention
+from .volumes.service import VolumeService
+
+_log = Logger()
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+#: Threads for changes: so many volumes can hang before another one waits.
+CHANGE_THREADS = 64
+#: Threads for looking at volumes, apart: a hanging look delays no change.
+LOOK_THREADS = 8
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text is one line that says why and what to do."""
+
+
+class Options(usage.Options):
+    """The options of ``twistd exampledriver``."""
+
+    longdesc = "A volume plugin for Docker Engine and Podman that never loses a volume."
+
+    optParameters: ClassVar[Sequence[Sequence[object]]] = [
+        ["name", None, "exampledriver", "The driver's name for engines (docker volume create -d)."],
+        ["root", None, "/var/lib/exampledriver/volumes", "Where volumes live, as DIR/VOLUME."],
+        ["state", None, "/var/lib/exampledriver/state", "Where the journal is."],
+        ["runtime", None, "/run/exampledriver", "Where mounts are counted; dies with the boot."],
+        [
+            "trash-retention",
+            None,
+            "24h",
+            "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
+        ],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Where to listen, as a Twisted server endpoint string; may be repeated.
+
+        [default: unix:/run/docker/plugins/NAME.sock]
+        """
+        self["listen"].append(endpoint)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse the command line; a mistake in it is one line and exit status 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise SystemExit(f"exampledriver: {error}") from None
+
+    def postOptions(self) -> None:
+        """Judge the values."""
+        if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", self["name"]):
+            raise usage.UsageError(
+                f"--name={self['name']}: needs 1 to 63 letters, digits, _ . and -, the first a "
+                "letter or digit"
+            )
+        listen = self["listen"] or [f"unix:/run/docker/plugins/{self['name']}.sock"]
+        try:
+            self["endpoints"] = [UnixEndpoint.parse(text) for text in listen]
+            self["retention"] = parse_retention(self["trash-retention"])
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+        for option in ("root", "state", "runtime"):
+            # twistd changes its directory: a relative path is meant from here.
+            self[option + "_path"] = Path(os.path.realpath(self[option]))
+        _check_apart(self["root_path"], self["state_path"], self["runtime_path"])
+
+
+def _check_apart(root: Path, state: Path, runtime: Path) -> None:
+    for own, option in ((state, "state"), (runtime, "runtime")):
+        if inside(str(own), str(root)) or inside(str(root), str(own)):
+            raise usage.UsageError(
+                f"--{option}={own} and --root={root}: one lies in the other; keep them apart"
+            )
+    if state == runtime:
+        raise usage.UsageError(f"--state={state} and --runtime={runtime}: keep them apart")
+
+
+def _prepare(option: str, path: Path, mode: int, private: bool) -> None:
+    """Make a directory of the daemon's own, and see that it can be used."""
+    try:
+        make_parents(path)
+        make_directory(path, mode, None, None)
+        if private:
+            path.chmod(mode)
+    except OSError as error:
+        raise StartError(f"--{option}={path}: cannot be made: {error.strerror or error}") from None
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise StartError(
+            f"--{option}={path}: cannot be written by user {os.geteuid()}; run as root, or give "
+            "a directory of your own"
+        )
+
+
+def _open_ledger(runtime: Path, reactor: Any) -> Journal:
+    """Open the mount counts; counts are hints, so damage to them stops nothing."""
+    try:
+        return open_journal(runtime, reactor)
+    except JournalError as error:
+        aside = runtime / f"journal.damaged-{int(time.time())}"
+        (runtime / "journal").rename(aside)
+        _log.error(
+            "the mount counts are lost, and begin anew: {error}; the damaged file is {aside}",
+            error=error,
+            aside=str(aside),
+        )
+        return open_journal(runtime, reactor)
+
+
+def _build(options: Options, reactor: Any) -> DaemonService:
+    """Put the parts together; nothing listens yet.
+
+    :raises StartError, JournalError, ListenError, OSError, ValueError: it cannot be done.
+    """
+    root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
+    endpoints: list[UnixEndpoint] = options["endpoints"]
+    _prepare("root", root, 0o711, private=False)
+    _prepare("state", state, 0o700, private=True)
+    _prepare("runtime", runtime, 0o700, private=True)
+    locks = [Lock.take(path) for path in (state / "lock", runtime / "lock", root / ".lock")]
+    for endpoint in endpoints:
+        endpoint.check()
+
+    changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
+    looks = DaemonThreads(reactor, "look", LOOK_THREADS)
+    deletions = DaemonThreads(reactor, "purge", 1)
+    trash = Trash(root)
+    backend = DirectoryBackend(root, [state, runtime], trash)
+    journal = open_journal(state, reactor)
+    counts = _open_ledger(runtime, reactor)
+    ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
+    ledger.load()
+    health = HealthChecks(backend, looks, reactor)
+    purger = TrashPurger(trash, options["retention"], deletions, reactor)
+    volumes = VolumeService(
+        journal,
+        ledger,
+        backend,
+        health,
+        changes,
+        lambda: datetime.now(timezone.utc),
+        purger.removed,
+    )
+    volumes.load()
+    plugin = Plugin(reactor, [volumes])
+    site = plugin.site()
+
+    def sign() -> None:
+        # The process that took the locks may have been forked since.
+        for lock in locks:
+            lock.sign()
+
+    def release() -> None:
+        for pool in (changes, looks, deletions):
+            pool.stop()
+        for lock in locks:
+            lock.release()
+
+    return DaemonService(
+        reactor,
+        endpoints,
+        site,
+        site,
+        before=[sign, volumes.start, purger.startService],
+        after=[
+            ("ending changes whose clients are gone", plugin.wire.when_idle),
+            ("stopping the purge", purger.stopService),
+            ("closing the mount counts", counts.close),
+            ("closing the journal", journal.close),
+            ("letting go", release),
+        ],
+    )
+
+
+def makeService(options: Options) -> IService:
+    """Make the daemon's service, or say in one line why not, and exit 1.
+
+    It runs before twistd forks, so that whoever started the daemon reads the line.
+    """
+    from twisted.internet import reactor
+
+    try:
+        return _build(options, reactor)
+    except (StartError, JournalError, ListenError, OSError, ValueError) as error:
+        raise SystemExit(f"exampledriver: {error}") from None

@@ -1,0 +1,1 @@
+"""The volume driver: the model, the service that decides and orders, the mount ledger."""

@@ -1,0 +1,99 @@
+"""How a volume is doing, without ever making a read wait for a disk.
+
+Get answers from memory. What it says of a volume's health is what the last look
+found; a look that is too old is renewed in the background, one at a time for
+each volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from attrs import define, field, frozen
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from ..backends.interfaces import IBackend
+from .model import StoredVolume
+
+#: After how many seconds a look is renewed when somebody asks.
+MAX_AGE = 10.0
+
+
+class Threads(Protocol):
+    """Runs a blocking function in a thread, and fires with its result."""
+
+    def __call__(self, function: Callable[..., Any], *args: object) -> Deferred[Any]:
+        """Run ``function(*args)``."""
+
+
+class Clock(Protocol):
+    """Tells the time in seconds."""
+
+    def seconds(self) -> float:
+        """Return the time."""
+
+
+@frozen
+class Look:
+    """What a look found: trouble, or an empty text; and who the kernel says holds the volume."""
+
+    at: float
+    trouble: str
+    holders: str
+
+
+@define(eq=False)
+class HealthChecks:
+    """The last look at each volume that was asked about."""
+
+    _backend: IBackend
+    _threads: Threads
+    _clock: Clock
+    _looks: dict[str, Look] = field(factory=dict, init=False)
+    _looking: set[str] = field(factory=set, init=False)
+
+    def status(self, volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
+        """Return what is known of the volume's health, for ``Status``.
+
+        It looks again, in the background, if the last look is older than :data:`MAX_AGE`.
+        """
+        look = self._looks.get(volume.name)
+        now = self._clock.seconds()
+        if look is None or now - look.at > MAX_AGE:
+            self._look(volume)
+        if look is None:
+            return {"Health": "being looked at; ask again"}
+        shown: dict[str, object] = {
+            "Health": look.trouble or "ok",
+            "HealthAge": f"{now - look.at:.0f}s",
+        }
+        if counts:
+            shown["HeldBy"] = look.holders or (
+                "nobody: unless a container is just being started, these mounts were never "
+                "unmounted; they do not keep the volume from being removed"
+            )
+        return shown
+
+    def _look(self, volume: StoredVolume) -> None:
+        name = volume.name
+        if name in self._looking:
+            return
+        self._looking.add(name)
+
+        def seen(result: tuple[str, str] | Failure) -> None:
+            self._looking.discard(name)
+            if isinstance(result, Failure):
+                result = (f"could not be looked at: {result.value}", "")
+            self._looks[name] = Look(self._clock.seconds(), *result)
+
+        self._threads(self._backend.look, volume).addBoth(seen)
+
+    def good(self, name: str) -> None:
+        """Take note that a volume was just made."""
+        self._looks[name] = Look(self._clock.seconds(), "", "")
+
+    def forget(self, name: str) -> None:
+        """Drop what is known of a volume that changes."""
+        self._looks.pop(name, None)
