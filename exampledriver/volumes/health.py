@@ -8,7 +8,7 @@ each volume.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -21,11 +21,8 @@ from .model import StoredVolume
 MAX_AGE = 10.0
 
 
-class Threads(Protocol):
-    """Runs a blocking function in a thread, and fires with its result."""
-
-    def __call__(self, function: Callable[..., Any], *args: object) -> Deferred[Any]:
-        """Run ``function(*args)``."""
+#: Runs ``function(*args)`` in a thread, and fires with its result.
+Threads: TypeAlias = Callable[..., Deferred[Any]]
 
 
 class Clock(Protocol):

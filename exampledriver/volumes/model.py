@@ -85,7 +85,7 @@ class Options:
     def difference(self, other: Options) -> str:
         """Say how `other` differs, or return an empty string."""
         mine, its = self.as_given(), other.as_given()
-        return ", ".join(
+        return "; ".join(
             f"{key} is {mine.get(key, 'not set')}, asked for is {its.get(key, 'nothing')}"
             for key in KNOWN_OPTIONS
             if mine.get(key) != its.get(key)

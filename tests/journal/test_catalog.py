@@ -1,0 +1,144 @@
+"""The journal's thread, on real files: group commit, order, failures, closing."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from attrs import define, field
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import Deferred, gatherResults
+from twisted.trial.unittest import TestCase
+from zope.interface.verify import verifyObject
+
+from exampledriver.journal import CatalogError, ICatalog, Journal, open_journal
+from exampledriver.journal.log import Log
+
+from .crashfiles import CrashFiles
+
+reactor: Any = _reactor
+
+
+@define(eq=False)
+class Gate:
+    """A plan that holds the journal's thread at a call until it is opened."""
+
+    call: str
+    open: Event = field(factory=Event)
+    reached: Event = field(factory=Event)
+    calls: list[str] = field(factory=list)
+
+    def __call__(self, call: str) -> None:
+        self.calls.append(call)
+        if call == self.call:
+            self.reached.set()
+            assert self.open.wait(10)
+
+
+class JournalTests(TestCase):
+    """A catalog over a journal."""
+
+    def journal(self, files: CrashFiles | None = None) -> Journal:
+        """Return a journal over a fake's files, closed after the test."""
+        log = Log(files if files is not None else CrashFiles())
+        log.open()
+        journal = Journal(reactor, log)
+        self.addCleanup(journal.close)
+        return journal
+
+    def test_interface(self) -> None:
+        """A journal is a catalog."""
+        verifyObject(ICatalog, self.journal())
+
+    async def test_real_files(self) -> None:
+        """What was put and deleted is there when the journal is opened again."""
+        path = Path(self.mktemp())
+        path.mkdir()
+        journal = open_journal(path, reactor)
+        await gatherResults([journal.put(f"k{n}", {"n": n}) for n in range(100)])
+        await journal.delete("k7")
+        await journal.delete("never there")
+        await journal.close()
+        again = open_journal(path, reactor)
+        self.assertEqual(again.entries(), {f"k{n}": {"n": n} for n in range(100) if n != 7})
+        await again.close()
+
+    async def test_group_commit(self) -> None:
+        """Changes that are asked for during a sync share the next one (J5)."""
+        files = CrashFiles()
+        journal = self.journal(files)
+        gate = Gate("sync")
+        files.plan = gate
+        first = journal.put("first", {})
+        assert gate.reached.wait(10)
+        others = [journal.put(f"k{n}", {}) for n in range(50)]
+        self.assertFalse(first.called)
+        gate.open.set()
+        await gatherResults([first, *others])
+        self.assertEqual(gate.calls, ["write", "sync"] * 2)
+
+    async def test_not_before_the_sync(self) -> None:
+        """A change is not answered before its fdatasync has returned (J1)."""
+        files = CrashFiles()
+        journal = self.journal(files)
+        gate = Gate("sync")
+        files.plan = gate
+        change = journal.put("a", {})
+        assert gate.reached.wait(10)
+        await turn()
+        self.assertFalse(change.called)
+        gate.open.set()
+        await change
+
+    async def test_failure(self) -> None:
+        """A batch that fails fails each of its changes, and the next one works."""
+        files = CrashFiles()
+        journal = self.journal(files)
+        failures = [errno.ENOSPC]
+        files.plan = lambda call: failures.pop() if call == "write" and failures else None
+        await self.assertFailure(journal.put("a", {}), CatalogError)
+        await journal.put("b", {})
+        self.assertEqual(set(journal.entries()), {"b"})
+
+    async def test_close_finishes(self) -> None:
+        """Closing waits for what was asked for; what comes later is refused."""
+        journal = self.journal()
+        changes = [journal.put(f"k{n}", {}) for n in range(20)]
+        closed = journal.close()
+        await self.assertFailure(journal.put("late", {}), CatalogError)
+        await closed
+        self.assertTrue(all(change.called for change in changes))
+        await gatherResults(changes)
+
+    async def test_bug_in_the_thread(self) -> None:
+        """A bug that ends the thread fails what waits and what comes, and is logged."""
+        files = CrashFiles()
+        journal = self.journal(files)
+
+        def broken(call: str) -> None:
+            raise ZeroDivisionError
+
+        files.plan = broken
+        await self.assertFailure(journal.put("a", {}), CatalogError)
+        await self.assertFailure(journal.put("b", {}), CatalogError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_compacts_when_idle(self) -> None:
+        """A compaction that is due ends without another change."""
+        files = CrashFiles()
+        log = Log(files, slack=100)
+        log.open()
+        journal = Journal(reactor, log)
+        for number in range(30):
+            await journal.put("a", {"n": number})
+        await journal.close()
+        self.assertLess(files.used(), 600)
+
+
+def turn() -> Deferred[None]:
+    """Return a Deferred that fires in the reactor's next turn."""
+    done: Deferred[None] = Deferred()
+    reactor.callLater(0, done.callback, None)
+    return done

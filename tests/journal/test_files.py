@@ -1,0 +1,101 @@
+"""The file layer: one suite for real files and for the fake that models a crash.
+
+What a power cut does is modelled only; that a real daemon's files outlive SIGKILL is
+shown by the functional tests.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from random import Random
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.journal.files import RealFiles
+from exampledriver.journal.interfaces import IFiles
+
+from . import suites
+from .crashfiles import Crash, CrashFiles
+
+
+class RealFilesTests(suites.FilesSuite):
+    """Real files."""
+
+    def files(self) -> IFiles:
+        path = Path(self.mktemp())
+        path.mkdir()
+        return RealFiles(str(path))
+
+    def test_mode(self) -> None:
+        """A file has mode 0600, whatever the umask (J11)."""
+        files = self.files()
+        old = os.umask(0)
+        try:
+            files.create("a").close()
+        finally:
+            os.umask(old)
+        mode = stat.S_IMODE(os.stat(Path(files.path, "a")).st_mode)
+        self.assertEqual(mode, 0o600)
+
+    def test_symbolic_link(self) -> None:
+        """A symbolic link in a file's place is not followed."""
+        files = self.files()
+        os.symlink("/etc/passwd", Path(files.path, "a"))
+        self.assertRaises(OSError, files.read, "a")
+        self.assertRaises(OSError, files.create, "a")
+
+
+class CrashFilesTests(suites.FilesSuite):
+    """The fake."""
+
+    def files(self) -> IFiles:
+        return CrashFiles()
+
+
+class CrashTests(SynchronousTestCase):
+    """The fake loses what may be lost, and nothing else."""
+
+    def outcomes(self, sync: bool, sync_directory: bool) -> set[bytes | None]:
+        """Return all contents of a file with 8 synced and 40 more bytes after 300 crashes."""
+        found: set[bytes | None] = set()
+        for seed in range(300):
+            files = CrashFiles()
+            file = files.create("a")
+            file.write(b"12345678")
+            file.sync()
+            if sync_directory:
+                files.sync_directory()
+            file.write(b"x" * 40)
+            if sync:
+                file.sync()
+            left = files.after_crash(Random(seed))
+            found.add(left.read("a") if "a" in left.names() else None)
+        return found
+
+    def test_synced(self) -> None:
+        """What was synced, name and bytes, is always there."""
+        self.assertEqual(self.outcomes(True, True), {b"12345678" + b"x" * 40})
+
+    def test_unsynced_bytes(self) -> None:
+        """What was not synced may end anywhere, and have holes."""
+        found = self.outcomes(False, True)
+        self.assertNotIn(None, found)
+        contents = {content for content in found if content is not None}
+        self.assertTrue(all(content.startswith(b"12345678") for content in contents))
+        self.assertEqual({len(content) for content in contents}, set(range(8, 49)))
+        self.assertTrue(any(b"\0x" in content for content in contents))
+
+    def test_unsynced_name(self) -> None:
+        """A name that was not synced with its directory may be gone."""
+        self.assertIn(None, self.outcomes(True, False))
+
+    def test_plan(self) -> None:
+        """A plan crashes a call before, during and after its effect."""
+        for verdict, content in (("before", b""), ("during", b"ab"), ("after", b"abcd")):
+            files = CrashFiles()
+            file = files.create("a")
+            files.plan = {"write": verdict}.get
+            self.assertRaises(Crash, file.write, b"abcd")
+            self.assertEqual(files.read("a"), content)

@@ -1,0 +1,139 @@
+"""A volume service over real directories, with everything that takes time made immediate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, execute, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from exampledriver.backends.directory import DirectoryBackend
+from exampledriver.backends.mounts import Holder
+from exampledriver.backends.trash import Trash
+from exampledriver.journal.interfaces import CatalogError, ICatalog, Value
+from exampledriver.volumes.health import HealthChecks
+from exampledriver.volumes.ledger import MountLedger
+from exampledriver.volumes.service import VolumeService
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
+
+
+@implementer(ICatalog)
+@define(eq=False)
+class MemoryCatalog:
+    """A catalog in memory; what it holds outlives the service, as a journal does.
+
+    :ivar refuse: the changes of these keys fail.
+    :ivar held: while it is a list, changes wait in it for :meth:`release`.
+    :ivar history: every change that became durable.
+    """
+
+    durable: dict[str, Value] = field(factory=dict)
+    refuse: set[str] = field(factory=set)
+    held: list[Callable[[], None]] | None = None
+    history: list[tuple[str, Value | None]] = field(factory=list)
+
+    def entries(self) -> dict[str, Value]:
+        return dict(self.durable)
+
+    def put(self, key: str, value: Value) -> Deferred[None]:
+        return self._change(key, value)
+
+    def delete(self, key: str) -> Deferred[None]:
+        return self._change(key, None)
+
+    def _change(self, key: str, value: Value | None) -> Deferred[None]:
+        if key in self.refuse:
+            return fail(CatalogError("no space: free some"))
+        done: Deferred[None] = Deferred()
+
+        def apply() -> None:
+            if value is None:
+                self.durable.pop(key, None)
+            else:
+                self.durable[key] = value
+            self.history.append((key, value))
+            done.callback(None)
+
+        if self.held is None:
+            apply()
+        else:
+            self.held.append(apply)
+        return done
+
+    def release(self) -> None:
+        """Let the waiting changes, and all that come, become durable."""
+        held, self.held = self.held or [], None
+        for apply in held:
+            apply()
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+
+@define(eq=False)
+class World:
+    """What a daemon has below one directory: start a service in it, crash, start another.
+
+    :ivar holders: what the kernel is made to say.
+    :ivar looks: what it was asked about.
+    """
+
+    base: Path
+    catalog: MemoryCatalog = field(factory=MemoryCatalog)
+    counts: MemoryCatalog = field(factory=MemoryCatalog)
+    clock: Clock = field(factory=Clock)
+    holders: list[Holder] = field(factory=list)
+    boot: str = "boot-1"
+    purged: int = 0
+    looks: list[str] = field(factory=list)
+
+    @property
+    def root(self) -> Path:
+        """The directory that volumes live in."""
+        return self.base / "volumes"
+
+    def backend(self) -> DirectoryBackend:
+        """Return a directory backend whose kernel says what the test wants."""
+        for name in ("volumes", "state", "run"):
+            (self.base / name).mkdir(parents=True, exist_ok=True)
+        return DirectoryBackend(
+            self.root,
+            [self.base / "state", self.base / "run"],
+            Trash(self.root),
+            self._find_holders,
+        )
+
+    def _find_holders(self, path: str) -> list[Holder]:
+        self.looks.append(path)
+        return self.holders
+
+    def start(self, threads: Callable[..., Deferred[Any]] = execute) -> VolumeService:
+        """Start a service, as after a crash of the one before."""
+        backend = self.backend()
+        ledger = MountLedger(self.counts, self.boot)
+        ledger.load()
+        service = VolumeService(
+            self.catalog,
+            ledger,
+            backend,
+            HealthChecks(backend, execute, self.clock),
+            threads,
+            lambda: NOON,
+            self._removed,
+        )
+        service.load()
+        service.start()
+        return service
+
+    def _removed(self) -> None:
+        self.purged += 1
+
+    def trash(self) -> list[str]:
+        """Return the names in the trash, oldest first."""
+        return [path.name for path in sorted(self.root.glob(".trash/*/*"))]

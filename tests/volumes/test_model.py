@@ -1,0 +1,111 @@
+"""Names and options: what is refused, and how the error says so."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.volumes.errors import InvalidNameError, InvalidOptionError, quoted
+from exampledriver.volumes.model import Options, StoredVolume, check_name
+
+from .fixtures import NOON
+
+BAD_NAMES = [
+    "..", ".", "a/b", "/etc", "a\0b", "a\nb", "a\n", "", "a" * 256, ".trash", "-x", "a" * 4096,
+    "ä", "aä", "a b", "_a", "a\u0660", "\ud800", "a%2fb", "a\\b",
+]  # fmt: skip
+
+
+class NameTests(SynchronousTestCase):
+    """Docker checks no names; we do, before a path is built."""
+
+    def test_good(self) -> None:
+        """1 to 255 of Docker's own characters are a name."""
+        for name in ("a", "0", "db", "a.b-c_d", "A" * 255, "0af" * 21):
+            check_name(name)
+
+    def test_bad(self) -> None:
+        """Anything else is refused, with the rule in the error, on one short line."""
+        for name in BAD_NAMES:
+            error = self.assertRaises(InvalidNameError, check_name, name)
+            self.assertIn("1 to 255 characters", str(error))
+            self.assertLess(len(str(error)), 400)
+            self.assertNotIn("\n", str(error))
+            str(error).encode("utf-8")
+
+    @given(st.text())
+    def test_never_a_path(self, name: str) -> None:
+        """What passes is a single path component of ASCII."""
+        try:
+            check_name(name)
+        except InvalidNameError:
+            return
+        self.assertTrue(name.isascii() and "/" not in name and not name.startswith("."))
+
+    def test_quoted(self) -> None:
+        """A text from outside is shown on one line and cut."""
+        self.assertEqual(quoted('a"\n'), '"a\\"\\n"')
+        self.assertIn("(4096 characters)", quoted("x" * 4096))
+
+
+class OptionsTests(SynchronousTestCase):
+    """The options of docker volume create -o."""
+
+    def refused(self, **options: str) -> str:
+        """Return the error's text."""
+        return str(self.assertRaises(InvalidOptionError, Options.parse, "db", options))
+
+    def test_unknown(self) -> None:
+        """An option that is not known is named, with those that are."""
+        self.assertEqual(
+            self.refused(sise="1G"),
+            'volume "db": option "sise" is not known; known: gid, mode, mountpoint, uid',
+        )
+
+    def test_numbers(self) -> None:
+        """Owner, group and mode are numbers in their range."""
+        self.assertEqual(
+            Options.parse("db", {"uid": "0", "gid": "4294967294", "mode": "07777"}),
+            Options(None, 0, 2**32 - 2, 0o7777),
+        )
+        for key in ("uid", "gid"):
+            for value in ("", "-1", "root", "4294967295", "1.0", "\u0663", "1 ", "99999999999"):
+                self.assertIn(f"option {key}=", self.refused(**{key: value}))
+        for value in ("", "8", "rwx", "10000", "0o750", "-1", "\u0667"):
+            self.assertIn("option mode=", self.refused(mode=value))
+
+    def test_mountpoint(self) -> None:
+        """A mountpoint is an absolute path that can be written down."""
+        for value in ("", "data", "./data", "~/data", "/a\0b", "/\ud800"):
+            self.assertIn("option mountpoint=", self.refused(mountpoint=value))
+
+    def test_difference(self) -> None:
+        """What differs is named; the spelling of a number does not matter."""
+        one = Options.parse("db", {"mode": "750", "uid": "1"})
+        self.assertEqual(one.difference(Options.parse("db", {"mode": "0750", "uid": "01"})), "")
+        self.assertEqual(
+            one.difference(Options.parse("db", {"gid": "5", "mode": "700"})),
+            "gid is not set, asked for is 5; mode is 0750, asked for is 0700; "
+            "uid is 1, asked for is nothing",
+        )
+
+
+class StoredTests(SynchronousTestCase):
+    """A volume in the journal."""
+
+    def test_round_trip(self) -> None:
+        """What is written is read."""
+        options = Options("/data/db", 1, 2, 0o750)
+        volume = StoredVolume("db", "/data/db", NOON.replace(microsecond=0), options)
+        self.assertEqual(StoredVolume.from_json("db", volume.to_json()), volume)
+
+    def test_not_a_volume(self) -> None:
+        """An entry that is no volume, or of a backend that is not known, is an error."""
+        good = StoredVolume("db", "/data/db", NOON, Options()).to_json()
+        for key in ("mountpoint", "created", "options", "backend"):
+            self.assertRaises(ValueError, StoredVolume.from_json, "db", {**good, key: 1})
+        error = self.assertRaises(
+            ValueError, StoredVolume.from_json, "db", {**good, "backend": "zfs"}
+        )
+        self.assertIn("'zfs' is not known to this version", str(error))

@@ -1,0 +1,517 @@
+"""The volume service over real directories: what happens, in which order, and what is left."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from exampledriver.backends.mounts import Holder
+from exampledriver.plugin import BadRequest, IVolumeDriver
+from exampledriver.volumes.errors import (
+    BusyError,
+    ConflictError,
+    InvalidNameError,
+    NoSuchVolumeError,
+    VolumeError,
+)
+from exampledriver.volumes.service import VolumeService
+
+from .fixtures import NOON, MemoryCatalog, World
+from .test_model import BAD_NAMES
+
+
+class ServiceCase(SynchronousTestCase):
+    """A world, and a service in it."""
+
+    def setUp(self) -> None:
+        self.world = World(Path(os.path.realpath(self.mktemp())))
+        self.service = self.world.start()
+
+    def do(self, call: Any) -> Any:
+        """Return what a call of the service gives at once."""
+        return self.successResultOf(Deferred.fromCoroutine(call))
+
+    def fails(self, error: type[Exception], call: Any) -> str:
+        """Return the text with which a call of the service fails at once."""
+        return str(self.failureResultOf(Deferred.fromCoroutine(call), error).value)
+
+    def names(self) -> list[str]:
+        """Return the volumes' names."""
+        return [volume.name for volume in self.service.list()]
+
+
+class CreateTests(ServiceCase):
+    """Create."""
+
+    def test_interface(self) -> None:
+        """The service is a volume driver for the helper."""
+        verifyObject(IVolumeDriver, self.service)
+
+    def test_directory(self) -> None:
+        """A volume is a directory of its name under the root, 0755 unless asked otherwise."""
+        self.do(self.service.create("db", {}))
+        path = self.world.root / "db"
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o755)
+        self.assertEqual(self.service.path("db"), str(path))
+        self.assertEqual(self.service.get("db").created, NOON.replace(microsecond=0))
+
+    def test_survives(self) -> None:
+        """A volume that was created is there after a restart, with options and time."""
+        self.do(self.service.create("db", {"mode": "0700"}))
+        before = self.service.get("db")
+        after = self.world.start().get("db")
+        self.assertEqual((after.name, after.mountpoint), (before.name, before.mountpoint))
+        self.assertEqual(after.created, before.created)
+        self.assertEqual(after.status["Options"], {"mode": "0700"})
+
+    def test_mode_and_owner(self) -> None:
+        """Mode, owner and group are applied whatever the umask."""
+        uid, gid = (1234, 2345) if os.geteuid() == 0 else (os.getuid(), os.getgid())
+        old = os.umask(0o077)
+        try:
+            options = {"mode": "2775", "uid": str(uid), "gid": str(gid)}
+            self.do(self.service.create("db", options))
+        finally:
+            os.umask(old)
+        found = (self.world.root / "db").stat()
+        self.assertEqual(
+            (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid), (0o2775, uid, gid)
+        )
+
+    def test_again(self) -> None:
+        """The same Create again succeeds; with other options it fails and names the difference."""
+        self.do(self.service.create("db", {"mode": "0700"}))
+        self.do(self.service.create("db", {"mode": "700"}))
+        text = self.fails(ConflictError, self.service.create("db", {"mode": "0750"}))
+        self.assertIn("mode is 0700, asked for is 0750", text)
+        self.assertEqual(len(self.world.catalog.history), 1)
+
+    def test_adopts(self) -> None:
+        """A directory that is there is adopted with its content; mode and owner stay."""
+        path = self.world.root / "db"
+        path.mkdir(mode=0o700)
+        (path / "data").write_text("kept")
+        self.do(self.service.create("db", {"mode": "0777"}))
+        self.assertEqual((path / "data").read_text(), "kept")
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o700)
+
+    def test_bad_names(self) -> None:
+        """A bad name is refused by every call, and nothing is made anywhere."""
+        before = sorted(self.world.base.rglob("*"))
+        for name in BAD_NAMES:
+            for call in (
+                self.service.create(name, {}),
+                self.service.remove(name),
+                self.service.mount(name, "id"),
+                self.service.unmount(name, "id"),
+            ):
+                self.fails(InvalidNameError, call)
+            self.assertRaises(InvalidNameError, self.service.get, name)
+            self.assertRaises(InvalidNameError, self.service.path, name)
+        self.assertEqual(sorted(self.world.base.rglob("*")), before)
+        self.assertEqual(self.world.catalog.history, [])
+
+    def test_something_else_is_there(self) -> None:
+        """A file or a symbolic link in the directory's place is refused and left alone."""
+        (self.world.root / "file").write_text("x")
+        (self.world.root / "link").symlink_to("/etc")
+        self.assertIn("not a directory", self.fails(VolumeError, self.service.create("file", {})))
+        self.assertIn("symbolic link", self.fails(VolumeError, self.service.create("link", {})))
+        self.assertEqual(self.names(), [])
+
+    def test_journal_fails(self) -> None:
+        """A Create that cannot be journalled leaves no volume and no directory (J2)."""
+        self.world.catalog.refuse.add("db")
+        self.assertIn("free some", self.fails(VolumeError, self.service.create("db", {})))
+        self.assertFalse((self.world.root / "db").exists())
+        self.assertEqual(self.names(), [])
+        self.assertEqual(list(self.world.start().list()), [])
+
+    def test_journal_fails_for_an_adopted_one(self) -> None:
+        """A directory that was there before a failed Create stays."""
+        (self.world.root / "db").mkdir()
+        self.world.catalog.refuse.add("db")
+        self.fails(VolumeError, self.service.create("db", {}))
+        self.assertTrue((self.world.root / "db").is_dir())
+
+    def test_not_before_the_journal(self) -> None:
+        """A volume is published and answered only when it is durable (J1)."""
+        self.world.catalog.held = []
+        create = Deferred.fromCoroutine(self.service.create("db", {}))
+        self.assertNoResult(create)
+        self.assertRaises(NoSuchVolumeError, self.service.get, "db")
+        self.world.catalog.release()
+        self.successResultOf(create)
+        self.service.get("db")
+
+    def test_same_name_at_once(self) -> None:
+        """Creates of one name at once make one volume, and all succeed."""
+        self.world.catalog.held = []
+        creates = [Deferred.fromCoroutine(self.service.create("db", {})) for _ in range(20)]
+        self.world.catalog.release()
+        for create in creates:
+            self.successResultOf(create)
+        self.assertEqual(len(self.world.catalog.history), 1)
+
+    def test_crash_before_the_journal(self) -> None:
+        """A directory that a crash left without an entry is adopted by the same call again."""
+        self.world.catalog.held = []
+        Deferred.fromCoroutine(self.service.create("db", {"mode": "0700"}))
+        self.world.catalog.held = None
+        self.service = self.world.start()
+        self.assertEqual(self.names(), [])
+        self.do(self.service.create("db", {"mode": "0700"}))
+        self.assertEqual(stat.S_IMODE((self.world.root / "db").stat().st_mode), 0o700)
+
+
+class MountpointTests(ServiceCase):
+    """The option mountpoint."""
+
+    def create(self, path: object) -> Any:
+        """Return a Create with that mountpoint."""
+        return self.service.create("db", {"mountpoint": str(path)})
+
+    def test_made_and_kept(self) -> None:
+        """A missing directory is made, its parents too, and never deleted."""
+        path = self.world.base / "elsewhere/deep/db"
+        self.do(self.create(path))
+        self.assertEqual(self.service.path("db"), str(path))
+        (path / "data").write_text("kept")
+        self.do(self.service.remove("db"))
+        self.assertEqual((path / "data").read_text(), "kept")
+        self.assertEqual(self.world.trash(), [])
+        self.assertEqual(list(self.world.start().list()), [])
+
+    def test_refused(self) -> None:
+        """Places of the kernel, of the boot and of the driver are refused, by any way to them."""
+        links = self.world.base / "links"
+        links.mkdir()
+        (links / "run").symlink_to("/run")
+        (links / "state").symlink_to(self.world.base / "state")
+        for path in (
+            "/", "//", "/proc", "/proc/self", "/sys/fs", "/dev/shm/x", "/run", "/run/x",
+            "/tmp/../run/x", links / "run" / "x", links / "state" / "x",
+            self.world.base / "state", self.world.base / "run/x", self.world.base,
+            self.world.root, self.world.root / "db", self.world.root / ".trash" / "x",
+        ):  # fmt: skip
+            text = self.fails(BadRequest, self.create(path))
+            self.assertIn("option mountpoint=", text)
+        self.assertEqual(self.names(), [])
+        self.assertFalse(Path("/dev/shm/x").exists())
+
+    def test_symbolic_link(self) -> None:
+        """Symbolic links are resolved once, at creation, and stored resolved."""
+        real, link = self.world.base / "real", self.world.base / "link"
+        real.mkdir()
+        link.symlink_to(real)
+        self.do(self.create(link / "db"))
+        self.assertEqual(self.service.path("db"), str(real / "db"))
+        self.do(self.create(real / "db"))
+        self.assertEqual(self.service.get("db").status["Options"], {"mountpoint": str(real / "db")})
+
+    def test_turned_into_a_link(self) -> None:
+        """A directory that became a symbolic link is not mounted, and Get says why."""
+        path = self.world.base / "data"
+        self.do(self.create(path))
+        path.rmdir()
+        path.symlink_to("/etc")
+        self.assertIn("symbolic link", self.fails(VolumeError, self.service.mount("db", "id")))
+
+
+class RemoveTests(ServiceCase):
+    """Remove."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.do(self.service.create("db", {"mode": "0700"}))
+        (self.world.root / "db" / "data").write_text("precious")
+
+    def test_trash(self) -> None:
+        """The data goes to the trash under its name, and the name is free."""
+        self.do(self.service.remove("db"))
+        self.assertFalse((self.world.root / "db").exists())
+        (kept,) = self.world.root.glob(".trash/*/db/data")
+        self.assertEqual(kept.read_text(), "precious")
+        self.assertEqual(stat.S_IMODE((self.world.root / ".trash").stat().st_mode), 0o700)
+        self.assertRaises(NoSuchVolumeError, self.service.get, "db")
+        self.assertEqual(self.world.purged, 1)
+        self.assertEqual(self.world.catalog.durable, {})
+
+    def test_same_name_again(self) -> None:
+        """A name that comes again is a new, empty volume; the trash keeps both."""
+        self.do(self.service.remove("db"))
+        self.do(self.service.create("db", {}))
+        self.assertEqual(list((self.world.root / "db").iterdir()), [])
+        self.do(self.service.remove("db"))
+        self.assertEqual(self.world.trash(), ["db", "db"])
+
+    def test_longest_name(self) -> None:
+        """A name of 255 characters fits into the trash."""
+        self.do(self.service.create("x" * 255, {}))
+        self.do(self.service.remove("x" * 255))
+        self.assertEqual(self.world.trash(), ["x" * 255])
+
+    def test_unknown(self) -> None:
+        """Removing what does not exist succeeds, and touches nothing that lies there."""
+        (self.world.root / "stray").mkdir()
+        self.do(self.service.remove("stray"))
+        self.assertTrue((self.world.root / "stray").is_dir())
+
+    def test_missing_directory(self) -> None:
+        """A volume whose directory is gone can be removed."""
+        (self.world.root / "db" / "data").unlink()
+        (self.world.root / "db").rmdir()
+        self.do(self.service.remove("db"))
+        self.assertEqual(self.names(), [])
+
+    def test_in_use(self) -> None:
+        """What the kernel says is in use is refused with who uses it, and stays as it is."""
+        self.world.holders = [Holder((os.getpid(),), "/data", False)]
+        text = self.fails(BusyError, self.service.remove("db"))
+        self.assertIn(f"in use by pid {os.getpid()} (", text)
+        self.assertTrue((self.world.root / "db" / "data").exists())
+        self.assertEqual(self.names(), ["db"])
+
+    def test_count_alone(self) -> None:
+        """A count alone refuses nothing; it goes with the volume."""
+        self.do(self.service.mount("db", "leaked"))
+        self.do(self.service.remove("db"))
+        self.do(self.service.create("db", {}))
+        self.assertEqual(self.service.get("db").status["Mounts"], 0)
+        self.assertEqual(self.world.counts.durable, {})
+
+    def test_journal_fails(self) -> None:
+        """A Remove that cannot be journalled has not happened (J2)."""
+        self.world.catalog.refuse.add("db")
+        self.fails(VolumeError, self.service.remove("db"))
+        self.assertTrue((self.world.root / "db" / "data").exists())
+        self.service.get("db")
+        self.world.start().get("db")
+
+    def move_fails(self) -> None:
+        """Put a file where the trash would be."""
+        (self.world.root / ".trash").write_text("in the way")
+
+    def test_move_fails(self) -> None:
+        """A Remove whose data cannot be moved has not happened, now and after a restart (J2)."""
+        self.move_fails()
+        self.assertIn("moving to the trash", self.fails(VolumeError, self.service.remove("db")))
+        self.service.get("db")
+        self.assertNotIn("removing", self.world.catalog.durable["db"])
+        self.world.start().get("db")
+
+    def test_move_and_journal_fail(self) -> None:
+        """... even if the journal cannot be told that it has not happened."""
+        self.move_fails()
+        self.world.catalog.held = []
+        remove = Deferred.fromCoroutine(self.service.remove("db"))
+        self.world.catalog.held.pop()()
+        self.failureResultOf(remove, VolumeError)
+        self.world.catalog.held = None
+        self.assertIn("removing", self.world.catalog.durable["db"])
+        again = self.world.start()
+        self.assertEqual(again.get("db").status["Options"], {"mode": "0700"})
+        self.assertNotIn("removing", self.world.catalog.durable["db"])
+
+    def test_crash_after_the_move(self) -> None:
+        """A removal whose data was moved is complete at the next start, whatever was journalled."""
+        self.world.catalog.held = []
+        remove = Deferred.fromCoroutine(self.service.remove("db"))
+        self.world.catalog.held.pop()()
+        self.successResultOf(remove)
+        self.world.catalog.held = None
+        self.assertIn("removing", self.world.catalog.durable["db"])
+        self.assertEqual(list(self.world.start().list()), [])
+        self.assertEqual(self.world.catalog.durable, {})
+
+    def test_crash_before_the_move(self) -> None:
+        """A removal that was never answered is undone by the next start; the data is there."""
+        self.world.catalog.held = []
+        self.service = self.world.start(threads=_hang_at("remove"))
+        self.world.catalog.held = None
+        Deferred.fromCoroutine(self.service.remove("db"))
+        self.assertIn("removing", self.world.catalog.durable["db"])
+        again = self.world.start()
+        self.assertEqual(again.path("db"), str(self.world.root / "db"))
+        self.assertNotIn("removing", self.world.catalog.durable["db"])
+
+    def test_name_again_before_the_entry_is_cleared(self) -> None:
+        """A name comes again only when the removal's entry is out of the journal.
+
+        A start would take the new directory for the old volume's.
+        """
+        self.world.catalog.held = []
+        remove = Deferred.fromCoroutine(self.service.remove("db"))
+        self.world.catalog.held.pop(0)()
+        self.successResultOf(remove)
+        create = Deferred.fromCoroutine(self.service.create("db", {}))
+        self.assertNoResult(create)
+        self.assertFalse((self.world.root / "db").exists())
+        self.world.catalog.release()
+        self.successResultOf(create)
+        self.assertEqual(self.world.start().get("db").status["Options"], {})
+
+
+def _hang_at(method: str) -> Callable[..., Deferred[Any]]:
+    """Return threads in which one method of the backend never returns."""
+
+    def run(function: Callable[..., Any], *args: object) -> Deferred[Any]:
+        if getattr(function, "__name__", "") == method:
+            return Deferred()
+        return execute(function, *args)
+
+    return run
+
+
+class MountTests(ServiceCase):
+    """Mount, Unmount and the ledger."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.do(self.service.create("db", {}))
+
+    def ids(self, service: VolumeService | None = None) -> object:
+        """Return the counted IDs of db."""
+        return (service or self.service).get("db").status.get("MountIDs", {})
+
+    def test_multiset(self) -> None:
+        """One ID mounted twice is unmounted twice (docker cp does that)."""
+        path = str(self.world.root / "db")
+        for _ in range(2):
+            self.assertEqual(self.do(self.service.mount("db", "c1")), path)
+        self.do(self.service.mount("db", "c2"))
+        self.assertEqual(self.ids(), {"c1": 2, "c2": 1})
+        self.assertEqual(self.service.get("db").status["Mounts"], 3)
+        self.do(self.service.unmount("db", "c1"))
+        self.assertEqual(self.ids(), {"c1": 1, "c2": 1})
+        self.do(self.service.unmount("db", "c1"))
+        self.do(self.service.unmount("db", "c2"))
+        self.assertEqual(self.ids(), {})
+        self.assertEqual(self.world.counts.durable, {})
+
+    def test_unknown(self) -> None:
+        """An Unmount of what is not mounted, or does not exist, succeeds; a Mount of it fails."""
+        self.do(self.service.unmount("db", "never"))
+        self.do(self.service.unmount("nosuch", "never"))
+        text = self.fails(NoSuchVolumeError, self.service.mount("nosuch", "id"))
+        self.assertIn('volume "nosuch": no such volume', text)
+
+    def test_restart(self) -> None:
+        """Counts survive the daemon and not the boot."""
+        self.do(self.service.mount("db", "c1"))
+        self.assertEqual(self.ids(self.world.start()), {"c1": 1})
+        self.world.boot = "boot-2"
+        self.assertEqual(self.ids(self.world.start()), {})
+
+    def test_missing_directory(self) -> None:
+        """A volume whose directory is gone is not mounted, not made anew, and still there."""
+        (self.world.root / "db").rmdir()
+        text = self.fails(VolumeError, self.service.mount("db", "c1"))
+        self.assertIn("is missing: mount the file system", text)
+        self.assertEqual(self.ids(), {})
+        self.assertFalse((self.world.root / "db").exists())
+
+    def test_count_not_written(self) -> None:
+        """A Mount that cannot be counted fails."""
+        self.world.counts.refuse.add("db")
+        self.fails(VolumeError, self.service.mount("db", "c1"))
+        self.assertEqual(self.ids(), {})
+
+    def test_counts_of_a_volume_that_is_gone(self) -> None:
+        """Counts without a volume are dropped at the start."""
+        self.do(self.service.mount("db", "c1"))
+        self.world.catalog.durable.clear()
+        self.world.start()
+        self.assertEqual(self.world.counts.durable, {})
+
+    def test_slow_volume(self) -> None:
+        """One volume's slow operation delays no other, and no read."""
+        self.do(self.service.create("other", {}))
+        waiting: list[Deferred[Any]] = []
+
+        def slow(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+            if getattr(args[0], "name", "") == "db":
+                waiting.append(Deferred())
+                return waiting[-1]
+            return execute(function, *args)
+
+        service = self.world.start(threads=slow)
+        first = Deferred.fromCoroutine(service.mount("db", "c1"))
+        second = Deferred.fromCoroutine(service.mount("db", "c2"))
+        self.do(service.mount("other", "c3"))
+        service.get("db")
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        waiting[0].callback("/x")
+        self.assertEqual(self.successResultOf(first), "/x")
+
+
+class ReadTests(ServiceCase):
+    """Get and List answer from memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.do(self.service.create("db", {}))
+
+    def test_trouble(self) -> None:
+        """A volume in trouble is found all the same, with the trouble in Status."""
+        (self.world.root / "db").rmdir()
+        self.world.clock.advance(11)
+        self.service.get("db")
+        status = self.service.get("db").status
+        self.assertIn("is missing", str(status["Health"]))
+        self.assertEqual(status["HealthAge"], "0s")
+
+    def test_looked_at_once(self) -> None:
+        """A volume that many ask about is looked at once in ten seconds, in the background."""
+        service = self.world.start()
+        for _ in range(5):
+            service.get("db")
+        self.assertEqual(len(self.world.looks), 1)
+        self.world.clock.advance(11)
+        service.get("db")
+        self.assertEqual(len(self.world.looks), 2)
+        service.list()
+        self.assertEqual(len(self.world.looks), 2)
+
+    def test_leaked(self) -> None:
+        """A count that the kernel does not confirm is said in Status."""
+        self.do(self.service.mount("db", "c1"))
+        self.service.get("db")
+        self.assertIn("never unmounted", str(self.service.get("db").status["HeldBy"]))
+        self.world.holders = [Holder((1,), "/data", False)]
+        self.world.clock.advance(11)
+        self.service.get("db")
+        self.assertIn("pid 1 (", str(self.service.get("db").status["HeldBy"]))
+
+    def test_list(self) -> None:
+        """List has every volume once, by name, also after a restart."""
+        for name in ("zz", "aa"):
+            self.do(self.service.create(name, {}))
+        self.assertEqual(self.names(), ["aa", "db", "zz"])
+        self.assertEqual([v.name for v in self.world.start().list()], ["aa", "db", "zz"])
+
+
+class LoadTests(ServiceCase):
+    """The start."""
+
+    def test_not_a_volume(self) -> None:
+        """A journal with an entry that is no volume stops the start."""
+        self.world.catalog = MemoryCatalog({"db": {"what": "ever"}})
+        self.assertRaises(ValueError, self.world.start)
+
+    def test_half_made(self) -> None:
+        """A directory that a crash left half made is cleared."""
+        self.do(self.service.create("db", {}))
+        staged = self.world.root / ".0123456789abcdef.exampledriver-new"
+        staged.mkdir()
+        self.world.start()
+        self.assertFalse(staged.exists())
+        self.assertTrue((self.world.root / "db").is_dir())
