@@ -106,20 +106,18 @@ def _check_apart(root: Path, state: Path, runtime: Path) -> None:
         raise usage.UsageError(f"--state={state} and --runtime={runtime}: keep them apart")
 
 
-def _prepare(option: str, path: Path, mode: int, private: bool) -> None:
-    """Make a directory of the daemon's own, and see that it can be used."""
+def _prepare(option: str, path: Path, mode: int, lock: str) -> Lock:
+    """Make a directory of the daemon's own, see that it can be used, and lock it."""
     try:
         make_parents(path)
-        make_directory(path, mode, None, None)
-        if private:
+        if not make_directory(path, mode, None, None) and option != "root":
             path.chmod(mode)
+        return Lock.take(path / lock)
     except OSError as error:
-        raise StartError(f"--{option}={path}: cannot be made: {error.strerror or error}") from None
-    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
         raise StartError(
-            f"--{option}={path}: cannot be written by user {os.geteuid()}; run as root, or give "
-            "a directory of your own"
-        )
+            f"--{option}={path}: cannot be used by user {os.geteuid()}: "
+            f"{error.strerror or error}; run as root, or give a directory of your own"
+        ) from None
 
 
 def _open_ledger(runtime: Path, reactor: Any) -> Journal:
@@ -144,10 +142,11 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     """
     root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
     endpoints: list[UnixEndpoint] = options["endpoints"]
-    _prepare("root", root, 0o711, private=False)
-    _prepare("state", state, 0o700, private=True)
-    _prepare("runtime", runtime, 0o700, private=True)
-    locks = [Lock.take(path) for path in (state / "lock", runtime / "lock", root / ".lock")]
+    locks = [
+        _prepare("state", state, 0o700, "lock"),
+        _prepare("runtime", runtime, 0o700, "lock"),
+        _prepare("root", root, 0o711, ".lock"),
+    ]
     for endpoint in endpoints:
         endpoint.check()
 
@@ -192,8 +191,8 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         site,
         site,
         before=[sign, volumes.start, purger.startService],
-        after=[
-            ("ending changes whose clients are gone", plugin.wire.when_idle),
+        finish=[("ending changes whose clients are gone", plugin.wire.when_idle)],
+        close=[
             ("stopping the purge", purger.stopService),
             ("closing the mount counts", counts.close),
             ("closing the journal", journal.close),

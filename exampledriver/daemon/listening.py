@@ -39,7 +39,7 @@ class UnixEndpoint:
 
     path: Path
     mode: int = 0o600
-    backlog: int = 128
+    backlog: int = 1024
 
     @classmethod
     def parse(cls, text: str) -> UnixEndpoint:
@@ -62,7 +62,7 @@ class UnixEndpoint:
             raise ValueError(f"--listen={text}: give unix:PATH, such as unix:/run/x.sock")
         path = Path(os.path.abspath(words[0].removeprefix("address=")))
         given = dict(word.partition("=")[::2] for word in words[1:])
-        mode, backlog = given.pop("mode", "600"), given.pop("backlog", "128")
+        mode, backlog = given.pop("mode", "600"), given.pop("backlog", "1024")
         given.pop("lockfile", None)
         if given:
             raise ValueError(

@@ -54,7 +54,8 @@ class DaemonService(Service):
     :ivar endpoints: where to listen; each socket is there only while requests are answered.
     :ivar server: the server factory that can be drained.
     :ivar before: what is started before the first request.
-    :ivar after: what is stopped after the last answer, in this order.
+    :ivar finish: what is waited for after the last answer, in this order.
+    :ivar close: what is closed then, in this order, whether all has finished or not.
     """
 
     _reactor: IReactorTime
@@ -62,7 +63,8 @@ class DaemonService(Service):
     factory: Factory[Any]
     server: Drainable
     before: Sequence[Callable[[], object]]
-    after: Sequence[Step]
+    finish: Sequence[Step]
+    close: Sequence[Step]
     _ports: list[IListeningPort] = field(factory=list, init=False)
 
     def startService(self) -> None:
@@ -99,11 +101,12 @@ class DaemonService(Service):
 
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
         await within("closing the sockets", gatherResults(closing), STOP_LIMIT)
-        if not await within(
-            "answering the last requests", self.server.drain(), STOP_LIMIT - CLOSE_RESERVE
-        ):
+        last = STOP_LIMIT - CLOSE_RESERVE
+        if not await within("answering the last requests", self.server.drain(), last):
             cut = self.server.abort()
             _log.error("{cut} connections were cut without an answer", cut=cut)
-        for what, step in self.after:
+        for what, step in self.finish:
+            await within(what, maybeDeferred(step), last)
+        for what, step in self.close:
             await within(what, maybeDeferred(step), STOP_LIMIT)
         _log.info("stopped in {took:.2f} s", took=self._reactor.seconds() - began)

@@ -1,0 +1,239 @@
+"""Starting: what is refused in one line, what is replaced, and how it can be launched."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from zlib import crc32
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.process import PATIENCE, Daemon, remove_directory, short_directory, until
+
+TAC = Path(__file__).parents[2] / "tap/exampledriver.tac"
+
+
+class DaemonCase(SynchronousTestCase):
+    """A daemon that is ended after the test."""
+
+    def setUp(self) -> None:
+        self.base = short_directory()
+        self.addCleanup(remove_directory, self.base)
+        self.daemon = self.another()
+
+    def another(self) -> Daemon:
+        """Return a further daemon in the same place."""
+        daemon = Daemon(self.base)
+        self.addCleanup(daemon.close)
+        return daemon
+
+    def refused(self, daemon: Daemon) -> str:
+        """Return the one line with which a daemon refuses to start, with exit status 1."""
+        found = subprocess.run(
+            daemon.arguments(), cwd=self.base, capture_output=True, timeout=PATIENCE, text=True
+        )
+        self.assertEqual(found.returncode, 1, found.stderr)
+        lines = (found.stdout + found.stderr).splitlines()
+        self.assertEqual(len(lines), 1, lines)
+        self.assertTrue(lines[0].startswith("exampledriver: "), lines[0])
+        return lines[0]
+
+
+class RefusedTests(DaemonCase):
+    """Exit status 1 and one clear line, before anything listens."""
+
+    def test_bad_options(self) -> None:
+        """A mistake in the options is named, under twistd and twist."""
+        cases = {
+            "--nosuch": "--nosuch",
+            "--name=a/b": "--name=a/b",
+            "--trash-retention=soon": "--trash-retention='soon'",
+            "--listen=tcp:80": "tcp: is not offered",
+            "--listen=nonsense": "give unix:PATH",
+            f"--listen=unix:/{'x' * 120}": "at most 107 bytes",
+            f"--state={self.base}/volumes/state": "keep them apart",
+            f"--runtime={self.base}/state": "keep them apart",
+        }
+        for option, text in cases.items():
+            self.daemon.options = [option]
+            self.assertIn(text, self.refused(self.daemon))
+        self.daemon.program, self.daemon.runner = "twist", ["exampledriver"]
+        self.assertIn("keep them apart", self.refused(self.daemon))
+        self.daemon.options = ["--nosuch"]
+        self.assertIn("--nosuch", self.refused(self.daemon))
+        self.assertFalse(self.daemon.socket.exists())
+
+    def test_unusable_directory(self) -> None:
+        """A directory that cannot be made or written is named with its option."""
+        (self.base / "file").write_text("")
+        for option in ("root", "state", "runtime"):
+            self.daemon.options = [f"--{option}={self.base}/file/x"]
+            line = self.refused(self.daemon)
+            self.assertIn(f"--{option}={self.base}/file/x: cannot be used", line)
+        self.daemon.options = ["--root=/proc"]
+        self.assertIn("--root=/proc: cannot be used", self.refused(self.daemon))
+
+    def test_lock(self) -> None:
+        """A second daemon is told which process holds the directory (J9), forked or not."""
+        self.daemon.start()
+        assert self.daemon.process is not None
+        second = self.another()
+        second.socket = self.base / "other.sock"
+        line = self.refused(second)
+        self.assertIn(f"{self.base}/state is in use by process {self.daemon.process.pid} (", line)
+        second.runner = ["--pidfile=", "exampledriver"]
+        self.assertIn("is in use by process", self.refused(second))
+        for option in ("state", "runtime"):
+            second.options = [*second.options, f"--{option}={self.base}/other-{option}"]
+            self.assertIn("is in use by process", self.refused(second))
+        self.assertTrue(self.daemon.answers())
+
+    def test_live_socket(self) -> None:
+        """A socket at which a live process listens is not taken from it."""
+        self.daemon.socket.parent.mkdir()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(self.daemon.socket))
+            other.listen()
+            line = self.refused(self.daemon)
+        self.assertIn(f"{self.daemon.socket} is in use by process {os.getpid()} (", line)
+
+    def test_not_a_socket(self) -> None:
+        """Anything else than a socket in its place is left alone."""
+        self.daemon.socket.parent.mkdir()
+        self.daemon.socket.write_text("precious")
+        self.assertIn("is not a socket", self.refused(self.daemon))
+        self.assertEqual(self.daemon.socket.read_text(), "precious")
+
+    def test_damaged_journal(self) -> None:
+        """A damaged journal is named with the byte, and is left as it is."""
+        self.daemon.start()
+        for name in ("a", "b"):
+            self.daemon.ok("Create", Name=name)
+        self.daemon.stop()
+        journal = self.daemon.state / "journal"
+        data = journal.read_bytes().replace(b'"a"', b'"x"')
+        journal.write_bytes(data)
+        self.assertIn(f"{journal}: damaged at byte ", self.refused(self.daemon))
+        self.assertEqual(journal.read_bytes(), data)
+        self.assertFalse(self.daemon.socket.exists())
+
+    def test_newer_journal(self) -> None:
+        """A journal of a newer version is refused by that version's name (J10)."""
+        self.daemon.state.mkdir()
+        text = b"exampledriver-journal 9"
+        (self.daemon.state / "journal").write_bytes(b"%s %08x\n" % (text, crc32(text)))
+        self.assertIn("format 9 was written by another version", self.refused(self.daemon))
+
+
+class SocketTests(DaemonCase):
+    """The socket file."""
+
+    def test_mode(self) -> None:
+        """Socket 0600, state and runtime 0700, whatever the umask (J11)."""
+        old = os.umask(0)
+        try:
+            self.daemon.start()
+        finally:
+            os.umask(old)
+        modes = {
+            path.name: stat.S_IMODE(path.stat().st_mode)
+            for path in (
+                self.daemon.socket, self.daemon.state, self.base / "run", self.daemon.root,
+                self.daemon.state / "journal", self.daemon.state / "lock",
+            )
+        }  # fmt: skip
+        self.assertEqual(
+            modes,
+            {"x.sock": 0o600, "state": 0o700, "run": 0o700, "volumes": 0o711, "journal": 0o600,
+             "lock": 0o600},
+        )  # fmt: skip
+
+    def test_gone(self) -> None:
+        """The socket is gone after SIGTERM and SIGINT, and there is no lock file beside it."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self.daemon.start()
+            self.assertEqual(os.listdir(self.daemon.socket.parent), ["x.sock"])
+            self.daemon.signal(number)
+            self.assertEqual(os.listdir(self.daemon.socket.parent), [])
+
+    def test_stale(self) -> None:
+        """A socket file that SIGKILL left is replaced, with or without a lock file beside it."""
+        self.daemon.start()
+        self.daemon.kill()
+        self.assertTrue(self.daemon.socket.exists())
+        self.daemon.start()
+        self.daemon.kill()
+        os.symlink("999999999", f"{self.daemon.socket}.lock")
+        self.daemon.start()
+        self.assertEqual(os.listdir(self.daemon.socket.parent), ["x.sock"])
+
+    def test_several(self) -> None:
+        """--listen can be repeated, with a mode."""
+        second = self.base / "second.sock"
+        self.daemon.options = [f"--listen=unix:{second}:mode=660"]
+        self.daemon.start()
+        self.assertEqual(stat.S_IMODE(second.stat().st_mode), 0o660)
+        self.daemon.stop()
+        self.assertFalse(second.exists())
+
+
+class LaunchTests(DaemonCase):
+    """The ways to launch it."""
+
+    def test_help(self) -> None:
+        """twistd lists the plugin, and the plugin lists its options."""
+        twistd = os.path.join(os.path.dirname(sys.executable), "twistd")
+        run = subprocess.run([twistd, "--help"], capture_output=True, text=True, cwd=self.base)
+        self.assertIn("exampledriver", run.stdout)
+        run = subprocess.run(
+            [twistd, "exampledriver", "--help"], capture_output=True, text=True, cwd=self.base
+        )
+        for option in ("name", "root", "state", "runtime", "listen", "trash-retention"):
+            self.assertIn(f"--{option}=", run.stdout)
+
+    def test_daemonised(self) -> None:
+        """twistd's own daemon keeps the lock, serves, and ends by its process id."""
+        pidfile = self.base / "pid"
+        self.daemon.runner = [f"--pidfile={pidfile}", f"--logfile={self.base}/log", "exampledriver"]
+        run = subprocess.run(self.daemon.arguments(), cwd=self.base, timeout=PATIENCE)
+        self.assertEqual(run.returncode, 0)
+        self.daemon.ok("Create", Name="db")
+        pid = int(pidfile.read_text())
+        self.addCleanup(_end, pid)
+        second = self.another()
+        self.assertIn(f"is in use by process {pid} (", self.refused(second))
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: not pidfile.exists(), "the end of the daemon")
+        second.start()
+        self.assertEqual(second.names(), ["db"])
+
+    def test_twist(self) -> None:
+        """twist runs the same plugin."""
+        self.daemon.program, self.daemon.runner = "twist", ["exampledriver"]
+        self.daemon.start()
+        self.daemon.ok("Create", Name="db")
+        self.daemon.stop()
+        self.assertFalse(self.daemon.socket.exists())
+
+    def test_tac(self) -> None:
+        """The application file of tap/ runs, with its options edited."""
+        tac = self.base / "exampledriver.tac"
+        options = [word for word in self.daemon.arguments() if word.startswith("--")][1:]
+        text = TAC.read_text()
+        self.assertIn("parseOptions([])", text)
+        tac.write_text(text.replace("parseOptions([])", f"parseOptions({options!r})"))
+        self.daemon.command = ["-n", "--pidfile=", "-y", str(tac)]
+        self.daemon.start()
+        self.daemon.stop()
+
+
+def _end(pid: int) -> None:
+    """End a daemonised process if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

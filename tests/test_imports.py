@@ -1,0 +1,82 @@
+"""Imports run one way: from tap down to plugin, journal and the models."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+PACKAGE = Path(__file__).parents[1] / "exampledriver"
+
+#: Each room, and the modules of the package that it may import (with all below them).
+ALLOWED = {
+    "plugin": ["plugin"],
+    "journal": ["journal"],
+    "daemon": ["daemon"],
+    "backends": ["backends", "volumes.model", "volumes.errors"],
+    "volumes": [
+        "volumes",
+        "plugin",
+        "journal.interfaces",
+        "backends.interfaces",
+        "backends.trash",
+    ],
+    "volumes/model": ["plugin.volume", "volumes.errors"],
+    "volumes/errors": ["plugin.errors"],
+    "tap": [""],
+}
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each import of the package's own modules."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            base = list(parts[: -node.level]) if node.level else []
+            name = ".".join([*base, *([node.module] if node.module else [])])
+            if name.split(".")[0] == PACKAGE.name:
+                yield node.lineno, name.removeprefix(PACKAGE.name).lstrip(".")
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == PACKAGE.name:
+                    yield node.lineno, alias.name.removeprefix(PACKAGE.name).lstrip(".")
+
+
+def offences() -> list[str]:
+    """Return each import that runs the wrong way, as a line for people."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        inside = path.relative_to(PACKAGE).with_suffix("")
+        room = str(inside) if str(inside) in ALLOWED else inside.parts[0]
+        if room == "__init__":
+            continue
+        for line, name in imported(path):
+            if not any(f"{name}.".startswith(f"{good}." if good else "") for good in ALLOWED[room]):
+                found.append(f"{path}:{line}: {room} must not import {name}")
+            if name.split(".")[0] == "tap":
+                found.append(f"{path}:{line}: nothing imports tap")
+    return found
+
+
+class DirectionTests(SynchronousTestCase):
+    """The rooms of docs/architecture.md."""
+
+    def test_direction(self) -> None:
+        """No room imports what it must not know."""
+        self.assertEqual(offences(), [])
+
+    def test_every_room(self) -> None:
+        """Every room has a rule."""
+        rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and p.name != "__pycache__"}
+        self.assertLessEqual(rooms, set(ALLOWED))
+
+    def test_reactor(self) -> None:
+        """Only tap imports the reactor."""
+        importers = [
+            path.name
+            for path in PACKAGE.rglob("*.py")
+            if "import reactor" in path.read_text() or "internet.reactor" in path.read_text()
+        ]
+        self.assertEqual(importers, ["tap.py"])
