@@ -50,9 +50,8 @@ class UnixEndpoint:
 
         :raises ValueError: it is none, or names another kind of endpoint.
         """
-        kind, *words = [
-            re.sub(r"\\(.)", r"\1", word) for word in re.findall(r"(?:\\.|[^:\\])+", text)
-        ]
+        found = re.findall(r"(?:\\.|[^:\\])+", text)
+        kind, *words = [re.sub(r"\\(.)", r"\1", word) for word in found] or [""]
         if kind in ("tcp", "ssl", "tls", "systemd"):
             raise ValueError(
                 f"--listen={text}: {kind}: is not offered: whoever can open a volume plugin's "

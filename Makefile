@@ -1,0 +1,58 @@
+# Two commands do all set-up on a fresh Debian or Ubuntu machine:
+#   make run    serve in the foreground
+#   make test   the unit and functional suites, no root needed
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+SUITES := tests.plugin tests.journal tests.volumes tests.backends tests.daemon tests.test_imports tests.test_tap
+TRIAL  := $(BIN)/trial --rterrors --temp-directory
+
+# As root the daemon's own defaults are right; anybody else gets directories at home.
+HOME_DIR := $(HOME)/.local/share/exampledriver
+ifneq ($(shell id -u),0)
+USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HOME_DIR)/run \
+             --listen=unix:$(HOME_DIR)/exampledriver.sock
+endif
+
+.PHONY: run test test-unit test-functional test-engine lint dist clean
+
+run: $(VENV)/.run
+	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
+
+test: test-unit test-functional
+
+test-unit: $(VENV)/.test
+	$(TRIAL) _trial_temp.unit $(SUITES)
+
+test-functional: $(VENV)/.test
+	$(TRIAL) _trial_temp.functional tests.functional
+
+test-engine: $(VENV)/.test
+	sh .ci/install-engines
+	$(TRIAL) _trial_temp.engine tests.engine
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy exampledriver tests twisted/plugins/exampledriver_dropin.py setup.py
+	sh .ci/check-dist $(BIN)/python
+
+dist: $(VENV)/.test
+	$(BIN)/python -m build --outdir dist .
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/install-venv
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(BIN)/python setup.py requirements.lock
+	$(BIN)/pip install --quiet --constraint requirements.lock --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.run
+	$(BIN)/pip install --quiet --requirement requirements.lock
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _trial_temp* .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,132 @@
+"""The order of starting and stopping, and its limit, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from exampledriver.daemon.service import STOP_LIMIT, DaemonService
+
+
+@implementer(IListeningPort)
+@define(eq=False)
+class FakePort:
+    """A port that notes when it stops."""
+
+    story: list[str]
+
+    def startListening(self) -> None:
+        raise NotImplementedError
+
+    def stopListening(self) -> Deferred[None]:
+        self.story.append("port stopped")
+        return succeed(None)
+
+    def getHost(self) -> Any:
+        raise NotImplementedError
+
+
+@define(eq=False)
+class FakeServer:
+    """A server whose draining the test ends."""
+
+    story: list[str]
+    drained: Deferred[None] = field(factory=Deferred)
+
+    def drain(self) -> Deferred[None]:
+        self.story.append("draining")
+        return self.drained
+
+    def abort(self) -> int:
+        self.story.append("aborted")
+        return 3
+
+
+class ServiceTests(SynchronousTestCase):
+    """A service with two steps to finish and two to close."""
+
+    def setUp(self) -> None:
+        self.story: list[str] = []
+        self.clock = Clock()
+        self.server = FakeServer(self.story)
+        self.waits: dict[str, Deferred[None]] = {}
+        self.service = DaemonService(
+            self.clock,
+            [self],
+            Factory(),
+            self.server,
+            before=[lambda: self.story.append("started")],
+            finish=[self.step("changes")],
+            close=[self.step("counts"), self.step("journal")],
+        )
+
+    def listen(self, reactor: object, factory: object) -> IListeningPort:
+        """Listen, as an endpoint."""
+        self.story.append("listening")
+        return FakePort(self.story)
+
+    def step(self, name: str) -> tuple[str, Callable[[], Deferred[None]]]:
+        """Return a step that waits until the test ends it."""
+
+        def run() -> Deferred[None]:
+            self.story.append(name)
+            self.waits[name] = Deferred()
+            return self.waits[name]
+
+        return name, run
+
+    def test_listens_last(self) -> None:
+        """Nothing listens before all is ready."""
+        self.service.startService()
+        self.assertEqual(self.story, ["started", "listening"])
+
+    def test_order(self) -> None:
+        """Each step of a stop waits for the one before it."""
+        self.service.startService()
+        self.story.clear()
+        stopped = self.service.stopService()
+        self.assertEqual(self.story, ["port stopped", "draining"])
+        self.server.drained.callback(None)
+        for name in ("changes", "counts", "journal"):
+            self.assertEqual(self.story[-1], name)
+            self.assertNoResult(stopped)
+            self.waits[name].callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_limit(self) -> None:
+        """What hangs is cut in time to close the rest, and all of it within the limit."""
+        self.service.startService()
+        stopped = self.service.stopService()
+        with capturedLogs() as events:
+            self.clock.advance(STOP_LIMIT - 1)
+            self.assertEqual(self.story[-3:], ["aborted", "changes", "counts"])
+            self.waits["counts"].callback(None)
+            self.assertEqual(self.story[-1], "journal")
+            self.clock.advance(0.9)
+            self.assertNoResult(stopped)
+            self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        text = "\n".join(formatEvent(event) for event in events)
+        self.assertIn("3 connections were cut without an answer", text)
+        self.assertIn("journal did not end within 8 s", text)
+
+    def test_failure(self) -> None:
+        """A step that fails is logged and keeps nothing from being closed."""
+        self.service.startService()
+        stopped = self.service.stopService()
+        self.server.drained.callback(None)
+        self.waits["changes"].errback(ZeroDivisionError())
+        self.waits["counts"].callback(None)
+        self.waits["journal"].callback(None)
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -1,0 +1,53 @@
+"""Threads for blocking work."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from twisted.internet import reactor as _reactor
+from twisted.internet.defer import gatherResults
+from twisted.trial.unittest import TestCase
+
+from exampledriver.daemon.threads import DaemonThreads
+
+reactor: Any = _reactor
+
+
+class ThreadsTests(TestCase):
+    """A bounded pool that never keeps the process from ending."""
+
+    async def test_result(self) -> None:
+        """A call gives its function's result or error, from another thread that is a daemon."""
+        threads = DaemonThreads(reactor, "test", 2)
+        self.addCleanup(threads.stop)
+        thread = await threads(threading.current_thread)
+        self.assertIsNot(thread, threading.current_thread())
+        self.assertTrue(thread.daemon)
+        await self.assertFailure(threads(int, "x"), ValueError)
+
+    async def test_bounded(self) -> None:
+        """No more calls run at once than the pool's size."""
+        threads = DaemonThreads(reactor, "test", 3)
+        self.addCleanup(threads.stop)
+        lock, most, now = threading.Lock(), [0], [0]
+        both = threading.Barrier(3)
+
+        def work() -> None:
+            with lock:
+                now[0] += 1
+                most[0] = max(most[0], now[0])
+            both.wait(10)
+            with lock:
+                now[0] -= 1
+
+        await gatherResults([threads(work) for _ in range(9)])
+        self.assertEqual(most, [3])
+
+    async def test_stop_with_a_hanging_call(self) -> None:
+        """Stopping does not wait for a call that hangs."""
+        threads = DaemonThreads(reactor, "test", 1)
+        release = threading.Event()
+        self.addCleanup(release.set)
+        threads(release.wait)
+        threads.stop()

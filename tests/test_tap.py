@@ -1,0 +1,46 @@
+"""The options of twistd exampledriver. What refuses to start is in the functional tests."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.daemon.listening import UnixEndpoint
+from exampledriver.tap import Options
+
+
+class OptionsTests(SynchronousTestCase):
+    """Options and their defaults."""
+
+    def parsed(self, *words: str) -> Options:
+        """Return the options of a command line."""
+        options = Options()
+        options.parseOptions(list(words))
+        return options
+
+    def test_defaults(self) -> None:
+        """The documented defaults."""
+        options = self.parsed()
+        self.assertEqual(options["name"], "exampledriver")
+        self.assertEqual(options["root"], "/var/lib/exampledriver/volumes")
+        self.assertEqual(options["state"], "/var/lib/exampledriver/state")
+        self.assertEqual(options["runtime"], "/run/exampledriver")
+        self.assertEqual(options["retention"], timedelta(hours=24))
+        socket = Path("/run/docker/plugins/exampledriver.sock")
+        self.assertEqual(options["endpoints"], [UnixEndpoint(socket, 0o600)])
+
+    def test_name(self) -> None:
+        """The name makes the socket's name."""
+        options = self.parsed("--name=other")
+        self.assertEqual(options["endpoints"][0].path, Path("/run/docker/plugins/other.sock"))
+
+    def test_listen_replaces(self) -> None:
+        """Endpoints that are given replace the default one."""
+        options = self.parsed("--listen=unix:/a", "--listen=unix:/b")
+        self.assertEqual([e.path for e in options["endpoints"]], [Path("/a"), Path("/b")])
+
+    def test_relative(self) -> None:
+        """Relative directories are meant from where the daemon is started, not where it goes."""
+        self.assertEqual(self.parsed("--root=vols")["root_path"], Path.cwd() / "vols")
