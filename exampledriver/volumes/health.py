@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -34,11 +34,16 @@ class Clock(Protocol):
 
 @frozen
 class Look:
-    """What a look found: trouble, or an empty text; and who the kernel says holds the volume."""
+    """What a look found.
+
+    :ivar at: when, in the clock's seconds.
+    :ivar trouble: what is wrong with the volume, or an empty text.
+    :ivar holders: who the kernel says holds it; ``None`` after a Mount or Unmount.
+    """
 
     at: float
     trouble: str
-    holders: str
+    holders: str | None
 
 
 @define(eq=False)
@@ -58,7 +63,7 @@ class HealthChecks:
         """
         look = self._looks.get(volume.name)
         now = self._clock.seconds()
-        if look is None or now - look.at > MAX_AGE:
+        if look is None or now - look.at > MAX_AGE or (counts and look.holders is None):
             self._look(volume)
         if look is None:
             return {"Health": "being looked at; ask again"}
@@ -66,7 +71,7 @@ class HealthChecks:
             "Health": look.trouble or "ok",
             "HealthAge": f"{now - look.at:.0f}s",
         }
-        if counts:
+        if counts and look.holders is not None:
             shown["HeldBy"] = look.holders or (
                 "nobody: unless a container is just being started, these mounts were never "
                 "unmounted; they do not keep the volume from being removed"
@@ -88,9 +93,14 @@ class HealthChecks:
         self._threads(self._backend.look, volume).addBoth(seen)
 
     def good(self, name: str) -> None:
-        """Take note that a volume was just made."""
-        self._looks[name] = Look(self._clock.seconds(), "", "")
+        """Take note that a volume was just made, or found good by a Mount."""
+        self._looks[name] = Look(self._clock.seconds(), "", None)
+
+    def released(self, name: str) -> None:
+        """Take note that somebody has let go of a volume."""
+        if name in self._looks:
+            self._looks[name] = evolve(self._looks[name], holders=None)
 
     def forget(self, name: str) -> None:
-        """Drop what is known of a volume that changes."""
+        """Drop what is known of a volume that is gone."""
         self._looks.pop(name, None)

@@ -238,7 +238,7 @@ class VolumeService:
                 if not self._ledger.of(name):
                     await self._threads(self._backend.unmount, volume)
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
-            self._health.forget(name)
+            self._health.good(name)
         return path
 
     async def unmount(self, name: str, mount_id: str) -> None:
@@ -254,7 +254,7 @@ class VolumeService:
             except CatalogError as error:
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
             volume = self._volumes.get(name)
-            self._health.forget(name)
+            self._health.released(name)
             if known and volume is not None and not self._ledger.of(name):
                 await self._threads(self._backend.unmount, volume)
 
