@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-SUITES := tests.plugin tests.journal tests.volumes tests.backends tests.daemon tests.test_imports tests.test_tap
+SUITES := tests.plugin tests.journal tests.volumes tests.backends tests.daemon tests.cli \
+          tests.test_imports tests.test_tap
 TRIAL  := $(BIN)/trial --rterrors --temp-directory
 
 # As root the daemon's own defaults are right; anybody else gets directories at home.

@@ -20,6 +20,7 @@ setup(
     packages=[*find_packages(include=["exampledriver", "exampledriver.*"]), "twisted.plugins"],
     package_dir={"": "."},
     package_data={"exampledriver": ["py.typed"]},
+    entry_points={"console_scripts": ["exampledriver = exampledriver.cli.main:main"]},
     install_requires=[
         "attrs>=23.2",
         "klein>=24.8",

@@ -25,6 +25,7 @@ ALLOWED = {
     ],
     "volumes/model": ["plugin.volume", "volumes.errors"],
     "volumes/errors": ["plugin.errors"],
+    "cli": ["cli", "journal"],
     "tap": [""],
 }
 

@@ -131,7 +131,7 @@ class Log:
             # A compaction that did not end; the journal it would have replaced is whole.
             self.files.remove(NEW)
         if JOURNAL not in names:
-            self._write_fresh()
+            self.begin({})
             return
         data = self.files.read(JOURNAL)
         try:
@@ -150,6 +150,22 @@ class Log:
         if found.length < len(data):
             self._set_aside(names, data[found.length :])
             self._file.truncate(found.length)
+
+    def begin(self, entries: dict[str, bytes]) -> None:
+        """Write a journal of `entries` in the place of the one that is there.
+
+        :raises OSError: it could not be done, and the one that was there is as it was.
+        """
+        self.entries = entries
+        self._live = sum(len(k) + len(v) + _FRAME for k, v in entries.items())
+        self._write_fresh()
+
+    def compact(self) -> None:
+        """Rewrite the journal at once.
+
+        :raises OSError: it could not be done, and the journal is as it was.
+        """
+        self._write_fresh()
 
     def _set_aside(self, names: set[str], tail: bytes) -> None:
         """Keep a torn tail beside the journal, and say so."""

@@ -72,6 +72,20 @@ class NewerVersionError(JournalError):
 
 
 @frozen
+class Record:
+    """A record as it was read.
+
+    :ivar sequence: its number in its file.
+    :ivar durable: the number up to which it vouches for the records before it.
+    :ivar change: JSON.
+    """
+
+    sequence: int
+    durable: int
+    change: bytes
+
+
+@frozen
 class Scan:
     """What a journal holds.
 
@@ -128,14 +142,16 @@ def scan(data: bytes) -> Scan:
     entries: dict[str, bytes] = {}
     records = 0
     offset = end
-    line: tuple[int, int, bytes] | None = None
+    record: Record | None = None
     while offset < len(data):
         end = data.find(b"\n", offset) + 1
-        line = _read_line(data[offset : end - 1]) if end else None
-        if line is None or line[0] != records + 1:
+        record = read_line(data[offset : end - 1]) if end else None
+        if record is None or record.sequence != records + 1:
             break
-        if not _apply(entries, line[2]):
-            raise DamagedError(offset, f"record {line[0]} is whole, but its change is not known")
+        if not apply(entries, record.change):
+            raise DamagedError(
+                offset, f"record {record.sequence} is whole, but its change is not known"
+            )
         records += 1
         offset = end
     for later, proof in _proofs(data, offset):
@@ -150,7 +166,7 @@ def scan(data: bytes) -> Scan:
             offset,
             f"record {records + 1} of the {durable} that the file was born with cannot be read",
         )
-    clean = line is not None and line[0] == records and line[2] == _SYNCED
+    clean = offset == len(data) and record is not None and record.change == _SYNCED
     return Scan(entries, records, offset, clean)
 
 
@@ -175,17 +191,17 @@ def _crc_matches(line: bytes) -> bool:
     return crc == b"%08x" % crc32(text)
 
 
-def _read_line(line: bytes) -> tuple[int, int, bytes] | None:
-    """Return a record's sequence number, its proof and its change, or ``None`` if it is torn."""
+def read_line(line: bytes) -> Record | None:
+    """Return the record of a line without its newline, or ``None`` if it cannot be read."""
     words = line.split(b" ", 3)
     if len(words) != 4 or words[0] != b"%08x" % crc32(line[9:]):
         return None
     if not (words[1].isdigit() and words[2].isdigit()):
         return None
-    return int(words[1]), int(words[2]), words[3]
+    return Record(int(words[1]), int(words[2]), words[3])
 
 
-def _apply(entries: dict[str, bytes], change: bytes) -> bool:
+def apply(entries: dict[str, bytes], change: bytes) -> bool:
     """Apply one change to the map; return whether it is one that this version knows."""
     try:
         fields = json.loads(change)
@@ -213,7 +229,7 @@ def _proofs(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
         end = data.find(b"\n", offset)
         if end < 0:
             return
-        line = _read_line(data[offset:end])
-        if line is not None:
-            yield offset, line[1]
+        record = read_line(data[offset:end])
+        if record is not None:
+            yield offset, record.durable
         offset = end + 1

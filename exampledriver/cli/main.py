@@ -1,0 +1,57 @@
+"""``exampledriver``: what its words mean, and nothing else."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from ..journal import JournalError
+from . import journal
+
+STATE = "/var/lib/exampledriver/state"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    top = argparse.ArgumentParser(
+        prog="exampledriver", description="Looks after what the volume driver keeps."
+    )
+    rooms = top.add_subparsers(metavar="WHAT", required=True)
+    room = rooms.add_parser(
+        "journal",
+        help="look at, check, repair or compact a journal of a daemon that does not run",
+    )
+    actions = room.add_subparsers(metavar="ACTION", required=True)
+    for name, action, text in (
+        ("show", journal.show, "print every record, readable or not; changes nothing"),
+        ("verify", journal.verify, "say what a start would make of it; changes nothing"),
+        ("repair", journal.repair, "save what can be read of a damaged one, which is kept"),
+        ("compact", journal.compact, "rewrite it without its history"),
+    ):
+        command = actions.add_parser(name, help=text, description=text.capitalize() + ".")
+        command.add_argument(
+            "state", nargs="?", default=STATE, help="the state directory (default: %(default)s)"
+        )
+        command.set_defaults(action=action)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit status: 0 done, 1 trouble found or not done, 2 misused."""
+    options = parser().parse_args(arguments)
+    try:
+        status: int = options.action(options.state)
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python's own flush at exit must not fail.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (JournalError, OSError) as error:
+        print(f"exampledriver: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
