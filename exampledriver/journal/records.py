@@ -36,6 +36,7 @@ is set aside and said. After a clean shutdown even that is told apart.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TypeAlias
 from zlib import crc32
@@ -46,6 +47,8 @@ from .interfaces import Value
 
 MAGIC = b"exampledriver-journal"
 VERSION = 1
+#: How a record begins, wherever that is.
+_RECORD = re.compile(rb"(?=[0-9a-f]{8} [0-9]+ [0-9]+ \[)")
 _SYNCED = b'["synced"]'
 
 #: A change: a key with its value's JSON, or with ``None`` for a deletion.
@@ -224,12 +227,13 @@ def apply(entries: dict[str, bytes], change: bytes) -> bool:
 
 
 def _proofs(data: bytes, offset: int) -> Iterator[tuple[int, int]]:
-    """Yield, for each readable record from `offset` on, where it is and what it proves durable."""
-    while offset < len(data):
-        end = data.find(b"\n", offset)
-        if end < 0:
-            return
-        record = read_line(data[offset:end])
+    """Yield, for each readable record from `offset` on, where it is and what it proves durable.
+
+    A record is looked for anywhere, not only behind a newline: a newline may be what
+    was damaged.
+    """
+    for match in _RECORD.finditer(data, offset):
+        end = data.find(b"\n", match.start())
+        record = read_line(data[match.start() : end]) if end >= 0 else None
         if record is not None:
-            yield offset, record.durable
-        offset = end + 1
+            yield match.start(), record.durable
