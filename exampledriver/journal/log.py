@@ -41,10 +41,10 @@ NEW = "journal.new"
 TORN = "journal.torn-"
 #: How many torn tails are kept for inspection; the oldest go first.
 TORN_KEPT = 16
-#: Compaction begins when the file is larger than twice the live map plus this, in bytes.
+#: How much larger than twice the live map the file may grow, in bytes.
 SLACK = 1 << 20
 #: How many bytes a step of compaction writes, between two batches.
-STEP = 1 << 18
+PIECE = 1 << 18
 #: Bytes of a record beside its key and value, about.
 _FRAME = 40
 
@@ -58,13 +58,14 @@ class _Rewrite:
     files: IFiles
     entries: list[tuple[str, bytes]]
     file: IFile
+    piece: int
     written: int = 0
     length: int = 0
     tail: list[Change] = field(factory=list)
 
     @classmethod
-    def begin(cls, files: IFiles, entries: dict[str, bytes]) -> _Rewrite:
-        rewrite = cls(files, list(entries.items()), files.create(NEW))
+    def begin(cls, files: IFiles, entries: dict[str, bytes], piece: int) -> _Rewrite:
+        rewrite = cls(files, list(entries.items()), files.create(NEW), piece)
         rewrite._write(encode_header(len(entries)))
         return rewrite
 
@@ -76,7 +77,7 @@ class _Rewrite:
         """Write a piece of the map and sync it; return whether there is more."""
         lines: list[bytes] = []
         size = 0
-        while size < STEP and self.written < len(self.entries):
+        while size < self.piece and self.written < len(self.entries):
             line = encode_change(self.written + 1, 0, self.entries[self.written])
             self.written += 1
             size += len(line)
@@ -106,12 +107,18 @@ class _Rewrite:
 class Log:
     """The map and its journal.
 
+    :ivar slack: compaction begins at twice the live map's size plus this, in bytes.
+    :ivar piece: how much of it is written between two batches, in bytes.
     :ivar entries: the durable map; values are JSON.
+    :ivar doubtful: the disk took neither a change, nor its withdrawal, nor a fresh
+        file: a crash now may bring the refused change back.
     """
 
     files: IFiles
     slack: int = SLACK
+    piece: int = PIECE
     entries: dict[str, bytes] = field(factory=dict, init=False)
+    doubtful: bool = field(default=False, init=False)
     _file: IFile | None = field(default=None, init=False)
     _records: int = field(default=0, init=False)
     _length: int = field(default=0, init=False)
@@ -255,6 +262,11 @@ class Log:
         )
         self._abandon_rewrite()
         if self._file is not None:
+            # What is refused must not be in it, should a crash come before a fresh one.
+            try:
+                self._file.truncate(self._length)
+            except OSError:
+                self.doubtful = True
             _close_quietly(self._file)
             self._file = None
         try:
@@ -268,19 +280,23 @@ class Log:
             _log.info("the journal was written anew and is trusted again")
 
     def _failed(self, error: OSError) -> CatalogError:
+        if self.doubtful:
+            outcome = "nor taken back: after a crash the change may be there all the same"
+        else:
+            outcome = "nothing was changed"
+        advice = (
+            "free some space on its file system"
+            if error.errno in _NO_SPACE
+            else "see the plugin's log, check the disk"
+        )
         return CatalogError(
             f"the journal in {self.files.path} could not be written: {error.strerror or error}; "
-            "nothing was changed: "
-            + (
-                "free some space on its file system and try again"
-                if error.errno in _NO_SPACE
-                else "see the plugin's log, check the disk, and try again"
-            )
+            f"{outcome}: {advice} and try again"
         )
 
     def _write_fresh(self) -> None:
         """Write the whole map to a fresh journal, at once."""
-        rewrite = _Rewrite.begin(self.files, self.entries)
+        rewrite = _Rewrite.begin(self.files, self.entries, self.piece)
         try:
             while rewrite.step():
                 pass
@@ -296,6 +312,7 @@ class Log:
             _close_quietly(self._file)
         self._file, self._records, self._length = rewrite.file, records, rewrite.length
         self._clean = True
+        self.doubtful = False
 
     @property
     def _compaction_due(self) -> bool:
@@ -308,7 +325,7 @@ class Log:
             return False
         try:
             if self._rewrite is None:
-                self._rewrite = _Rewrite.begin(self.files, self.entries)
+                self._rewrite = _Rewrite.begin(self.files, self.entries, self.piece)
             if self._rewrite.step():
                 return True
             records = self._rewrite.complete()

@@ -183,6 +183,20 @@ class UntrustedTests(SynchronousTestCase):
         log.commit([("c", b"{}")])
         self.assertEqual(reread(files), {"a": b"{}", "c": b"{}"})
 
+    def test_doubtful(self) -> None:
+        """A disk that takes a change only half and does not let go of it: the error says so."""
+        files, log = self.failing("sync")
+        failures = ["write", "truncate", "write"]
+        files.plan = lambda call: (
+            errno.EIO if failures and call == failures[0] and failures.pop(0) else None
+        )
+        error = self.assertRaises(CatalogError, log.commit, [("b", b"{}")])
+        self.assertIn("may be there all the same", str(error))
+        self.assertNotIn("nothing was changed", str(error))
+        log.commit([("c", b"{}")])
+        self.assertEqual(reread(files), {"a": b"{}", "c": b"{}"})
+        self.assertFalse(log.doubtful)
+
     def test_directory_sync_fails(self) -> None:
         """A compaction whose rename may not be durable stops trusting both files."""
         files, log = self.failing("sync_directory")

@@ -1,0 +1,271 @@
+"""The volume service and its journal on a simulated machine that can crash at any call.
+
+Files are :class:`~tests.journal.crashfiles.CrashFiles`; directories are
+:class:`SimulatedBackend`, which keeps what the real backend keeps (both pass
+``tests/backends/suites.py``). Before every call a plan decides whether it goes on,
+fails with an errno, or is where the power is cut: before, during or after it.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import sys
+from datetime import datetime, timezone
+from random import Random
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred, execute, fail, succeed
+from twisted.internet.task import Clock
+from zope.interface import implementer
+
+from exampledriver.backends.interfaces import IBackend
+from exampledriver.journal.interfaces import CatalogError, ICatalog, Value
+from exampledriver.journal.log import Log
+from exampledriver.journal.records import Change, encode_value
+from exampledriver.volumes.errors import BusyError, VolumeError
+from exampledriver.volumes.health import HealthChecks
+from exampledriver.volumes.ledger import MountLedger
+from exampledriver.volumes.model import Options, StoredVolume
+from exampledriver.volumes.service import VolumeService
+from tests.journal.crashfiles import Crash, CrashFiles
+
+NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
+ROOT = "/volumes"
+
+
+@define(eq=False)
+class Power:
+    """Decides what happens to each call, and remembers where it struck.
+
+    :ivar schedule: what happens to which call, by its number.
+    :ivar appointed: like it, but not forgotten at a crash.
+    :ivar failing: calls of these names fail with EIO, so many times.
+    :ivar calls: how many calls there have been.
+    :ivar off: the power is cut; every call fails until the next start.
+    :ivar seen: each call that was asked about, by who made it.
+    :ivar struck: each such call and the way in which a crash came to it.
+    """
+
+    schedule: dict[int, str | int] = field(factory=dict)
+    appointed: dict[int, str | int] = field(factory=dict)
+    failing: dict[str, int] = field(factory=dict)
+    calls: int = 0
+    off: bool = False
+    seen: set[str] = field(factory=set)
+    struck: set[tuple[str, str]] = field(factory=set)
+
+    def arm(self, fault: str | int, delay: int) -> None:
+        """Let `fault` happen to the call that comes after `delay` others."""
+        self.schedule[self.calls + delay] = fault
+
+    def __call__(self, call: str) -> str | int | None:
+        if self.off:
+            raise Crash(call)
+        point = f"{_caller()}.{call}"
+        self.seen.add(point)
+        fault = self.schedule.pop(self.calls, None) or self.appointed.pop(self.calls, None)
+        self.calls += 1
+        if fault is None and self.failing.get(call, 0):
+            self.failing[call] -= 1
+            fault = errno.EIO
+        if isinstance(fault, str):
+            self.off = True
+            self.struck.add((point, fault))
+        return fault
+
+
+def _caller() -> str:
+    """Return the method of the journal or the service on whose behalf a call is made."""
+    frame: Any = sys._getframe(2)
+    names: list[str] = []
+    while frame is not None and len(names) < 2:
+        module = frame.f_globals.get("__name__", "")
+        if module in ("exampledriver.journal.log", "exampledriver.volumes.service"):
+            names.append(frame.f_code.co_name)
+        frame = frame.f_back
+    return "/".join(reversed(names))
+
+
+@implementer(IBackend)
+@define(eq=False)
+class SimulatedBackend:
+    """Directories in memory; each change is one durable step.
+
+    :ivar directories: the root's directories, with the token that was written into each.
+    :ivar trash: the tokens of what was removed.
+    """
+
+    power: Power = field(factory=Power)
+    directories: dict[str, str] = field(factory=dict)
+    trash: list[str] = field(factory=list)
+    held: set[str] = field(factory=set)
+    dead: bool = False
+
+    def _do(self, call: str, change: Any) -> Any:
+        if self.dead:
+            raise Crash(call)
+        verdict = self.power(call)
+        if isinstance(verdict, int):
+            raise VolumeError(f"{call}: errno {verdict}")
+        if verdict == "before":
+            raise Crash(call)
+        result = change()
+        if verdict is not None:
+            raise Crash(call)
+        return result
+
+    def resolve(self, name: str, options: Options) -> Options:
+        return options
+
+    def mountpoint(self, name: str, options: Options) -> str:
+        return f"{ROOT}/{name}"
+
+    def create(self, volume: StoredVolume) -> bool:
+        def create() -> bool:
+            new = volume.name not in self.directories
+            self.directories.setdefault(volume.name, "")
+            return new
+
+        return bool(self._do("create", create))
+
+    def undo_create(self, volume: StoredVolume) -> None:
+        if self.directories.get(volume.name, "no") != "":
+            raise VolumeError("not empty, or not there")
+        self._do("undo_create", lambda: self.directories.pop(volume.name))
+
+    def mount(self, volume: StoredVolume) -> str:
+        if volume.name not in self.directories:
+            raise VolumeError("is missing")
+        return volume.mountpoint
+
+    def unmount(self, volume: StoredVolume) -> None:
+        pass
+
+    def check_unused(self, volume: StoredVolume) -> None:
+        if volume.name in self.held:
+            raise BusyError("in use")
+
+    def keeps_data(self, volume: StoredVolume) -> bool:
+        return True
+
+    def has_data(self, volume: StoredVolume) -> bool:
+        return volume.name in self.directories
+
+    def remove(self, volume: StoredVolume) -> None:
+        def move() -> None:
+            self.trash.append(self.directories.pop(volume.name))
+
+        if self.has_data(volume):
+            self._do("remove", move)
+
+    def look(self, volume: StoredVolume) -> tuple[str, str]:
+        return ("", "")
+
+    def recover(self, known: Any) -> list[str]:
+        return sorted(set(self.directories) - set(known))
+
+
+@implementer(ICatalog)
+@define(eq=False)
+class SimulatedCatalog:
+    """The journal without its thread: changes wait until :meth:`commit` takes a batch."""
+
+    log: Log
+    waiting: list[tuple[Change, Deferred[None]]] = field(factory=list)
+    dead: bool = False
+
+    def entries(self) -> dict[str, Value]:
+        return {key: json.loads(value) for key, value in self.log.entries.items()}
+
+    def put(self, key: str, value: Value) -> Deferred[None]:
+        return self._ask((key, encode_value(value)))
+
+    def delete(self, key: str) -> Deferred[None]:
+        return self._ask((key, None))
+
+    def _ask(self, change: Change) -> Deferred[None]:
+        if self.dead:
+            return fail(Crash())
+        self.waiting.append((change, Deferred()))
+        return self.waiting[-1][1]
+
+    def commit(self) -> None:
+        """Commit what waits as one batch, as the journal's thread does."""
+        batch, self.waiting = self.waiting, []
+        if not batch:
+            return
+        try:
+            self.log.commit([change for change, _ in batch])
+        except CatalogError as error:
+            for _, done in batch:
+                done.errback(CatalogError(str(error)))
+        else:
+            for _, done in batch:
+                done.callback(None)
+
+    def close(self) -> Deferred[None]:
+        return succeed(None)
+
+    def die(self) -> None:
+        """Let everything that waits end where it is."""
+        self.dead = True
+        waiting, self.waiting = self.waiting, []
+        for _, done in waiting:
+            done.errback(Crash())
+
+
+def _dead(call: str) -> None:
+    raise Crash(call)
+
+
+@define(eq=False)
+class Machine:
+    """A machine on which the daemon runs, crashes, and starts again."""
+
+    power: Power = field(factory=Power)
+    files: CrashFiles = field(factory=CrashFiles)
+    backend: SimulatedBackend = field(init=False)
+    catalog: SimulatedCatalog = field(init=False)
+    service: VolumeService = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.backend = SimulatedBackend(self.power)
+        self.start()
+
+    def start(self) -> None:
+        """Start the daemon on what the disk has; the start itself may crash."""
+        self.power.off = False
+        self.files.plan = self.power
+        log = Log(self.files, slack=2000, piece=60)
+        log.open()
+        self.catalog = SimulatedCatalog(log)
+        counts = SimulatedCatalog(Log(CrashFiles()))
+        ledger = MountLedger(counts, "boot")
+        health = HealthChecks(self.backend, execute, Clock())
+        self.service = VolumeService(
+            self.catalog, ledger, self.backend, health, execute, lambda: NOW
+        )
+        self.service.load()
+        self.service.start()
+
+    def end(self) -> None:
+        """Let the process be gone: no part of it touches the disk again."""
+        self.backend.dead = True
+        self.files.plan = _dead
+        self.catalog.die()
+
+    def crash(self, random: Random) -> None:
+        """Cut the power: only what the disk keeps is left."""
+        self.end()
+        self.backend = SimulatedBackend(self.power, self.backend.directories, self.backend.trash)
+        self.files = self.files.after_crash(random)
+        self.power.schedule.clear()
+        self.power.failing.clear()
+
+    def settle(self) -> None:
+        """Commit until nothing waits, compacting between the batches."""
+        while self.catalog.waiting:
+            self.catalog.commit()
+            self.catalog.log.step()
