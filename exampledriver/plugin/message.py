@@ -45,8 +45,8 @@ class Message:
                 "without one, so repeat the command"
             )
         try:
-            # RecursionError: brackets nested thousands deep.
-            fields = json.loads(body)
+            # json itself would guess an encoding. RecursionError: nested thousands deep.
+            fields = json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"{call}: the body is not JSON: {error}") from None
         if not isinstance(fields, dict):

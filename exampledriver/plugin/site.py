@@ -114,6 +114,18 @@ class PluginChannel(HTTPChannel):
             return False
         return bool(super().checkPersistence(request, version))
 
+    def finish(self) -> None:
+        """Let the request at hand be the last one, if there is one, or close."""
+        if self.requests:
+            self.persistent = False
+            self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
+        elif not self.busy:
+            self.loseConnection()
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Answer a line that is too long for a head; Twisted would close without a word."""
+        self._respondToBadRequestAndDisconnect()
+
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's one hook for a head that it cannot read. It answers with a
         # bare status line; engines are promised JSON.
@@ -175,14 +187,11 @@ class PluginSite(Site):
         """
         self.draining = True
         waiter: Deferred[None] = Deferred()
-        self._drained.append(waiter)
         for channel in list(self.channels):
-            if channel.busy:
-                channel.persistent = False
-            else:
-                channel.loseConnection()
-        if not self.channels:
-            self._drained.remove(waiter)
+            channel.finish()
+        if self.channels:
+            self._drained.append(waiter)
+        else:
             waiter.callback(None)
         return waiter
 

@@ -100,9 +100,10 @@ def rfc3339(moment: datetime) -> str:
 
     :raises ValueError: it has no time zone.
     """
-    if moment.tzinfo is None:
+    if moment.utcoffset() is None:
         raise ValueError("a time for CreatedAt needs a time zone")
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    # Not strftime: it writes a year below 1000 with fewer than four digits.
+    return moment.astimezone(timezone.utc).replace(tzinfo=None, microsecond=0).isoformat() + "Z"
 
 
 def _shown(volume: Volume) -> dict[str, object]:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 
 from attrs import define, field
 from klein import Klein
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -68,6 +68,24 @@ def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
     return client
 
 
+def _unless_gone(work: Deferred[T], request: IRequest) -> Deferred[T]:
+    """Let a refusal that nobody waits for be the end of it: Klein would log it as a bug."""
+    gone = False
+
+    def leave(_: Failure) -> None:
+        nonlocal gone
+        gone = True
+
+    def refused(failure: Failure) -> Failure:
+        failure.trap(PluginError)
+        if gone:
+            raise CancelledError
+        return failure
+
+    cast(Request, request).notifyFinish().addErrback(leave)
+    return work.addErrback(refused)
+
+
 @define(eq=False)
 class Wire:
     """The Klein application that engines talk to, and its bookkeeping.
@@ -84,7 +102,6 @@ class Wire:
 
     def __attrs_post_init__(self) -> None:
         """Make every answer JSON, those to unknown paths and wrong methods too."""
-        self.app.url_map.merge_slashes = False
         self.app.handle_errors(Exception)(self.refuse)
 
     def route(self, call: str, answer: Call, *, changes: str = "", body: bool = True) -> None:
@@ -100,7 +117,7 @@ class Wire:
             if changes:
                 work = self._change(answer, message, message.text(changes))
             else:
-                work = Deferred.fromCoroutine(answer(message))
+                work = _unless_gone(Deferred.fromCoroutine(answer(message)), request)
             return work.addCallback(lambda fields: reply(request, 200, fields))
 
         self.app.route("/" + call, methods=["POST"], endpoint=call)(handle)

@@ -1,0 +1,109 @@
+"""The log: one line for each change, none for a read, and none that can be forged."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
+
+from exampledriver.plugin import BadRequest, PluginError
+
+from .memory import CHANGES, NAMED, NAMELESS, PluginCase, post, raw
+
+
+class LogTests(PluginCase):
+    """How many lines, and which."""
+
+    def lines(self, *requests: bytes) -> list[LogEvent]:
+        """Return what is logged while these requests are answered on a new connection."""
+        with capturedLogs() as events:
+            client = self.connect()
+            for request in requests:
+                client.ask(request)
+            client.disconnect()
+        return list(events)
+
+    def test_listening(self) -> None:
+        """Listening starts no access log, and no clock for one."""
+        with capturedLogs():
+            self.site.doStart()
+        self.addCleanup(self.site.doStop)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.lines(post("VolumeDriver.List")), [])
+
+    def test_reads(self) -> None:
+        """A read costs no line, nor does a connection."""
+        requests = [post(f"VolumeDriver.{call}", {"Name": "db"}) for call in ("Get", "Path")]
+        requests += [post(call) for call in NAMELESS]
+        self.assertEqual(self.lines(*requests * 3), [])
+
+    def test_refused_reads(self) -> None:
+        """Docker asks for unknown names with every inspect: a refused read costs no line either."""
+        calls = ("VolumeDriver.Get", "VolumeDriver.Path")
+        self.assertEqual(self.lines(*[post(call, {"Name": "x"}) for call in calls]), [])
+
+    def test_wrong_requests(self) -> None:
+        """What reaches no driver costs no line: nobody can fill the disk with it."""
+        requests = [post(call, body) for call in NAMED for body in (b"", {}, {"Name": ""})]
+        requests += [post("Nothing"), raw(b"GET", b"/"), raw(b"POST", b"*"), raw(b"HEAD*", b"/x")]
+        requests.append(post("VolumeDriver.Create", b" " * (1 << 21)))
+        self.assertEqual(self.lines(*requests), [])
+
+    def test_changes(self) -> None:
+        """A change is exactly one line: the call, the volume, the time it took."""
+        for call in CHANGES:
+            self.driver.answers[call.lower()] = "/srv/db"
+            (event,) = self.lines(post(f"VolumeDriver.{call}", NAMED[f"VolumeDriver.{call}"]))
+            self.assertEqual(event["log_level"], LogLevel.info)
+            self.assertEqual(formatEvent(event), f"VolumeDriver.{call} 'db': done in 0.0 ms")
+
+    def test_refused_changes(self) -> None:
+        """A refused change is exactly one warning, with the reason."""
+        for kind in (PluginError, BadRequest):
+            for call in CHANGES:
+                self.driver.answers[call.lower()] = kind("no space: free some")
+                (event,) = self.lines(post(f"VolumeDriver.{call}", NAMED[f"VolumeDriver.{call}"]))
+                self.assertEqual(event["log_level"], LogLevel.warn)
+                self.assertEqual(
+                    formatEvent(event),
+                    f"VolumeDriver.{call} 'db': refused after 0.0 ms: no space: free some",
+                )
+
+    def test_time(self) -> None:
+        """The time is the clock's, in milliseconds, up to the driver's answer."""
+        for end in ("callback", "errback"):
+            done: Deferred[None] = Deferred()
+            self.driver.answers["create"] = done
+            with capturedLogs() as events:
+                self.client.feed(post("VolumeDriver.Create", {"Name": "v"}))
+                self.clock.advance(1.5)
+                self.assertEqual(events, [])
+                getattr(done, end)(PluginError("no"))
+            (event,) = events
+            self.assertIn(" 1500.0 ms", formatEvent(event))
+
+    def test_one_line(self) -> None:
+        """A name with newlines or worse is one line that can be written anywhere."""
+        for name in ("a\nb", "a\r\n2026-01-01 forged", "\x1b[2J", "\ud800", "\0"):
+            (event,) = self.lines(post("VolumeDriver.Create", {"Name": name}))
+            line = formatEvent(event)
+            line.encode("utf-8")
+            self.assertTrue(line.isprintable(), repr(line))
+
+    def test_no_options(self) -> None:
+        """Options are not logged: they may be secrets."""
+        message = {"Name": "v", "Opts": {"password": "hunter2"}}
+        (event,) = self.lines(post("VolumeDriver.Create", message))
+        self.assertNotIn("hunter2", repr(event))
+
+    def test_braces(self) -> None:
+        """A name that looks like a format is text."""
+        (event,) = self.lines(post("VolumeDriver.Create", {"Name": "{took!r} %s"}))
+        self.assertIn("'{took!r} %s'", formatEvent(event))
+
+    def test_bug(self) -> None:
+        """A change that fails by a bug is one warning, and one traceback with the request's id."""
+        self.driver.answers["create"] = ZeroDivisionError()
+        events = self.lines(post("VolumeDriver.Create", {"Name": "v"}))
+        levels = [event["log_level"] for event in events]
+        self.assertEqual(levels, [LogLevel.warn, LogLevel.critical])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -1,0 +1,232 @@
+"""The answers that engines are most easily hurt by: Get, List and Mount."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone, tzinfo
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.plugin import Capabilities, PluginError, Volume
+from exampledriver.plugin.volume import rfc3339
+
+from .memory import NAMED, UNHURRIED, PluginCase, post
+
+NOON = datetime(2026, 11, 24, 12, 0, 0, 999999, tzinfo=timezone.utc)
+OFFSETS = st.integers(-24 * 60 + 1, 24 * 60 - 1).map(lambda m: timezone(timedelta(minutes=m)))
+GET = NAMED["VolumeDriver.Get"]
+MOUNT = NAMED["VolumeDriver.Mount"]
+
+
+class NoOffset(tzinfo):
+    """A time zone that does not know its offset: a time in it is as naive as one without."""
+
+    def utcoffset(self, _: datetime | None) -> None:
+        return None
+
+    def dst(self, _: datetime | None) -> None:
+        return None
+
+    def tzname(self, _: datetime | None) -> str:
+        return "nowhere"
+
+
+class CreatedTests(SynchronousTestCase):
+    """CreatedAt: Docker forgets a volume whose time it cannot read."""
+
+    def test_form(self) -> None:
+        """A time is RFC 3339 in UTC, to the second, not rounded up."""
+        self.assertEqual(rfc3339(NOON), "2026-11-24T12:00:00Z")
+        east = NOON.astimezone(timezone(timedelta(hours=5, minutes=45)))
+        self.assertEqual(rfc3339(east), "2026-11-24T12:00:00Z")
+
+    @UNHURRIED
+    @given(st.datetimes(datetime(1000, 1, 2), datetime(9999, 12, 30), timezones=OFFSETS))
+    def test_any(self, moment: datetime) -> None:
+        """Any time in any zone is read back as the same second."""
+        text = rfc3339(moment)
+        self.assertTrue(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text), text)
+        read = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        self.assertEqual(read, moment - timedelta(microseconds=moment.microsecond))
+
+    def test_early(self) -> None:
+        """A year has four digits, whatever it is: a time of zero in Go is in the year 1."""
+        moment = datetime(1, 1, 1, tzinfo=timezone.utc)
+        self.assertEqual(rfc3339(moment), "0001-01-01T00:00:00Z")
+
+    def test_naive(self) -> None:
+        """A time without a zone is refused, not taken for one in UTC or here."""
+        self.assertRaises(ValueError, rfc3339, NOON.replace(tzinfo=None))
+
+    def test_naive_in_disguise(self) -> None:
+        """So is a time whose zone does not know its offset."""
+        self.assertRaises(ValueError, rfc3339, NOON.replace(tzinfo=NoOffset()))
+
+
+class GetTests(PluginCase):
+    """Get decides whether a volume exists."""
+
+    def shown(self, volume: Volume) -> dict[str, object]:
+        """Return a volume as Get shows it, having checked that List shows the same."""
+        self.driver.answers = {"get": volume, "list": [volume]}
+        answer = self.assertAnswered(self.call("VolumeDriver.Get", GET))
+        self.assertEqual(set(answer), {"Volume", "Err"})
+        shown = answer["Volume"]
+        self.assertIsInstance(shown, dict)
+        listed = self.assertAnswered(self.call("VolumeDriver.List"))
+        self.assertEqual(listed, {"Volumes": [shown], "Err": ""})
+        return dict(shown)
+
+    def test_least(self) -> None:
+        """A volume of which only the name is known has an object for Status and no CreatedAt."""
+        shown = self.shown(Volume("db"))
+        self.assertEqual(shown, {"Name": "db", "Mountpoint": "", "Status": {}})
+
+    def test_most(self) -> None:
+        """What the driver knows is shown under the protocol's names."""
+        status = {"Health": "good", "n": 1, "x": None, "deep": {"a": [True, "ä"]}}
+        shown = self.shown(Volume("db", "/srv/db", NOON, status))
+        self.assertEqual(
+            shown,
+            {
+                "Name": "db",
+                "Mountpoint": "/srv/db",
+                "Status": status,
+                "CreatedAt": "2026-11-24T12:00:00Z",
+            },
+        )
+
+    def test_any_mapping(self) -> None:
+        """A Status of any kind of mapping is an object."""
+
+        class Status(Mapping[str, object]):
+            def __getitem__(self, key: str) -> object:
+                return {"a": 1}[key]
+
+            def __iter__(self) -> object:  # type: ignore[override]
+                return iter(["a"])
+
+            def __len__(self) -> int:
+                return 1
+
+        self.assertEqual(self.shown(Volume("db", status=Status()))["Status"], {"a": 1})
+
+    def wrong(self, **answers: object) -> None:
+        """Check that answers of a driver that cannot be sent are bugs, and say nothing false."""
+        self.driver.answers = answers
+        for method in answers:
+            response = self.call(f"VolumeDriver.{method.capitalize()}", GET)
+            self.assertIn("internal error", self.assertRefused(response, 500))
+        self.assertEqual(len(self.flushLoggedErrors()), len(answers))
+
+    def test_nothing(self) -> None:
+        """A driver that returns None for a volume has a bug: Volume is never null."""
+        self.wrong(get=None)
+
+    def test_naive(self) -> None:
+        """A time without a zone is never sent."""
+        volume = Volume("db", created=NOON.replace(tzinfo=None))
+        self.wrong(get=volume, list=[volume])
+
+    def test_status(self) -> None:
+        """A Status that is no object, or no JSON, is never sent."""
+        for status in (None, "good", 7, {"x": object()}, {"x": float("nan")}, {"x": NOON}):
+            volume = Volume("db", status=status)  # type: ignore[arg-type]
+            self.wrong(get=volume, list=[volume])
+
+    def test_only_the_driver(self) -> None:
+        """Get is answered while anything else goes on: only the driver can make it fail."""
+        for number, method in enumerate(("create", "remove", "mount", "unmount"), 1):
+            self.driver.answers[method] = Deferred()
+            call = f"VolumeDriver.{method.capitalize()}"
+            self.connect().feed(post(call, NAMED[call]))
+            self.assertEqual(self.plugin.wire.pending, number)
+            self.assertAnswered(self.call("VolumeDriver.Get", GET))
+
+    def test_no_such_volume(self) -> None:
+        """A Get that the driver refuses has no Volume at all."""
+        response = self.call("VolumeDriver.Get", {"Name": "x"})
+        self.assertIn("does not exist", self.assertRefused(response, 500))
+
+
+class ListTests(PluginCase):
+    """List, where a null crashes dockerd and Podman."""
+
+    def test_none(self) -> None:
+        """No volumes are an empty list, not null."""
+        self.driver.volumes.clear()
+        answer = self.assertAnswered(self.call("VolumeDriver.List"))
+        self.assertEqual(answer, {"Volumes": [], "Err": ""})
+
+    def test_iterables(self) -> None:
+        """Any iterable of volumes will do, once."""
+        volumes = [Volume("a"), Volume("b", created=NOON)]
+        for answer in (volumes, tuple(volumes), iter(volumes), (v for v in volumes)):
+            self.driver.answers["list"] = answer
+            shown = self.assertAnswered(self.call("VolumeDriver.List"))["Volumes"]
+            self.assertEqual([volume["Name"] for volume in shown], ["a", "b"])
+
+    def test_no_null(self) -> None:
+        """A driver that lists None has a bug; a null is never sent."""
+        for answer in (None, [None], [Volume("a"), None], (v for v in (Volume("a"), None))):
+            self.driver.answers["list"] = answer
+            self.assertRefused(self.call("VolumeDriver.List"), 500)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_many(self) -> None:
+        """Ten thousand volumes are one answer."""
+        self.driver.volumes = {f"v{n}": Volume(f"v{n}", created=NOON) for n in range(10_000)}
+        shown = self.assertAnswered(self.call("VolumeDriver.List"))["Volumes"]
+        self.assertEqual([volume["Name"] for volume in shown], list(self.driver.volumes))
+
+
+class MountTests(PluginCase):
+    """Mount and Path."""
+
+    def test_mountpoint(self) -> None:
+        """Mount answers the path that the driver gives."""
+        for path in ("/srv/db", "/srv/a b/ä", "/srv/<&>"):
+            self.driver.answers["mount"] = path
+            answer = self.assertAnswered(self.call("VolumeDriver.Mount", MOUNT))
+            self.assertEqual(answer, {"Mountpoint": path, "Err": ""})
+
+    def test_no_absolute_path(self) -> None:
+        """A path that is empty or relative is an error that names the volume, never an answer."""
+        for path in ("", "srv/db", "./db", " /srv/db", "~/db"):
+            self.driver.answers["mount"] = path
+            text = self.assertRefused(self.call("VolumeDriver.Mount", MOUNT), 500)
+            self.assertIn("'db'", text)
+            self.assertIn("absolute path", text)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_no_path(self) -> None:
+        """A driver that returns no string has a bug."""
+        for path in (None, 7, ["/srv/db"]):
+            self.driver.answers["mount"] = path
+            self.assertRefused(self.call("VolumeDriver.Mount", MOUNT), 500)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_refused(self) -> None:
+        """A Mount that the driver refuses has no Mountpoint."""
+        self.driver.answers["mount"] = PluginError("device is gone")
+        text = self.assertRefused(self.call("VolumeDriver.Mount", MOUNT), 500)
+        self.assertEqual(text, "device is gone")
+
+    def test_path(self) -> None:
+        """No engine calls Path; it works, and is empty for a volume that is not mounted."""
+        for path in ("/srv/db", ""):
+            self.driver.answers["path"] = path
+            answer = self.assertAnswered(self.call("VolumeDriver.Path", GET))
+            self.assertEqual(answer, {"Mountpoint": path, "Err": ""})
+
+    def test_capabilities(self) -> None:
+        """The scope is local, unless the driver says otherwise."""
+        answer = self.assertAnswered(self.call("VolumeDriver.Capabilities", {}))
+        self.assertEqual(answer["Capabilities"], {"Scope": "local"})
+        self.driver.answers["capabilities"] = Capabilities("global")
+        answer = self.assertAnswered(self.call("VolumeDriver.Capabilities", {}))
+        self.assertEqual(answer["Capabilities"], {"Scope": "global"})
