@@ -1,0 +1,70 @@
+"""The driver with a real Podman. It knows the driver as ``xd``."""
+
+from __future__ import annotations
+
+import json
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.process import Daemon
+
+from .box import IMAGE, Podman, new_base, remove_base
+
+
+class PodmanTests(SynchronousTestCase):
+    """podman volume and podman run."""
+
+    def setUp(self) -> None:
+        base = new_base()
+        self.addCleanup(remove_base, base)
+        self.daemon = Daemon(base)
+        self.daemon.start()
+        self.addCleanup(self.daemon.close)
+        self.podman = Podman(base, self.daemon.socket)
+        self.addCleanup(self.podman.down)
+        self.podman.up()
+
+    def create(self, name: str, *options: str) -> str:
+        """Create a volume."""
+        return self.podman.podman("volume", "create", "--driver=xd", *options, name)
+
+    def test_life(self) -> None:
+        """A volume is created, shown, listed, written, read, and removed."""
+        self.assertEqual(self.create("life", "-o", "mode=0700"), "life")
+        shown = json.loads(self.podman.podman("volume", "inspect", "life"))[0]
+        self.assertEqual((shown["Driver"], shown["Options"]), ("xd", {"mode": "0700"}))
+        self.assertIn("life", self.podman.podman("volume", "ls", "-q").split())
+        self.podman.sh("life:/data", "echo precious > /data/file")
+        self.assertEqual(self.podman.sh("life:/data", "cat /data/file"), "precious")
+        self.podman.podman("volume", "rm", "life")
+        self.assertNotIn("life", self.daemon.names())
+
+    def test_error(self) -> None:
+        """Podman shows our text and exits with an error, and there is no volume."""
+        found = self.podman.run("volume", "create", "--driver=xd", "-o", "sise=1G", "bad")
+        self.assertNotEqual(found.returncode, 0)
+        self.assertIn('option "sise" is not known; known: gid, mode', found.stderr)
+        self.assertNotIn("bad", self.daemon.names())
+
+    def test_in_use(self) -> None:
+        """A volume of a running container is not removed, and is afterwards."""
+        self.create("used")
+        self.podman.podman(
+            "run", "-d", "--name=holder", "--network=none", "-v", "used:/data", IMAGE,
+            "sleep", "1000",
+        )  # fmt: skip
+        self.assertNotEqual(self.podman.run("volume", "rm", "used").returncode, 0)
+        status, answer = self.daemon.call("VolumeDriver.Remove", {"Name": "used"})
+        self.assertEqual(status, 500)
+        self.assertIn("(sleep), at /data", answer["Err"])
+        self.podman.podman("rm", "--force", "--time=0", "holder")
+        self.podman.podman("volume", "rm", "used")
+        self.assertNotIn("used", self.daemon.names())
+
+    def test_daemon_killed(self) -> None:
+        """kill -9 of the daemon between two containers loses nothing."""
+        self.create("killed")
+        self.podman.sh("killed:/data", "echo precious > /data/file")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.podman.sh("killed:/data", "cat /data/file"), "precious")
