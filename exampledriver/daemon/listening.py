@@ -78,16 +78,26 @@ class UnixEndpoint:
         return f"unix:{self.path}"
 
     def check(self) -> None:
-        """Find out whether the socket can be listened on, without changing anything.
+        """Make the socket's directory, and find out whether it can be listened on.
 
-        :raises ListenError: a live process listens there, or it is no socket.
+        :raises ListenError: the directory cannot be made or written, a live process listens
+            there, or it is no socket.
         """
+        directory = self.path.parent
         try:
-            found = os.lstat(self.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            found = os.lstat(self.path) if os.path.lexists(self.path) else None
         except OSError as error:
-            raise ListenError(f"{self.path}: {error.strerror}") from None
+            raise ListenError(
+                f"{self.path}: its directory cannot be made: {error.strerror}"
+            ) from None
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise ListenError(
+                f"{self.path}: user {os.geteuid()} cannot write into {directory}; run as root, "
+                "or listen somewhere else"
+            )
+        if found is None:
+            return
         if not stat.S_ISSOCK(found.st_mode):
             raise ListenError(f"{self.path} exists and is not a socket: move it away")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
@@ -106,13 +116,12 @@ class UnixEndpoint:
             )
 
     def listen(self, reactor: IReactorUNIX, factory: Factory[Any]) -> IListeningPort:
-        """Listen, making the directory and replacing a dead socket.
+        """Listen, replacing a dead socket.
 
         :raises ListenError: it cannot be done.
         """
         self.check()
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.unlink(missing_ok=True)
             # What Twisted's own endpoint leaves beside a dead socket: a link to a process id.
             lock = Path(f"{self.path}.lock")

@@ -79,6 +79,18 @@ class RefusedTests(DaemonCase):
         self.daemon.options = ["--root=/proc"]
         self.assertIn("--root=/proc: cannot be used", self.refused(self.daemon))
 
+    def test_unusable_socket_directory(self) -> None:
+        """A socket's directory that cannot be made or written is named, before the fork."""
+        (self.base / "file").write_text("")
+        for runner in (self.daemon.runner, ["--pidfile=", "exampledriver"]):
+            self.daemon.runner = runner
+            self.daemon.socket = self.base / "file/x.sock"
+            self.assertIn(
+                f"{self.daemon.socket}: its directory cannot be", self.refused(self.daemon)
+            )
+            self.daemon.socket = Path("/proc/nosuch/x.sock")
+            self.assertIn("/proc/nosuch/x.sock", self.refused(self.daemon))
+
     def test_lock(self) -> None:
         """A second daemon is told which process holds the directory (J9), forked or not."""
         self.daemon.start()
