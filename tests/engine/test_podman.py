@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import json
 
-from twisted.trial.unittest import SynchronousTestCase
-
-from tests.process import Daemon
-
-from .box import IMAGE, Podman, new_base, remove_base
+from .box import IMAGE, Podman
+from .case import DriverCase
 
 
-class PodmanTests(SynchronousTestCase):
+class PodmanTests(DriverCase):
     """podman volume and podman run."""
 
     def setUp(self) -> None:
-        base = new_base()
-        self.addCleanup(remove_base, base)
-        self.daemon = Daemon(base)
-        self.daemon.start()
-        self.addCleanup(self.daemon.close)
-        self.podman = Podman(base, self.daemon.socket)
+        super().setUp()
+        self.podman = Podman(self.daemon.base, self.daemon.socket)
         self.addCleanup(self.podman.down)
         self.podman.up()
 

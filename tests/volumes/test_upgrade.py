@@ -1,0 +1,40 @@
+"""A journal that an earlier version wrote replays for ever."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.journal.files import RealFiles
+from exampledriver.journal.log import Log
+from exampledriver.volumes.model import Options
+from tests.crash.simulation import SimulatedCatalog
+
+from .fixtures import World
+
+FIXTURES = Path(__file__).parents[1] / "journal/fixtures"
+
+
+class UpgradeTests(SynchronousTestCase):
+    """Format 1, as it was first released. The file is never written anew."""
+
+    def test_format_1(self) -> None:
+        """Compacted and appended records, options, a removal under way: all are read."""
+        state = Path(os.path.realpath(self.mktemp()))
+        state.mkdir()
+        (state / "journal").write_bytes((FIXTURES / "journal-1").read_bytes())
+        log = Log(RealFiles(str(state)))
+        log.open()
+        world = World(state / "world")
+        world.clock = Clock()
+        world.catalog.durable.update(SimulatedCatalog(log).entries())
+        service = world.start()
+        self.assertEqual([v.name for v in service.list()], ["elsewhere", "later", "owned"])
+        self.assertEqual(service.path("elsewhere"), "/srv/d\u00e4ta/db")
+        self.assertEqual(
+            service.get("owned").status["Options"], Options(None, 999, 999, 0o700).as_given()
+        )
+        self.assertEqual(str(service.get("later").created), "2026-11-24 08:00:00+00:00")
