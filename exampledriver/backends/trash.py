@@ -51,6 +51,7 @@ class Trash:
                 sync_directory(changed)
         except OSError:
             os.rename(slot / directory.name, directory)
+            slot.rmdir()
             raise
 
     def _slot(self) -> Path:

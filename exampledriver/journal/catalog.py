@@ -8,7 +8,7 @@ at once. The reactor's thread never touches the disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Condition, Thread
 
 from attrs import define, field
@@ -40,9 +40,10 @@ class Journal:
     _closed: Deferred[None] | None = field(default=None, init=False)
     _thread: Thread | None = field(default=None, init=False)
 
-    def entries(self) -> dict[str, Value]:
-        """Decode the map; call it before the first change."""
-        return {key: json.loads(value) for key, value in self._journal.entries.items()}
+    def entries(self) -> Iterator[tuple[str, Value]]:
+        """Decode the map, one value at a time."""
+        for key, value in self._journal.entries.items():
+            yield key, json.loads(value)
 
     def put(self, key: str, value: Value) -> Deferred[None]:
         """Set a key, durably."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
@@ -21,8 +21,8 @@ class ICatalog(Interface):
     The journal is the embedded implementation; a distributed store can be another.
     """
 
-    def entries() -> dict[str, Value]:
-        """Return the map as it was when the catalog was opened, freshly decoded."""
+    def entries() -> Iterable[tuple[str, Value]]:
+        """Return keys and values as they are, decoded one by one; read them before any change."""
 
     def put(key: str, value: Value) -> Deferred[None]:
         """Set `key`. Fires once that survives a power cut.

@@ -35,7 +35,7 @@ class MountLedger:
 
     def load(self) -> None:
         """Read what earlier runs in this boot have counted."""
-        for name, value in self._catalog.entries().items():
+        for name, value in self._catalog.entries():
             counts = value.get("ids")
             if value.get("boot") == self.boot_id and isinstance(counts, dict):
                 self._counts[name] = counts

@@ -71,7 +71,7 @@ class VolumeService:
 
         :raises ValueError: an entry of the journal is no volume.
         """
-        for name, value in self._catalog.entries().items():
+        for name, value in self._catalog.entries():
             volume = StoredVolume.from_json(name, value)
             if not value.get(_REMOVING):
                 self._volumes[name] = volume

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from random import Random
 from typing import Any
@@ -176,8 +177,8 @@ class SimulatedCatalog:
     waiting: list[tuple[Change, Deferred[None]]] = field(factory=list)
     dead: bool = False
 
-    def entries(self) -> dict[str, Value]:
-        return {key: json.loads(value) for key, value in self.log.entries.items()}
+    def entries(self) -> Iterator[tuple[str, Value]]:
+        return ((key, json.loads(value)) for key, value in self.log.entries.items())
 
     def put(self, key: str, value: Value) -> Deferred[None]:
         return self._ask((key, encode_value(value)))

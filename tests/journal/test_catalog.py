@@ -62,7 +62,7 @@ class JournalTests(TestCase):
         await journal.delete("never there")
         await journal.close()
         again = open_journal(path, reactor)
-        self.assertEqual(again.entries(), {f"k{n}": {"n": n} for n in range(100) if n != 7})
+        self.assertEqual(dict(again.entries()), {f"k{n}": {"n": n} for n in range(100) if n != 7})
         await again.close()
 
     async def test_group_commit(self) -> None:
@@ -100,7 +100,7 @@ class JournalTests(TestCase):
         files.plan = lambda call: failures.pop() if call == "write" and failures else None
         await self.assertFailure(journal.put("a", {}), CatalogError)
         await journal.put("b", {})
-        self.assertEqual(set(journal.entries()), {"b"})
+        self.assertEqual(set(dict(journal.entries())), {"b"})
 
     async def test_close_finishes(self) -> None:
         """Closing waits for what was asked for; what comes later is refused."""

@@ -39,12 +39,31 @@ class RealFilesTests(suites.FilesSuite):
         mode = stat.S_IMODE(os.stat(Path(files.path, "a")).st_mode)
         self.assertEqual(mode, 0o600)
 
+    def test_system_calls(self) -> None:
+        """Syncing is fdatasync of the file, truncating and the directory's names are fsync."""
+        path = Path(self.mktemp())
+        path.mkdir()
+        files = RealFiles(str(path))
+        file = files.create("a")
+        calls: list[tuple[str, str]] = []
+        for name in ("fsync", "fdatasync"):
+            self.patch(os, name, lambda fd, name=name: calls.append((name, _name(fd))))
+        file.sync()
+        file.truncate(0)
+        files.sync_directory()
+        self.assertEqual(calls, [("fdatasync", "a"), ("fsync", "a"), ("fsync", path.name)])
+
     def test_symbolic_link(self) -> None:
         """A symbolic link in a file's place is not followed."""
         files = self.files()
         os.symlink("/etc/passwd", Path(files.path, "a"))
         self.assertRaises(OSError, files.read, "a")
         self.assertRaises(OSError, files.create, "a")
+
+
+def _name(fd: int) -> str:
+    """Return the name of an open file."""
+    return os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
 
 
 class CrashFilesTests(suites.FilesSuite):

@@ -38,8 +38,8 @@ class MemoryCatalog:
     held: list[Callable[[], None]] | None = None
     history: list[tuple[str, Value | None]] = field(factory=list)
 
-    def entries(self) -> dict[str, Value]:
-        return dict(self.durable)
+    def entries(self) -> list[tuple[str, Value]]:
+        return list(self.durable.items())
 
     def put(self, key: str, value: Value) -> Deferred[None]:
         return self._change(key, value)

@@ -1,0 +1,1 @@
+"""Timing, as ratios in one run."""

@@ -1,0 +1,80 @@
+"""Directories: what is synced, in which order, and what a failure leaves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.backends.durable import make_directory, make_parents
+from exampledriver.backends.trash import Trash
+
+
+class DurableTests(SynchronousTestCase):
+    """Names that survive a power cut."""
+
+    def setUp(self) -> None:
+        self.root = Path(os.path.realpath(self.mktemp()))
+        self.root.mkdir()
+        self.calls: list[str] = []
+        rename, fsync = os.rename, os.fsync
+
+        def note_rename(old: Path, new: Path) -> None:
+            rename(old, new)
+            self.calls.append(f"rename {Path(new).name}")
+
+        def note_fsync(fd: int) -> None:
+            fsync(fd)
+            name = os.path.basename(os.readlink(f"/proc/self/fd/{fd}"))
+            self.calls.append(f"fsync {'staged' if name.startswith('.') else name}")
+
+        self.patch(os, "rename", note_rename)
+        self.patch(os, "fsync", note_fsync)
+
+    def test_make(self) -> None:
+        """A directory is complete and synced before it has its name, and then its parent."""
+        self.assertTrue(make_directory(self.root / "db", 0o700, None, None))
+        self.assertEqual(self.calls, ["fsync staged", "rename db", f"fsync {self.root.name}"])
+
+    def test_make_again(self) -> None:
+        """A directory that is there is synced with its parent: a crash may have come between."""
+        (self.root / "db").mkdir()
+        self.assertFalse(make_directory(self.root / "db", 0o700, None, None))
+        self.assertEqual(self.calls, [f"fsync {self.root.name}"])
+
+    def test_parents(self) -> None:
+        """Each missing parent is made and synced, from the top."""
+        make_parents(self.root / "a/b/c")
+        self.assertEqual(
+            [call for call in self.calls if "staged" not in call],
+            ["rename a", f"fsync {self.root.name}", "rename b", "fsync a"],
+        )
+
+    def test_cannot(self) -> None:
+        """What cannot be made complete leaves nothing."""
+        if os.geteuid() == 0:
+            self.patch(os, "fchown", _denied)
+        self.assertRaises(PermissionError, make_directory, self.root / "db", 0o700, 0, 0)
+        self.assertEqual(list(self.root.iterdir()), [])
+
+    def test_trash(self) -> None:
+        """A removal is one rename, and both ends of it are synced."""
+        (self.root / "db").mkdir()
+        Trash(self.root).put(self.root / "db")
+        (slot,) = (self.root / ".trash").iterdir()
+        self.assertEqual(
+            self.calls,
+            ["rename db", f"fsync {slot.name}", "fsync staged", f"fsync {self.root.name}"],
+        )
+
+    def test_trash_not_synced(self) -> None:
+        """A removal whose rename cannot be synced is taken back."""
+        (self.root / "db").mkdir()
+        self.patch(os, "fsync", _denied)
+        self.assertRaises(OSError, Trash(self.root).put, self.root / "db")
+        self.assertTrue((self.root / "db").is_dir())
+
+
+def _denied(*arguments: object) -> None:
+    raise PermissionError(1, "Operation not permitted")
