@@ -17,7 +17,8 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
              --listen=unix:$(HOME_DIR)/exampledriver.sock
 endif
 
-.PHONY: run test test-unit test-functional test-engine lint dist clean
+.PHONY: run test test-unit test-functional test-engine lint dist clean \
+        torture crash mutations damage-table scale
 
 run: $(VENV)/.run
 	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
@@ -37,8 +38,27 @@ test-engine: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy exampledriver tests twisted/plugins/exampledriver_dropin.py setup.py
+	$(BIN)/mypy exampledriver tests benchmarks twisted/plugins/exampledriver_dropin.py setup.py
 	sh .ci/check-dist $(BIN)/python
+
+# The long runs behind the figures of docs/durability.md.
+KILLS ?= 500
+STEPS ?= 20000
+
+torture: $(VENV)/.test
+	$(BIN)/python -m tests.functional.torture --kills $(KILLS)
+
+crash: $(VENV)/.test
+	$(BIN)/python -m tests.crash.deep --steps $(STEPS)
+
+mutations: $(VENV)/.test
+	$(BIN)/python -m tests.mutations
+
+damage-table: $(VENV)/.test
+	$(BIN)/python -m tests.journal.damage
+
+scale: $(VENV)/.test
+	$(BIN)/python -m benchmarks.scale
 
 dist: $(VENV)/.test
 	$(BIN)/python -m build --outdir dist .

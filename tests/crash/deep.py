@@ -46,11 +46,11 @@ def main() -> int:
         globalLogPublisher.removeObserver(observer)
     began = time.monotonic()
     run(steps)
-    random_points = len(POWER.struck)
+    random_points, random_steps = len(POWER.struck), STEPS[0]
     crashes = sum(cut_everywhere(story, 5, POWER) for story in STORIES)
     points = len(POWER.seen) * len(CRASHES)
     print(
-        f"{STEPS[0]} steps, {crashes} enumerated crashes, no counterexample; "
+        f"{random_steps} random steps, {crashes} enumerated crashes, no counterexample; "
         f"{len(POWER.struck)} of {points} crash points visited ({len(POWER.seen)} calls, before, "
         f"during and after; {random_points} of them at random), {time.monotonic() - began:.0f} s"
     )

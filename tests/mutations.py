@@ -1,0 +1,206 @@
+"""Break the code in one way at a time, and see that a named test catches each.
+
+A program: ``python -m tests.mutations``. It works on a copy of the project; the names of the
+tests are those that are run, and the first that fails is printed.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from attrs import frozen
+
+HERE = Path(__file__).parents[1]
+LOG = "exampledriver/journal/log.py"
+RECORDS = "exampledriver/journal/records.py"
+SERVICE = "exampledriver/volumes/service.py"
+
+
+@frozen
+class Mutation:
+    """One way to break the code.
+
+    :ivar what: for people.
+    :ivar file: what is changed, from `old` (which occurs once) to `new`.
+    :ivar test: what must fail then.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+MUTATIONS = [
+    Mutation(
+        "no fdatasync of a batch", LOG,
+        "            self._file.sync()\n        except OSError as error:\n            self._heal",
+        "            pass\n        except OSError as error:\n            self._heal",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "fdatasync does nothing", "exampledriver/journal/files.py",
+        "os.fdatasync(self._fd)", "pass", "tests.journal.test_files",
+    ),
+    Mutation(
+        "answer before the fdatasync", "exampledriver/journal/catalog.py",
+        "        error: CatalogError | None = None\n        try:\n",
+        "        self._reactor.callFromThread(self._report, list(batch), None)\n"
+        "        batch = []\n"
+        "        error: CatalogError | None = None\n        try:\n",
+        "tests.journal.test_catalog",
+    ),
+    Mutation(
+        "no fsync of the directory after a rename", LOG,
+        "        self.files.rename(NEW, JOURNAL)\n        self.files.sync_directory()",
+        "        self.files.rename(NEW, JOURNAL)",
+        "tests.crash.test_everywhere",
+    ),
+    Mutation(
+        "rename before the fsync of the new file", LOG,
+        "        self._write(encode_synced(records))\n        self.file.sync()\n",
+        "        self._write(encode_synced(records))\n",
+        "tests.crash.test_everywhere",
+    ),
+    Mutation(
+        "checksum ignored", RECORDS,
+        'or words[0] != b"%08x" % crc32(line[9:])', "", "tests.journal.test_damage",
+    ),
+    Mutation(
+        "what a later record proves ignored", RECORDS,
+        "        if proof > records:", "        if False:", "tests.journal.test_damage",
+    ),
+    Mutation(
+        "the header's count ignored", RECORDS,
+        "    if durable > records:", "    if False:", "tests.journal.test_damage",
+    ),
+    Mutation(
+        "proofs looked for behind newlines only", RECORDS,
+        'rb"(?=[0-9a-f]{8} [0-9]+ [0-9]+ \\[)"', 'rb"(?m)^(?=[0-9a-f]{8} [0-9]+ [0-9]+ \\[)"',
+        "tests.journal.test_damage",
+    ),
+    Mutation(
+        "torn tail not cut", LOG,
+        "            self._file.truncate(found.length)\n", "", "tests.journal.test_log",
+    ),
+    Mutation(
+        "a compaction drops what changed meanwhile", LOG,
+        "            self._rewrite.tail.extend(changes)", "            pass",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "a full disk: the file is not cut back", LOG,
+        "            self._file.truncate(self._length)\n        except OSError as worse:",
+        "            pass\n        except OSError as worse:",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "an I/O error: the file is trusted all the same", LOG,
+        "        except OSError as error:\n            self._heal(error)\n"
+        "            raise self._failed(error) from error\n        self._records",
+        "        except OSError as error:\n"
+        "            raise self._failed(error) from error\n        self._records",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "what is refused is not cut off an untrusted file", LOG,
+        "                self._file.truncate(self._length)\n            except OSError:\n"
+        "                self.doubtful",
+        "                pass\n            except OSError:\n                self.doubtful",
+        "tests.crash.test_everywhere",
+    ),
+    Mutation(
+        "no compaction", LOG,
+        "        return self._file is not None and self._length > limit", "        return False",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "lock skipped", "exampledriver/journal/lock.py",
+        "            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)", "            pass",
+        "tests.journal.test_lock",
+    ),
+    Mutation(
+        "publish before the journal", SERVICE,
+        "        try:\n            await self._catalog.put(name, volume.to_json())",
+        "        self._volumes[name] = volume\n        try:\n"
+        "            await self._catalog.put(name, volume.to_json())",
+        "tests.volumes.test_service",
+    ),
+    Mutation(
+        "a directory stays when the journal refuses the volume", SERVICE,
+        "            if new:\n                await self._undo(volume)\n", "",
+        "tests.volumes.test_service",
+    ),
+    Mutation(
+        "data moved before the removal is journalled", SERVICE,
+        "        await self._catalog.put(volume.name, {**volume.to_json(), _REMOVING: True})\n", "",
+        "tests.volumes.test_service",
+    ),
+    Mutation(
+        "a removal that was not answered is completed by the start", SERVICE,
+        "            elif self._backend.has_data(volume):", "            elif False:",
+        "tests.crash.test_everywhere",
+    ),
+    Mutation(
+        "a name comes again while its removal is in the journal", SERVICE,
+        "            if name in self._uncleared:", "            if False:",
+        "tests.volumes.test_service",
+    ),
+    Mutation(
+        "counts of another boot believed", "exampledriver/volumes/ledger.py",
+        'value.get("boot") == self.boot_id and ', "", "tests.volumes.test_service",
+    ),
+    Mutation(
+        "a directory's parent not synced", "exampledriver/backends/durable.py",
+        "        raise\n    sync_directory(path.parent)\n", "        raise\n",
+        "tests.backends.test_durable",
+    ),
+]  # fmt: skip
+
+
+def caught_by(mutation: Mutation, copy: Path) -> str:
+    """Return the name of the first test that fails with a mutation, or an empty string."""
+    path = copy / mutation.file
+    text = path.read_text()
+    assert text.count(mutation.old) == 1, f"{mutation.what}: occurs {text.count(mutation.old)}x"
+    path.write_text(text.replace(mutation.old, mutation.new))
+    try:
+        found = subprocess.run(
+            [sys.executable, "-m", "twisted.trial", "--exitfirst", mutation.test],
+            cwd=copy,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    except subprocess.TimeoutExpired:
+        return f"{mutation.test} (hangs)"
+    finally:
+        path.write_text(text)
+    names = re.findall(rf"^{re.escape(mutation.test)}\.\w+\.\w+$", found.stdout, re.MULTILINE)
+    return names[0] if found.returncode and names else ""
+
+
+def main() -> int:
+    """Run the program."""
+    missed = 0
+    print("| the code is broken so that … | caught by |\n|---|---|")
+    with tempfile.TemporaryDirectory() as base:
+        copy = Path(base, "copy")
+        ignored = shutil.ignore_patterns(".git", ".venv", "_trial_temp*", ".hypothesis")
+        shutil.copytree(HERE, copy, ignore=ignored)
+        for mutation in MUTATIONS:
+            name = caught_by(mutation, copy)
+            missed += not name
+            print(f"| {mutation.what} | {name or '**nothing**'} |", flush=True)
+    print(f"\n{len(MUTATIONS)} mutations, {missed} not caught")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
