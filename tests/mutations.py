@@ -154,7 +154,7 @@ MUTATIONS = [
     ),
     Mutation(
         "counts of another boot believed", "exampledriver/volumes/ledger.py",
-        'value.get("boot") == self.boot_id and ', "", "tests.volumes.test_service",
+        'value.get("boot") == self.boot_id and ', "", "tests.volumes.test_use",
     ),
     Mutation(
         "a directory's parent not synced", "exampledriver/backends/durable.py",

@@ -1,0 +1,165 @@
+"""The volume service in use: mounts and their counts, reads, the start."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute
+
+from exampledriver.backends.mounts import Holder
+from exampledriver.volumes.errors import (
+    NoSuchVolumeError,
+    VolumeError,
+)
+from exampledriver.volumes.service import VolumeService
+
+from .case import ServiceCase
+from .fixtures import MemoryCatalog
+
+
+class MountTests(ServiceCase):
+    """Mount, Unmount and the ledger."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.do(self.service.create("db", {}))
+
+    def ids(self, service: VolumeService | None = None) -> object:
+        """Return the counted IDs of db."""
+        return (service or self.service).get("db").status.get("MountIDs", {})
+
+    def test_multiset(self) -> None:
+        """One ID mounted twice is unmounted twice (docker cp does that)."""
+        path = str(self.world.root / "db")
+        for _ in range(2):
+            self.assertEqual(self.do(self.service.mount("db", "c1")), path)
+        self.do(self.service.mount("db", "c2"))
+        self.assertEqual(self.ids(), {"c1": 2, "c2": 1})
+        self.assertEqual(self.service.get("db").status["Mounts"], 3)
+        self.do(self.service.unmount("db", "c1"))
+        self.assertEqual(self.ids(), {"c1": 1, "c2": 1})
+        self.do(self.service.unmount("db", "c1"))
+        self.do(self.service.unmount("db", "c2"))
+        self.assertEqual(self.ids(), {})
+        self.assertEqual(self.world.counts.durable, {})
+
+    def test_unknown(self) -> None:
+        """An Unmount of what is not mounted, or does not exist, succeeds; a Mount of it fails."""
+        self.do(self.service.unmount("db", "never"))
+        self.do(self.service.unmount("nosuch", "never"))
+        text = self.fails(NoSuchVolumeError, self.service.mount("nosuch", "id"))
+        self.assertIn('volume "nosuch": no such volume', text)
+
+    def test_restart(self) -> None:
+        """Counts survive the daemon and not the boot."""
+        self.do(self.service.mount("db", "c1"))
+        self.assertEqual(self.ids(self.world.start()), {"c1": 1})
+        self.world.boot = "boot-2"
+        self.assertEqual(self.ids(self.world.start()), {})
+
+    def test_missing_directory(self) -> None:
+        """A volume whose directory is gone is not mounted, not made anew, and still there."""
+        (self.world.root / "db").rmdir()
+        text = self.fails(VolumeError, self.service.mount("db", "c1"))
+        self.assertIn("is missing: mount the file system", text)
+        self.assertEqual(self.ids(), {})
+        self.assertFalse((self.world.root / "db").exists())
+
+    def test_count_not_written(self) -> None:
+        """A Mount that cannot be counted fails."""
+        self.world.counts.refuse.add("db")
+        self.fails(VolumeError, self.service.mount("db", "c1"))
+        self.assertEqual(self.ids(), {})
+
+    def test_counts_of_a_volume_that_is_gone(self) -> None:
+        """Counts without a volume are dropped at the start."""
+        self.do(self.service.mount("db", "c1"))
+        self.world.catalog.durable.clear()
+        self.world.start()
+        self.assertEqual(self.world.counts.durable, {})
+
+    def test_slow_volume(self) -> None:
+        """One volume's slow operation delays no other, and no read."""
+        self.do(self.service.create("other", {}))
+        waiting: list[Deferred[Any]] = []
+
+        def slow(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+            if getattr(args[0], "name", "") == "db":
+                waiting.append(Deferred())
+                return waiting[-1]
+            return execute(function, *args)
+
+        service = self.world.start(threads=slow)
+        first = Deferred.fromCoroutine(service.mount("db", "c1"))
+        second = Deferred.fromCoroutine(service.mount("db", "c2"))
+        self.do(service.mount("other", "c3"))
+        service.get("db")
+        self.assertNoResult(first)
+        self.assertNoResult(second)
+        waiting[0].callback("/x")
+        self.assertEqual(self.successResultOf(first), "/x")
+
+
+class ReadTests(ServiceCase):
+    """Get and List answer from memory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.do(self.service.create("db", {}))
+
+    def test_trouble(self) -> None:
+        """A volume in trouble is found all the same, with the trouble in Status."""
+        (self.world.root / "db").rmdir()
+        self.world.clock.advance(11)
+        self.service.get("db")
+        status = self.service.get("db").status
+        self.assertIn("is missing", str(status["Health"]))
+        self.assertEqual(status["HealthAge"], "0s")
+
+    def test_looked_at_once(self) -> None:
+        """A volume that many ask about is looked at once in ten seconds, in the background."""
+        service = self.world.start()
+        for _ in range(5):
+            service.get("db")
+        self.assertEqual(len(self.world.looks), 1)
+        self.world.clock.advance(11)
+        service.get("db")
+        self.assertEqual(len(self.world.looks), 2)
+        service.list()
+        self.assertEqual(len(self.world.looks), 2)
+
+    def test_leaked(self) -> None:
+        """A count that the kernel does not confirm is said in Status."""
+        self.do(self.service.mount("db", "c1"))
+        self.service.get("db")
+        self.assertIn("never unmounted", str(self.service.get("db").status["HeldBy"]))
+        self.world.holders = [Holder((1,), "/data", False)]
+        self.world.clock.advance(11)
+        self.service.get("db")
+        self.assertIn("pid 1 (", str(self.service.get("db").status["HeldBy"]))
+
+    def test_list(self) -> None:
+        """List has every volume once, by name, also after a restart."""
+        for name in ("zz", "aa"):
+            self.do(self.service.create(name, {}))
+        self.assertEqual(self.names(), ["aa", "db", "zz"])
+        self.assertEqual([v.name for v in self.world.start().list()], ["aa", "db", "zz"])
+
+
+class LoadTests(ServiceCase):
+    """The start."""
+
+    def test_not_a_volume(self) -> None:
+        """A journal with an entry that is no volume stops the start."""
+        self.world.catalog = MemoryCatalog({"db": {"what": "ever"}})
+        self.assertRaises(ValueError, self.world.start)
+
+    def test_half_made(self) -> None:
+        """A directory that a crash left half made is cleared."""
+        self.do(self.service.create("db", {}))
+        staged = self.world.root / ".0123456789abcdef.exampledriver-new"
+        staged.mkdir()
+        self.world.start()
+        self.assertFalse(staged.exists())
+        self.assertTrue((self.world.root / "db").is_dir())
