@@ -11,7 +11,7 @@ import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from attrs import define
+from attrs import define, field
 from twisted.logger import Logger
 
 from .durable import sync_directory
@@ -26,6 +26,8 @@ class Trash:
     """The trash of a root directory. All methods block."""
 
     root: Path
+    #: The slots that :meth:`put` is at work in; a purge in another thread leaves them alone.
+    _filling: set[str] = field(factory=set, init=False)
 
     @property
     def path(self) -> Path:
@@ -39,7 +41,13 @@ class Trash:
         :raises OSError: it could not be moved, and is where it was.
         """
         self.path.mkdir(mode=0o700, exist_ok=True)
-        slot = self._slot()
+        slot = self._slot(datetime.now(timezone.utc))
+        try:
+            self._move(directory, slot)
+        finally:
+            self._filling.discard(slot.name)
+
+    def _move(self, directory: Path, slot: Path) -> None:
         try:
             os.rename(directory, slot / directory.name)
         except OSError:
@@ -54,13 +62,14 @@ class Trash:
             slot.rmdir()
             raise
 
-    def _slot(self) -> Path:
-        moment = datetime.now(timezone.utc)
+    def _slot(self, moment: datetime) -> Path:
         while True:
             slot = self.path / moment.strftime(_FORMAT)
+            self._filling.add(slot.name)
             try:
                 slot.mkdir(mode=0o700)
             except FileExistsError:
+                self._filling.discard(slot.name)
                 moment += timedelta(microseconds=1)
             else:
                 return slot
@@ -79,7 +88,7 @@ class Trash:
                 removed = datetime.strptime(slot.name, _FORMAT).replace(tzinfo=timezone.utc)
             except ValueError:
                 continue  # not ours
-            if removed <= limit:
+            if removed <= limit and slot.name not in self._filling:
                 purged += self._purge_slot(slot)
         return purged
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -67,6 +68,37 @@ class DurableTests(SynchronousTestCase):
             self.calls,
             ["rename db", f"fsync {slot.name}", "fsync staged", f"fsync {self.root.name}"],
         )
+
+    def test_purge_in_the_middle(self) -> None:
+        """A purge of everything during a removal leaves that one alone: it is not answered yet.
+
+        Found by the kill harness: with a retention of zero the purge of one removal took
+        the slot that the next one was filling.
+        """
+        trash = Trash(self.root)
+        (self.root / "db").mkdir()
+        rename, fsync = os.rename, os.fsync
+
+        def purge_and_rename(old: Path, new: Path) -> None:
+            trash.purge(timedelta())
+            rename(old, new)
+
+        def purge_and_fsync(fd: int) -> None:
+            trash.purge(timedelta())
+            fsync(fd)
+
+        self.patch(os, "rename", purge_and_rename)
+        self.patch(os, "fsync", purge_and_fsync)
+        trash.put(self.root / "db")
+        self.assertEqual([p.name for p in self.root.glob(".trash/*/*")], ["db"])
+        self.assertEqual(trash.purge(timedelta()), 1)
+
+    def test_same_moment(self) -> None:
+        """Removals in one microsecond do not collide."""
+        trash = Trash(self.root)
+        trash.path.mkdir()
+        moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+        self.assertEqual(len({trash._slot(moment) for _ in range(3)}), 3)
 
     def test_trash_not_synced(self) -> None:
         """A removal whose rename cannot be synced is taken back."""

@@ -181,7 +181,7 @@ class Torture:
                 self.daemon.kill()
                 self.tally.kills += 1
             self.start()
-            self.load(self.random.uniform(0.0, 0.8))
+            self.load(self.random.uniform(0.0, 1.0))
         self.start()
         self.daemon.stop()
 
