@@ -10,6 +10,7 @@ import os
 import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from threading import Lock
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -28,6 +29,7 @@ class Trash:
     root: Path
     #: The slots that :meth:`put` is at work in; a purge in another thread leaves them alone.
     _filling: set[str] = field(factory=set, init=False)
+    _lock: Lock = field(factory=Lock, init=False)
 
     @property
     def path(self) -> Path:
@@ -65,14 +67,18 @@ class Trash:
     def _slot(self, moment: datetime) -> Path:
         while True:
             slot = self.path / moment.strftime(_FORMAT)
-            self._filling.add(slot.name)
             try:
-                slot.mkdir(mode=0o700)
+                with self._lock:
+                    slot.mkdir(mode=0o700)
+                    self._filling.add(slot.name)
             except FileExistsError:
-                self._filling.discard(slot.name)
                 moment += timedelta(microseconds=1)
             else:
                 return slot
+
+    def _is_filling(self, slot: Path) -> bool:
+        with self._lock:
+            return slot.name in self._filling
 
     def purge(self, older_than: timedelta) -> int:
         """Delete for good what was removed more than `older_than` ago; return how many volumes.
@@ -88,7 +94,7 @@ class Trash:
                 removed = datetime.strptime(slot.name, _FORMAT).replace(tzinfo=timezone.utc)
             except ValueError:
                 continue  # not ours
-            if removed <= limit and slot.name not in self._filling:
+            if removed <= limit and not self._is_filling(slot):
                 purged += self._purge_slot(slot)
         return purged
 
