@@ -184,7 +184,8 @@ class CrashMachine(RuleBasedStateMachine):
             self.states[name] = {exists} | {e for n, e, _ in self.pending if n == name}
         if not exists:
             self.tokens.pop(name, None)
-        elif name not in self.tokens and not self._others(name):
+        elif name not in self.tokens and not self._others(name) and name in self._names():
+            # Its user writes into it; not if a Remove was answered at once after the Create.
             self.written += 1
             self.tokens[name] = self.machine.backend.directories[name] = f"token {self.written}"
 
