@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import time
@@ -171,6 +172,8 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         purger.removed,
     )
     volumes.load()
+    # What was loaded lives as long as the process: the collector need not walk it again.
+    gc.freeze()
     plugin = Plugin(reactor, [volumes])
     site = plugin.site()
 

@@ -33,7 +33,7 @@ class Sample:
 
 
 def sample(clean: bool) -> Sample:
-    """Return a journal of 13 records or so: a compacted part, single changes, a batch of three.
+    """Return a journal of nine records, ten with a clean shutdown: a compacted part, single changes, a batch of three.
 
     :param clean: it ends in a clean shutdown; otherwise the last batch is the last.
     """
