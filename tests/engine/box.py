@@ -57,8 +57,9 @@ def done(*words: str, **environment: str) -> str:
 def new_base() -> Path:
     """Return a new directory with a shared mount for volumes in it; clear those of dead runs."""
     for old in Path("/tmp").glob(f"{PREFIX}*"):
-        owner = (old / "owner").read_text() if (old / "owner").exists() else ""
-        if not owner or not Path("/proc", owner).exists():
+        # One without an owner is just being made, by another run.
+        owner = old / "owner"
+        if owner.exists() and not Path("/proc", owner.read_text()).exists():
             remove_base(old)
     base = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     (base / "owner").write_text(str(os.getpid()))
@@ -73,10 +74,7 @@ def remove_base(base: Path) -> None:
     """Unmount and remove a directory of :func:`new_base`, with the control groups of its engine."""
     run("umount", "--lazy", str(base / "volumes"))
     for group in Path("/sys/fs/cgroup").glob(f"*/dkt-{base.name}"):
-        for path in sorted(group.rglob("*"), reverse=True):
-            if path.is_dir():
-                path.rmdir()
-        group.rmdir()
+        run("find", str(group), "-depth", "-type", "d", "-exec", "rmdir", "{}", "+")
     run("rm", "-rf", "--one-file-system", str(base))
 
 

@@ -33,9 +33,9 @@ class Sample:
 
 
 def sample(clean: bool) -> Sample:
-    """Return a journal of nine records, ten with a clean shutdown: a compacted part, single changes, a batch of three.
+    """Return a journal of nine records: a compacted part, single changes, a batch of three.
 
-    :param clean: it ends in a clean shutdown; otherwise the last batch is the last.
+    :param clean: it ends in a clean shutdown, a tenth record; otherwise in the batch.
     """
     files = CrashFiles()
     log = Log(files, slack=1 << 20)
