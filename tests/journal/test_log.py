@@ -50,6 +50,23 @@ class CommitTests(SynchronousTestCase):
         log.commit([(f"k{n}", b"{}") for n in range(500)])
         self.assertEqual(calls, ["write", "sync"])
 
+    def test_cost(self) -> None:
+        """A change writes as much, and makes as many calls, into a large map as into none (J12)."""
+        costs = []
+        for size in (0, 20000):
+            files = CrashFiles()
+            log = opened(files)
+            if size:
+                log.commit([(f"k{n}", b"{}") for n in range(size)])
+            calls: list[str] = []
+            files.plan = calls.append
+            before = files.used()
+            log.commit([("new", b"{}")])
+            log.step()
+            costs.append((calls, files.used() - before - 2 * len(str(log._records))))
+        self.assertEqual(costs[0][0], costs[1][0])
+        self.assertAlmostEqual(costs[0][1], costs[1][1], delta=8)
+
     def test_first_start(self) -> None:
         """An empty directory becomes an empty journal, durably, before anything else."""
         files = CrashFiles()
