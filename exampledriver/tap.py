@@ -34,6 +34,8 @@ _log = Logger()
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Threads for changes: so many volumes can hang before another one waits.
 CHANGE_THREADS = 64
+#: Seconds in which a request that is on its way at a stop still arrives.
+LINGER = 0.3
 #: Threads for looking at volumes, apart: a hanging look delays no change.
 LOOK_THREADS = 8
 
@@ -176,6 +178,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     gc.freeze()
     plugin = Plugin(reactor, [volumes])
     site = plugin.site()
+    site.linger = LINGER
 
     def sign() -> None:
         # The process that took the locks may have been forked since.

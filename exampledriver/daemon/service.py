@@ -14,7 +14,7 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorTime
+from twisted.internet.interfaces import IListeningPort, IReactorTime, IReadDescriptor
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
@@ -99,6 +99,10 @@ class DaemonService(Service):
                 return False
             return True
 
+        for port in self._ports:
+            # Who has connected and not been accepted yet is not turned away either.
+            if IReadDescriptor.providedBy(port):
+                port.doRead()
         closing = [maybeDeferred(port.stopListening) for port in self._ports]
         await within("closing the sockets", gatherResults(closing), STOP_LIMIT)
         last = STOP_LIMIT - CLOSE_RESERVE

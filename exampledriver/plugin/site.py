@@ -20,7 +20,7 @@ from io import BytesIO
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import IAddress, IReactorTime, IReadDescriptor, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -115,7 +115,14 @@ class PluginChannel(HTTPChannel):
         return bool(super().checkPersistence(request, version))
 
     def finish(self) -> None:
-        """Let the request at hand be the last one, if there is one, or close."""
+        """Let the request at hand be the last one, if there is one, or close.
+
+        A request may have come that the reactor has not read yet: it is read now. Cut off,
+        it would be sent again without its body, and a Get that fails makes Docker
+        forget the volume's labels.
+        """
+        if not self.busy and IReadDescriptor.providedBy(self.transport):
+            self.transport.doRead()
         if self.requests:
             self.persistent = False
             self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
@@ -141,7 +148,12 @@ class PluginSite(Site):
     """The HTTP server of a plugin.
 
     :ivar channels: the open connections.
+    :ivar linger: for how many seconds a drain leaves idle connections open: a request that
+        is on its way is answered, as its connection's last, and its client dials anew.
+        Closed at once, the connection would race the request.
     """
+
+    linger: float = 0.0
 
     protocol = PluginChannel  # type: ignore[assignment]
     requestFactory = PluginRequest
@@ -187,13 +199,19 @@ class PluginSite(Site):
         """
         self.draining = True
         waiter: Deferred[None] = Deferred()
-        for channel in list(self.channels):
-            channel.finish()
+        if self.linger and self.channels:
+            self.reactor.callLater(self.linger, self._finish)
+        else:
+            self._finish()
         if self.channels:
             self._drained.append(waiter)
         else:
             waiter.callback(None)
         return waiter
+
+    def _finish(self) -> None:
+        for channel in list(self.channels):
+            channel.finish()
 
     def abort(self) -> int:
         """Close every connection at once; return how many there were."""

@@ -26,7 +26,7 @@ class VolumeTests(DockerCase):
         self.assertRegex(shown["CreatedAt"], r"^20\d\d-")
         self.engine.docker("volume", "rm", self.name)
         self.assertNotIn(self.name, self.daemon.names())
-        self.assertIn("no such volume", self.error("volume", "inspect", self.name))
+        self.assertIn("no such volume", self.error("volume", "inspect", self.name).lower())
 
     def test_options(self) -> None:
         """Mode, owner and group are applied, and shown."""

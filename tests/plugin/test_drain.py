@@ -64,6 +64,20 @@ class IdleTests(DrainCase):
         self.successResultOf(self.drain())
         self.assertEqual((self.client.connected, self.client.received()), (False, b""))
 
+    def test_linger(self) -> None:
+        """With a linger, a request that is on its way is answered as its connection's last."""
+        self.site.linger = 0.3
+        other = self.connect()
+        drained = self.site.drain()
+        self.client.feed(GET)
+        self.client.settle()
+        self.assertLast(self.client)
+        self.assertTrue(other.connected)
+        self.site.reactor.advance(0.3)  # type: ignore[attr-defined]
+        other.settle()
+        self.assertFalse(other.connected)
+        self.successResultOf(drained)
+
     def test_waits_for_the_close(self) -> None:
         """Draining is over when the last connection is gone, not when it has been told to."""
         others = [self.connect() for _ in range(2)]
