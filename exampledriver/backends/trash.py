@@ -16,7 +16,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from .durable import sync_directory
-from .mounts import mounts_inside
+from .mounts import holders, mounts_inside
 
 _log = Logger()
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
@@ -99,10 +99,11 @@ class Trash:
         return purged
 
     def _purge_slot(self, slot: Path) -> int:
-        mounted = mounts_inside(str(slot))
+        # In anybody's namespace: a container may have what was removed under it.
+        mounted = mounts_inside(str(slot)) or [h.describe() for h in holders(str(slot.resolve()))]
         if mounted:
             _log.warn(
-                "{slot} is not purged: unmount {mounted} first",
+                "{slot} is not purged: mounted, and not to be deleted under its users: {mounted}",
                 slot=str(slot),
                 mounted=", ".join(mounted),
             )

@@ -24,5 +24,6 @@ class Locks:
             yield
         finally:
             lock.release()
-            if not lock.locked:
-                self._locks.pop(name, None)
+            # The next one may have come and gone in release(), and left a newer lock here.
+            if not lock.locked and self._locks.get(name) is lock:
+                del self._locks[name]

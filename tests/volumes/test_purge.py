@@ -9,6 +9,8 @@ from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends import trash
+from exampledriver.backends.mounts import Holder
 from exampledriver.backends.trash import Trash
 from exampledriver.volumes.purge import TrashPurger, parse_retention
 
@@ -95,6 +97,17 @@ class PurgeTests(SynchronousTestCase):
         self.assertTrue((self.root / ".trash" / "notes").is_dir())
         self.assertFalse(slot.exists())
         self.assertTrue((precious / "data").exists())
+
+    def test_mounted_elsewhere(self) -> None:
+        """What somebody has mounted in another namespace is not deleted under them."""
+        self.removed("a", timedelta(hours=25))
+        holder = Holder((1,), "/data", False)
+        self.patch(trash, "holders", lambda path: [holder] if ".trash/" in path else [])
+        self.purger("24h")
+        self.assertEqual(self.left(), {"a"})
+        self.patch(trash, "holders", lambda path: [])
+        self.clock.advance(3600)
+        self.assertEqual(self.left(), set())
 
     def test_put_fails(self) -> None:
         """A directory that cannot be moved stays, and no empty slot is left."""
