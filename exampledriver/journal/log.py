@@ -179,16 +179,8 @@ class Log:
         kept = sorted(name for name in names if name.startswith(TORN))
         for name in kept[: max(0, len(kept) + 1 - TORN_KEPT)]:
             self.files.remove(name)
-        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
         try:
-            file = self.files.create(TORN + stamp)
-            try:
-                file.write(tail)
-                file.sync()
-            finally:
-                file.close()
-            self.files.sync_directory()
-            where = f"kept as {self.files.path}/{TORN}{stamp}"
+            where = f"kept as {self.files.path}/{keep_beside(self.files, TORN, tail)}"
         except OSError as error:
             where = f"not kept ({error}); they begin with {tail[:200]!r}"
         _log.warn(
@@ -381,6 +373,22 @@ class Log:
                 self._file.sync()
         _close_quietly(self._file)
         self._file = None
+
+
+def keep_beside(files: IFiles, prefix: str, data: bytes) -> str:
+    """Keep `data` durably in a file of its own, named `prefix` and the time; return its name.
+
+    :raises OSError: it could not be kept.
+    """
+    name = prefix + datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    file = files.create(name)
+    try:
+        file.write(data)
+        file.sync()
+    finally:
+        file.close()
+    files.sync_directory()
+    return name
 
 
 def _close_quietly(file: IFile) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timezone
 
 from attrs import field, frozen
 
 from .interfaces import IFiles
-from .log import JOURNAL, Log
+from .log import JOURNAL, Log, keep_beside
 from .records import DamagedError, JournalError, Record, apply, read_line, scan
 
 DAMAGED = "journal.damaged-"
@@ -113,14 +112,7 @@ def repair(files: IFiles) -> tuple[Salvage, str]:
     if not judge(data).trouble:
         raise JournalError("the journal is not damaged: there is nothing to repair")
     saved = salvage(data)
-    kept = DAMAGED + datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
-    copy = files.create(kept)
-    try:
-        copy.write(data)
-        copy.sync()
-    finally:
-        copy.close()
-    files.sync_directory()
+    kept = keep_beside(files, DAMAGED, data)
     log = Log(files)
     log.begin(saved.entries)
     log.close()
