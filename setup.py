@@ -37,7 +37,6 @@ setup(
             "ruff>=0.8",
             "setuptools>=68",
             "towncrier>=23.11",
-            "treq>=24.9",
             "types-setuptools",
         ],
     },
