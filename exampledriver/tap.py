@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import re
+import stat
 import time
 from collections.abc import Sequence
 from datetime import datetime, timezone
@@ -93,10 +94,18 @@ class Options(usage.Options):
             self["retention"] = parse_retention(self["trash-retention"])
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
+        _check_distinct(self["endpoints"])
         for option in ("root", "state", "runtime"):
             # twistd changes its directory: a relative path is meant from here.
             self[option + "_path"] = Path(os.path.realpath(self[option]))
         _check_apart(self["root_path"], self["state_path"], self["runtime_path"])
+
+
+def _check_distinct(endpoints: Sequence[UnixEndpoint]) -> None:
+    paths = [endpoint.real for endpoint in endpoints]
+    for path in paths:
+        if paths.count(path) > 1:
+            raise usage.UsageError(f"--listen=unix:{path} is given twice: once is enough")
 
 
 def _check_apart(root: Path, state: Path, runtime: Path) -> None:
@@ -109,11 +118,38 @@ def _check_apart(root: Path, state: Path, runtime: Path) -> None:
         raise usage.UsageError(f"--state={state} and --runtime={runtime}: keep them apart")
 
 
+def _check_ours(option: str, path: Path) -> None:
+    """Refuse to take over a directory in which somebody else keeps something."""
+    found = sorted(os.listdir(path))
+    if found and not {"journal", "lock"} & set(found):
+        raise StartError(
+            f"--{option}={path}: something else is in it ({found[0]}): give a directory that is "
+            "the driver's alone"
+        )
+
+
+def _check_closed(root: Path) -> None:
+    """Warn of a root, not made by the daemon, into which every user can go."""
+    mode = stat.S_IMODE(root.stat().st_mode)
+    if mode & 0o007:
+        _log.warn(
+            "--root={root} has mode {mode:04o}: any user of this machine can run a setuid program "
+            'that a container left in a volume; "chmod o= {root}" ends that',
+            root=str(root),
+            mode=mode,
+        )
+
+
 def _prepare(option: str, path: Path, mode: int, lock: str) -> Lock:
     """Make a directory of the daemon's own, see that it can be used, and lock it."""
     try:
         make_parents(path)
-        if not make_directory(path, mode, None, None) and option != "root":
+        if make_directory(path, mode, None, None):
+            pass
+        elif option == "root":
+            _check_closed(path)
+        else:
+            _check_ours(option, path)
             path.chmod(mode)
         return Lock.take(path / lock)
     except OSError as error:
@@ -148,7 +184,8 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     locks = [
         _prepare("state", state, 0o700, "lock"),
         _prepare("runtime", runtime, 0o700, "lock"),
-        _prepare("root", root, 0o711, ".lock"),
+        # As Docker's own: user-namespaced engines get in by the group, other users not at all.
+        _prepare("root", root, 0o710, ".lock"),
     ]
     for endpoint in endpoints:
         endpoint.check()

@@ -144,7 +144,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a removal that was not answered is completed by the start", SERVICE,
-        "            elif self._backend.has_data(volume):", "            elif False:",
+        "            elif self._backend.is_removed(volume):", "            elif True:",
         "tests.crash.test_everywhere",
     ),
     Mutation(

@@ -127,7 +127,8 @@ class Daemon:
     def spawn(self) -> subprocess.Popen[bytes]:
         """Start the process without waiting for anything."""
         self.process = subprocess.Popen(
-            self.arguments(),
+            # The daemon does not outlive a runner that is killed.
+            ["setpriv", "--pdeathsig", "KILL", *self.arguments()],
             cwd=self.base,
             stdin=subprocess.DEVNULL,
             stdout=(self.base / "log").open("ab"),

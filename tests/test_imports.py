@@ -13,9 +13,9 @@ PACKAGE = Path(__file__).parents[1] / "exampledriver"
 #: Each room, and the modules of the package that it may import (with all below them).
 ALLOWED = {
     "plugin": ["plugin"],
-    "journal": ["journal"],
-    "daemon": ["daemon"],
-    "backends": ["backends", "volumes.model", "volumes.errors"],
+    "journal": ["journal", "processes"],
+    "daemon": ["daemon", "processes"],
+    "backends": ["backends", "processes", "volumes.model", "volumes.errors"],
     "volumes": [
         "volumes",
         "plugin",
@@ -23,10 +23,11 @@ ALLOWED = {
         "backends.interfaces",
         "backends.trash",
     ],
-    "volumes/model": ["plugin.volume", "volumes.errors"],
+    "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors"],
     "volumes/errors": ["plugin.errors"],
     "cli": ["cli", "journal"],
     "tap": [""],
+    "processes": [],
 }
 
 

@@ -96,9 +96,13 @@ class DirectoryBackend:
         """Tell whether the volume lives under the root."""
         return volume.options.mountpoint is None
 
-    def has_data(self, volume: StoredVolume) -> bool:
-        """Tell whether the directory is at its place."""
-        return os.path.lexists(volume.mountpoint)
+    def is_removed(self, volume: StoredVolume) -> bool:
+        """Tell whether the directory has gone from its place into the trash.
+
+        Under a root without a trash nothing was ever removed: it is another one, such as
+        the empty directory on which the root's file system is not mounted.
+        """
+        return not os.path.lexists(volume.mountpoint) and self.trash.path.is_dir()
 
     def create(self, volume: StoredVolume) -> bool:
         """Make or adopt the directory."""
@@ -158,7 +162,7 @@ class DirectoryBackend:
 
     def remove(self, volume: StoredVolume) -> None:
         """Move a directory under the root to the trash."""
-        if not self.keeps_data(volume) or not self.has_data(volume):
+        if not self.keeps_data(volume) or not os.path.lexists(volume.mountpoint):
             return
         with _explained(volume, "moving to the trash"):
             self.trash.put(Path(volume.mountpoint))

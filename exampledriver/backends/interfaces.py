@@ -55,8 +55,11 @@ class IBackend(Interface):
     def look(volume: StoredVolume) -> tuple[str, str]:
         """Look how the volume is: return its trouble, and who holds it; both may be empty."""
 
-    def has_data(volume: StoredVolume) -> bool:
-        """Tell whether :meth:`remove` has not been done, or not to its end."""
+    def is_removed(volume: StoredVolume) -> bool:
+        """Tell whether :meth:`remove` has been done, to its end.
+
+        Asked of a volume whose removal was begun. When in doubt the answer is no.
+        """
 
     def recover(known: Set[str]) -> list[str]:
         """Clear what a crash left half made, before the first call.

@@ -15,6 +15,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from ..processes import command
+
 _PROC = Path("/proc")
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
@@ -50,7 +52,7 @@ class Holder:
         """Return a text for people."""
         if self.here:
             return f"this host, at {self.mountpoint}"
-        shown = ", ".join(f"{pid} ({_command(pid)})" for pid in self.pids[:5])
+        shown = ", ".join(f"{pid} ({command(pid)})" for pid in self.pids[:5])
         more = f" and {len(self.pids) - 5} more" if len(self.pids) > 5 else ""
         return f"pid {shown}{more}, at {self.mountpoint}"
 
@@ -113,13 +115,6 @@ def _same_root(pid: int) -> bool:
         return os.path.samestat(os.stat(_PROC / str(pid) / "root"), os.stat("/"))
     except OSError:
         return False
-
-
-def _command(pid: int) -> str:
-    try:
-        return (_PROC / str(pid) / "comm").read_text(errors="replace").strip()
-    except OSError:
-        return "gone"
 
 
 def holders(path: str) -> list[Holder]:

@@ -13,12 +13,17 @@ import re
 import socket
 import stat
 import struct
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-from twisted.internet.interfaces import IListeningPort, IReactorUNIX
+from attrs import define, frozen
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
+
+from ..processes import command
+from .ports import SocketPort, accept_waiting
 
 #: sun_path of unix(7), less its closing NUL.
 _MAX_PATH = 107
@@ -115,7 +120,12 @@ class UnixEndpoint:
                 "somewhere else"
             )
 
-    def listen(self, reactor: IReactorUNIX, factory: Factory[Any]) -> IListeningPort:
+    @property
+    def real(self) -> Path:
+        """The socket's path without symbolic links to its directory."""
+        return Path(os.path.realpath(self.path.parent), self.path.name)
+
+    def listen(self, reactor: Any, factory: Factory[Any]) -> Listening:
         """Listen, replacing a dead socket.
 
         :raises ListenError: it cannot be done.
@@ -127,11 +137,46 @@ class UnixEndpoint:
             lock = Path(f"{self.path}.lock")
             if lock.is_symlink():
                 lock.unlink()
+            listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            listening.bind(os.fspath(self.path))
+            # Nobody can connect before it listens, so nobody ever meets another mode.
+            self.path.chmod(self.mode)
+            made = os.lstat(self.path)
+            listening.listen(self.backlog)
         except OSError as error:
             raise ListenError(f"{self.path}: {error.strerror}") from None
-        return reactor.listenUNIX(
-            os.fspath(self.path), factory, backlog=self.backlog, mode=self.mode
-        )
+        port = SocketPort(listening, factory, reactor)
+        port.startListening()
+        return Listening(port, lambda: self._withdraw(made))
+
+    def _withdraw(self, made: os.stat_result) -> None:
+        """Remove the socket's file, unless another one has taken its place."""
+        try:
+            if os.path.samestat(os.lstat(self.path), made):
+                self.path.unlink()
+        except FileNotFoundError:
+            pass
+
+
+@define(eq=False)
+class Listening:
+    """An endpoint that is being listened on.
+
+    :ivar port: where connections are accepted.
+    :ivar withdraw: keeps further clients from finding it.
+    """
+
+    port: IListeningPort
+    withdraw: Callable[[], None] = lambda: None
+
+    def close(self) -> Deferred[Any]:
+        """Stop listening; who has connected is accepted before.
+
+        :return: fires when the port is closed.
+        """
+        self.withdraw()
+        accept_waiting(self.port)
+        return maybeDeferred(self.port.stopListening)
 
 
 def _listener(client: socket.socket) -> str:
@@ -141,7 +186,6 @@ def _listener(client: socket.socket) -> str:
         pid, _, _ = struct.unpack(
             "3i", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size)
         )
-        command = Path("/proc", str(pid), "comm").read_text(errors="replace").strip()
     except OSError:
         return "another process"
-    return f"process {pid} ({command})"
+    return f"process {pid} ({command(pid)})"

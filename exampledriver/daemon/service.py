@@ -14,9 +14,11 @@ from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet import defer
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IListeningPort, IReactorTime, IReadDescriptor
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
+
+from .listening import ListenError
 
 _log = Logger()
 
@@ -26,11 +28,29 @@ STOP_LIMIT = 8.0
 CLOSE_RESERVE = 1.0
 
 
+class CannotStart(SystemExit, Exception):
+    """The end of a process that cannot start, with one line that says why.
+
+    Raised in the foreground, it is printed and the exit status is 1. As an ``Exception`` it
+    is also what twistd, after its fork, tells the process that waits for the start.
+    """
+
+
+class Opened(Protocol):
+    """Something that is listened on."""
+
+    def close(self) -> Deferred[Any]:
+        """Accept no more; who has connected is not turned away."""
+
+
 class Endpoint(Protocol):
     """Something to listen on."""
 
-    def listen(self, reactor: Any, factory: Factory[Any]) -> IListeningPort:
-        """Listen."""
+    def listen(self, reactor: Any, factory: Factory[Any]) -> Opened:
+        """Listen.
+
+        :raises ListenError: it cannot be done.
+        """
 
 
 class Drainable(Protocol):
@@ -65,19 +85,24 @@ class DaemonService(Service):
     before: Sequence[Callable[[], object]]
     finish: Sequence[Step]
     close: Sequence[Step]
-    _ports: list[IListeningPort] = field(factory=list, init=False)
+    _open: list[Opened] = field(factory=list, init=False)
 
     def startService(self) -> None:
         """Start what is needed, then listen.
 
-        :raises ListenError: an endpoint cannot be listened on.
+        :raises CannotStart: an endpoint cannot be listened on; none is.
         """
         super().startService()
         for start in self.before:
             start()
-        for endpoint in self.endpoints:
-            self._ports.append(endpoint.listen(self._reactor, self.factory))
-            _log.info("listening on {endpoint}", endpoint=str(endpoint))
+        try:
+            for endpoint in self.endpoints:
+                self._open.append(endpoint.listen(self._reactor, self.factory))
+                _log.info("listening on {endpoint}", endpoint=str(endpoint))
+        except ListenError as error:
+            for opened in self._open:
+                opened.close()
+            raise CannotStart(f"exampledriver: {error}") from None
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, finish what has begun, close."""
@@ -99,11 +124,7 @@ class DaemonService(Service):
                 return False
             return True
 
-        for port in self._ports:
-            # Who has connected and not been accepted yet is not turned away either.
-            if IReadDescriptor.providedBy(port):
-                port.doRead()
-        closing = [maybeDeferred(port.stopListening) for port in self._ports]
+        closing = [opened.close() for opened in self._open]
         await within("closing the sockets", gatherResults(closing), STOP_LIMIT)
         last = STOP_LIMIT - CLOSE_RESERVE
         if not await within("answering the last requests", self.server.drain(), last):

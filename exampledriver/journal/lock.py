@@ -12,6 +12,7 @@ from pathlib import Path
 
 from attrs import define
 
+from ..processes import command
 from .records import JournalError
 
 
@@ -56,9 +57,4 @@ class Lock:
 def _describe(holder: str) -> str:
     if not holder.isdigit():
         return "another process"
-    try:
-        command = Path("/proc", holder, "cmdline").read_bytes()
-    except OSError:
-        return f"process {holder}"
-    words = command.rstrip(b"\0").replace(b"\0", b" ").decode("utf-8", "replace")
-    return f"process {holder} ({words[:200]})"
+    return f"process {holder} ({command(int(holder))})"

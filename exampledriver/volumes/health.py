@@ -54,7 +54,8 @@ class HealthChecks:
     _threads: Threads
     _clock: Clock
     _looks: dict[str, Look] = field(factory=dict, init=False)
-    _looking: set[str] = field(factory=set, init=False)
+    #: The looks under way; whether something has happened since that they may have missed.
+    _looking: dict[str, bool] = field(factory=dict, init=False)
 
     def status(self, volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
         """Return what is known of the volume's health, for ``Status``.
@@ -82,10 +83,11 @@ class HealthChecks:
         name = volume.name
         if name in self._looking:
             return
-        self._looking.add(name)
+        self._looking[name] = False
 
         def seen(result: tuple[str, str] | Failure) -> None:
-            self._looking.discard(name)
+            if self._looking.pop(name):
+                return
             if isinstance(result, Failure):
                 result = (f"could not be looked at: {result.value}", "")
             self._looks[name] = Look(self._clock.seconds(), *result)
@@ -94,13 +96,20 @@ class HealthChecks:
 
     def good(self, name: str) -> None:
         """Take note that a volume was just made, or found good by a Mount."""
+        self._outdate(name)
         self._looks[name] = Look(self._clock.seconds(), "", None)
 
     def released(self, name: str) -> None:
         """Take note that somebody has let go of a volume."""
+        self._outdate(name)
         if name in self._looks:
             self._looks[name] = evolve(self._looks[name], holders=None)
 
     def forget(self, name: str) -> None:
         """Drop what is known of a volume that is gone."""
+        self._outdate(name)
         self._looks.pop(name, None)
+
+    def _outdate(self, name: str) -> None:
+        if name in self._looking:
+            self._looking[name] = True

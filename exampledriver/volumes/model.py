@@ -8,6 +8,7 @@ from datetime import datetime
 
 from attrs import frozen
 
+from ..plugin.errors import BadRequest
 from ..plugin.volume import rfc3339
 from .errors import InvalidNameError, InvalidOptionError, quoted
 
@@ -152,20 +153,32 @@ class StoredVolume:
     def from_json(cls, name: str, value: Mapping[str, object]) -> StoredVolume:
         """Read a value of :meth:`to_json`.
 
-        :raises ValueError: it is none.
+        :raises ValueError: it is none, or a newer version's; the text names the volume.
         """
+        try:
+            return cls._from_json(name, value)
+        except (ValueError, BadRequest) as error:
+            raise ValueError(
+                f"the journal's entry of volume {quoted(name)} is not one of this version of "
+                f"exampledriver: {error}"
+            ) from None
+
+    @classmethod
+    def _from_json(cls, name: str, value: Mapping[str, object]) -> StoredVolume:
+        check_name(name)
         mountpoint, created, options = (
             value.get(key) for key in ("mountpoint", "created", "options")
         )
         if not (
             isinstance(mountpoint, str) and isinstance(created, str) and isinstance(options, dict)
         ):
-            raise ValueError(f"volume {quoted(name)}: the journal's entry lacks a field")
+            raise ValueError("it lacks a field")
         if value.get("backend") != "directory":
-            raise ValueError(
-                f"volume {quoted(name)}: backend {value.get('backend')!r} is not known to this "
-                "version of exampledriver"
-            )
+            raise ValueError(f"backend {value.get('backend')!r} is not known")
         # Python 3.10 reads no "Z".
         moment = datetime.fromisoformat(created.replace("Z", "+00:00"))
+        if moment.tzinfo is None:
+            raise ValueError(f"created={created!r} has no time zone")
+        if not all(isinstance(text, str) for text in options.values()):
+            raise ValueError("an option is not a text")
         return cls(name, mountpoint, moment, Options.parse(name, options))

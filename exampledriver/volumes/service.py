@@ -73,13 +73,16 @@ class VolumeService:
         """
         for name, value in self._catalog.entries():
             volume = StoredVolume.from_json(name, value)
+            # The root may have moved since it was written down.
+            place = self._backend.mountpoint(name, volume.options)
+            volume = evolve(volume, mountpoint=place)
             if not value.get(_REMOVING):
                 self._volumes[name] = volume
-            elif self._backend.has_data(volume):
+            elif self._backend.is_removed(volume):
+                self._uncleared.add(name)
+            else:
                 self._interrupted.append(volume)
                 self._volumes[name] = volume
-            else:
-                self._uncleared.add(name)
         strays = self._backend.recover(self._volumes.keys())
         if strays:
             _log.warn(

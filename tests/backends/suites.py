@@ -35,10 +35,9 @@ class BackendSuite(SynchronousTestCase):
         """A new volume is new once, and can be mounted where it says."""
         backend = self.backend()
         volume = self.volume(backend)
-        self.assertFalse(backend.has_data(volume))
         self.assertTrue(backend.create(volume))
         self.assertFalse(backend.create(volume))
-        self.assertTrue(backend.has_data(volume))
+        self.assertFalse(backend.is_removed(volume))
         self.assertEqual(backend.mount(volume), volume.mountpoint)
 
     def test_mount_missing(self) -> None:
@@ -52,12 +51,12 @@ class BackendSuite(SynchronousTestCase):
         volume = self.volume(backend)
         backend.create(volume)
         backend.undo_create(volume)
-        self.assertFalse(backend.has_data(volume))
+        self.assertRaises(VolumeError, backend.mount, volume)
         self.assertRaises(VolumeError, backend.undo_create, volume)
         backend.create(volume)
         self.fill(backend, volume)
         self.assertRaises(VolumeError, backend.undo_create, volume)
-        self.assertTrue(backend.has_data(volume))
+        self.assertEqual(backend.mount(volume), volume.mountpoint)
 
     def test_remove(self) -> None:
         """A removed volume has no data; removing it again is no error."""
@@ -69,8 +68,9 @@ class BackendSuite(SynchronousTestCase):
         backend.check_unused(volume)
         backend.remove(volume)
         backend.remove(volume)
-        self.assertFalse(backend.has_data(volume))
+        self.assertTrue(backend.is_removed(volume))
         self.assertTrue(backend.create(volume))
+        self.assertFalse(backend.is_removed(volume))
 
     def test_recover(self) -> None:
         """What belongs to no volume is listed."""

@@ -151,14 +151,14 @@ class SimulatedBackend:
     def keeps_data(self, volume: StoredVolume) -> bool:
         return True
 
-    def has_data(self, volume: StoredVolume) -> bool:
-        return volume.name in self.directories
+    def is_removed(self, volume: StoredVolume) -> bool:
+        return volume.name not in self.directories
 
     def remove(self, volume: StoredVolume) -> None:
         def move() -> None:
             self.trash.append(self.directories.pop(volume.name))
 
-        if self.has_data(volume):
+        if volume.name in self.directories:
             self._do("remove", move)
 
     def look(self, volume: StoredVolume) -> tuple[str, str]:

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
-from exampledriver.daemon.service import STOP_LIMIT, DaemonService
+from exampledriver.daemon.listening import ListenError
+from exampledriver.daemon.service import STOP_LIMIT, CannotStart, DaemonService
 
 
-@implementer(IListeningPort)
 @define(eq=False)
-class FakePort:
-    """A port that notes when it stops."""
+class FakeListening:
+    """Something listened on that notes when it is closed."""
 
     story: list[str]
 
-    def startListening(self) -> None:
-        raise NotImplementedError
-
-    def stopListening(self) -> Deferred[None]:
-        self.story.append("port stopped")
+    def close(self) -> Deferred[None]:
+        self.story.append("closed")
         return succeed(None)
 
-    def getHost(self) -> Any:
-        raise NotImplementedError
+
+@define(eq=False)
+class FakeEndpoint:
+    """An endpoint that notes when it is listened on, and may refuse."""
+
+    story: list[str]
+    trouble: str = ""
+
+    def listen(self, reactor: object, factory: object) -> FakeListening:
+        if self.trouble:
+            raise ListenError(self.trouble)
+        self.story.append("listening")
+        return FakeListening(self.story)
 
 
 @define(eq=False)
@@ -56,23 +61,19 @@ class ServiceTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.story: list[str] = []
+        self.endpoint = FakeEndpoint(self.story)
         self.clock = Clock()
         self.server = FakeServer(self.story)
         self.waits: dict[str, Deferred[None]] = {}
         self.service = DaemonService(
             self.clock,
-            [self],
+            [self.endpoint],
             Factory(),
             self.server,
             before=[lambda: self.story.append("started")],
             finish=[self.step("changes")],
             close=[self.step("counts"), self.step("journal")],
         )
-
-    def listen(self, reactor: object, factory: object) -> IListeningPort:
-        """Listen, as an endpoint."""
-        self.story.append("listening")
-        return FakePort(self.story)
 
     def step(self, name: str) -> tuple[str, Callable[[], Deferred[None]]]:
         """Return a step that waits until the test ends it."""
@@ -89,12 +90,19 @@ class ServiceTests(SynchronousTestCase):
         self.service.startService()
         self.assertEqual(self.story, ["started", "listening"])
 
+    def test_cannot_listen(self) -> None:
+        """An endpoint that cannot be listened on ends the process in one line; none is left."""
+        self.service.endpoints = [self.endpoint, FakeEndpoint(self.story, "/x: taken")]
+        error = self.assertRaises(CannotStart, self.service.startService)
+        self.assertEqual(error.code, "exampledriver: /x: taken")
+        self.assertEqual(self.story, ["started", "listening", "closed"])
+
     def test_order(self) -> None:
         """Each step of a stop waits for the one before it."""
         self.service.startService()
         self.story.clear()
         stopped = self.service.stopService()
-        self.assertEqual(self.story, ["port stopped", "draining"])
+        self.assertEqual(self.story, ["closed", "draining"])
         self.server.drained.callback(None)
         for name in ("changes", "counts", "journal"):
             self.assertEqual(self.story[-1], name)

@@ -64,7 +64,7 @@ def new_base() -> Path:
     base = Path(tempfile.mkdtemp(prefix=PREFIX, dir="/tmp"))
     (base / "owner").write_text(str(os.getpid()))
     volumes = base / "volumes"
-    volumes.mkdir()
+    volumes.mkdir(mode=0o710)
     done("mount", "--bind", str(volumes), str(volumes))
     done("mount", "--make-shared", str(volumes))
     return base

@@ -54,6 +54,19 @@ class PodmanTests(DriverCase):
         self.podman.podman("volume", "rm", "used")
         self.assertNotIn("used", self.daemon.names())
 
+    def test_user_namespace(self) -> None:
+        """A container with user ids of its own reaches a volume below the closed root."""
+        self.assertEqual(self.daemon.root.stat().st_mode & 0o007, 0)
+        self.create("mapped")
+        (self.daemon.root / "mapped").chmod(0o777)
+        maps = ["--uidmap=0:100000:1000", "--gidmap=0:100000:1000"]
+        self.podman.podman(
+            "run", "--rm", "--network=none", *maps, "-v", "mapped:/data", IMAGE,
+            "sh", "-c", "echo precious > /data/file",
+        )  # fmt: skip
+        file = self.daemon.root / "mapped/file"
+        self.assertEqual((file.read_text(), file.stat().st_uid), ("precious\n", 100000))
+
     def test_daemon_killed(self) -> None:
         """kill -9 of the daemon between two containers loses nothing."""
         self.create("killed")

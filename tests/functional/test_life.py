@@ -8,7 +8,7 @@ import socket
 import time
 from pathlib import Path
 
-from tests.process import Daemon, read_answer, request_bytes, until
+from tests.process import PATIENCE, Daemon, read_answer, request_bytes, until
 from tests.volumes.test_model import BAD_NAMES
 
 from .test_start import DaemonCase
@@ -122,6 +122,21 @@ class StopTests(DaemonCase):
         again = self.another()
         again.start()
         self.assertEqual(again.names(), ["slow"])
+
+    def test_burst(self) -> None:
+        """300 clients that wait to be accepted when the stop comes are all answered."""
+        self.daemon.start()
+        assert self.daemon.process is not None
+        self.daemon.process.send_signal(signal.SIGSTOP)
+        connections = [self.daemon.connect() for _ in range(300)]
+        for number, connection in enumerate(connections):
+            connection.sendall(request_bytes("VolumeDriver.Create", {"Name": f"v{number}"}))
+        self.daemon.process.send_signal(signal.SIGTERM)
+        self.daemon.process.send_signal(signal.SIGCONT)
+        for connection in connections:
+            self.assertEqual(read_answer(connection), (200, {"Err": ""}))
+            connection.close()
+        self.daemon.process.wait(PATIENCE)
 
     def test_client_gone(self) -> None:
         """A change whose client has gone is finished, also when the daemon stops meanwhile."""

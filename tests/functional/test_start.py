@@ -59,6 +59,8 @@ class RefusedTests(DaemonCase):
             f"--listen=unix:/{'x' * 120}": "at most 107 bytes",
             f"--state={self.base}/volumes/state": "keep them apart",
             f"--runtime={self.base}/state": "keep them apart",
+            f"--listen=unix:{self.base}/plugins/../plugins/x.sock": "is given twice",
+            f"--root={self.base}/state": "keep them apart",
         }
         for option, text in cases.items():
             self.daemon.options = [option]
@@ -78,6 +80,34 @@ class RefusedTests(DaemonCase):
             self.assertIn(f"--{option}={self.base}/file/x: cannot be used", line)
         self.daemon.options = ["--root=/proc"]
         self.assertIn("--root=/proc: cannot be used", self.refused(self.daemon))
+
+    def test_foreign_directory(self) -> None:
+        """A directory in which somebody else keeps something is not taken over, nor changed."""
+        place = self.base / "somebody"
+        place.mkdir(mode=0o755)
+        (place / "theirs").write_text("precious")
+        for option in ("state", "runtime"):
+            self.daemon.options = [f"--{option}={place}"]
+            line = self.refused(self.daemon)
+            self.assertIn(f"--{option}={place}: something else is in it (theirs)", line)
+        self.assertEqual(stat.S_IMODE(place.stat().st_mode), 0o755)
+        self.assertEqual(os.listdir(place), ["theirs"])
+
+    def test_newer_entry(self) -> None:
+        """A journal with a newer version's volume is refused in one line that names it."""
+        self.daemon.start()
+        self.daemon.ok("Create", Name="db", Opts={"mode": "0700"})
+        self.daemon.stop()
+        journal = self.daemon.state / "journal"
+        lines = journal.read_bytes().splitlines()
+        for number, text in enumerate(lines):
+            if b'"mode"' in text:
+                body = text.partition(b" ")[2].replace(b'"mode"', b'"size"')
+                lines[number] = b"%08x %s" % (crc32(body), body)
+        journal.write_bytes(b"\n".join([*lines, b""]))
+        line = self.refused(self.daemon)
+        self.assertIn('entry of volume "db" is not one of this version', line)
+        self.assertIn('option "size" is not known', line)
 
     def test_unusable_socket_directory(self) -> None:
         """A socket's directory that cannot be made or written is named, before the fork."""
@@ -162,9 +192,25 @@ class SocketTests(DaemonCase):
         }  # fmt: skip
         self.assertEqual(
             modes,
-            {"x.sock": 0o600, "state": 0o700, "run": 0o700, "volumes": 0o711, "journal": 0o600,
+            {"x.sock": 0o600, "state": 0o700, "run": 0o700, "volumes": 0o710, "journal": 0o600,
              "lock": 0o600},
         )  # fmt: skip
+
+    def test_open_root(self) -> None:
+        """A root into which everybody can go is left as it is, and warned of."""
+        self.daemon.root.mkdir(mode=0o755)
+        self.daemon.start()
+        self.assertIn(f'"chmod o= {self.daemon.root}" ends that', self.daemon.log())
+        self.assertEqual(stat.S_IMODE(self.daemon.root.stat().st_mode), 0o755)
+
+    def test_replaced(self) -> None:
+        """A socket that has taken the place of the daemon's is not removed at its end."""
+        self.daemon.start()
+        self.daemon.socket.unlink()
+        with socket.socket(socket.AF_UNIX) as other:
+            other.bind(str(self.daemon.socket))
+            self.daemon.stop()
+            self.assertTrue(self.daemon.socket.exists())
 
     def test_gone(self) -> None:
         """The socket is gone after SIGTERM and SIGINT, and there is no lock file beside it."""

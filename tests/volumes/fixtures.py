@@ -82,6 +82,7 @@ class World:
 
     :ivar holders: what the kernel is made to say.
     :ivar looks: what it was asked about.
+    :ivar name: of the root, below the base.
     """
 
     base: Path
@@ -90,17 +91,18 @@ class World:
     clock: Clock = field(factory=Clock)
     holders: list[Holder] = field(factory=list)
     boot: str = "boot-1"
+    name: str = "volumes"
     purged: int = 0
     looks: list[str] = field(factory=list)
 
     @property
     def root(self) -> Path:
         """The directory that volumes live in."""
-        return self.base / "volumes"
+        return self.base / self.name
 
     def backend(self) -> DirectoryBackend:
         """Return a directory backend whose kernel says what the test wants."""
-        for name in ("volumes", "state", "run"):
+        for name in (self.name, "state", "run"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
         return DirectoryBackend(
             self.root,
@@ -113,7 +115,11 @@ class World:
         self.looks.append(path)
         return self.holders
 
-    def start(self, threads: Callable[..., Deferred[Any]] = execute) -> VolumeService:
+    def start(
+        self,
+        threads: Callable[..., Deferred[Any]] = execute,
+        look_threads: Callable[..., Deferred[Any]] = execute,
+    ) -> VolumeService:
         """Start a service, as after a crash of the one before."""
         backend = self.backend()
         ledger = MountLedger(self.counts, self.boot)
@@ -122,7 +128,7 @@ class World:
             self.catalog,
             ledger,
             backend,
-            HealthChecks(backend, execute, self.clock),
+            HealthChecks(backend, look_threads, self.clock),
             threads,
             lambda: NOON,
             self._removed,

@@ -108,4 +108,31 @@ class StoredTests(SynchronousTestCase):
         error = self.assertRaises(
             ValueError, StoredVolume.from_json, "db", {**good, "backend": "zfs"}
         )
-        self.assertIn("'zfs' is not known to this version", str(error))
+        self.assertIn('entry of volume "db" is not one of this version', str(error))
+        self.assertIn("backend 'zfs' is not known", str(error))
+
+    def test_newer_options(self) -> None:
+        """An entry with an option of a newer version is an error that names it."""
+        good = StoredVolume("db", "/data/db", NOON, Options()).to_json()
+        for options, text in (
+            ({"size": "1G"}, 'option "size" is not known'),
+            ({"mode": 448}, "an option is not a text"),
+            ({"mode": "rwx"}, "octal permissions"),
+        ):
+            error = self.assertRaises(
+                ValueError, StoredVolume.from_json, "db", {**good, "options": options}
+            )
+            self.assertIn(text, str(error))
+
+    def test_bad_name(self) -> None:
+        """An entry whose key can be no volume's name is an error."""
+        good = StoredVolume("db", "/data/db", NOON, Options()).to_json()
+        self.assertRaises(ValueError, StoredVolume.from_json, "../db", good)
+
+    def test_no_zone(self) -> None:
+        """A time of creation without a zone is an error at the start, not one of every Get."""
+        good = StoredVolume("db", "/data/db", NOON, Options()).to_json()
+        error = self.assertRaises(
+            ValueError, StoredVolume.from_json, "db", {**good, "created": "2026-11-24T12:00:00"}
+        )
+        self.assertIn("has no time zone", str(error))

@@ -31,6 +31,8 @@ class UpgradeTests(SynchronousTestCase):
         world = World(state / "world")
         world.clock = Clock()
         world.catalog.durable.update(SimulatedCatalog(log).entries())
+        # The removal under way had reached its end.
+        (world.root / ".trash").mkdir(parents=True)
         service = world.start()
         self.assertEqual([v.name for v in service.list()], ["elsewhere", "later", "owned"])
         self.assertEqual(service.path("elsewhere"), "/srv/d\u00e4ta/db")

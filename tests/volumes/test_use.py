@@ -129,6 +129,23 @@ class ReadTests(ServiceCase):
         service.list()
         self.assertEqual(len(self.world.looks), 2)
 
+    def test_look_overtaken(self) -> None:
+        """What a look began to see before a Mount does not hide what the Mount has found."""
+        looks: list[Deferred[Any]] = []
+
+        def slow(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+            looks.append(Deferred())
+            return looks[-1]
+
+        service = self.world.start(look_threads=slow)
+        service.get("db")
+        self.do(service.mount("db", "c1"))
+        looks[0].callback(("its directory is missing", ""))
+        self.assertEqual(service.get("db").status["Health"], "ok")
+        self.assertEqual(len(looks), 2)
+        looks[1].callback(("", "pid 1"))
+        self.assertEqual(service.get("db").status["HeldBy"], "pid 1")
+
     def test_leaked(self) -> None:
         """A count that the kernel does not confirm is said in Status."""
         self.do(self.service.mount("db", "c1"))
@@ -154,6 +171,29 @@ class LoadTests(ServiceCase):
         """A journal with an entry that is no volume stops the start."""
         self.world.catalog = MemoryCatalog({"db": {"what": "ever"}})
         self.assertRaises(ValueError, self.world.start)
+
+    def test_moved_root(self) -> None:
+        """Volumes of a root that was moved are where the root is now; others stay."""
+        elsewhere = self.world.base / "elsewhere"
+        self.do(self.service.create("db", {}))
+        self.do(self.service.create("there", {"mountpoint": str(elsewhere)}))
+        self.world.root.rename(self.world.base / "moved")
+        self.world.name = "moved"
+        service = self.world.start()
+        self.assertEqual(self.do(service.mount("db", "c1")), str(self.world.base / "moved/db"))
+        self.assertEqual(service.path("there"), str(elsewhere))
+        self.do(service.remove("db"))
+        self.assertEqual(self.world.trash(), ["db"])
+
+    def test_absent_root_during_a_removal(self) -> None:
+        """A removal that was begun is not taken for done where the root is not mounted."""
+        self.do(self.service.create("db", {}))
+        self.world.catalog.durable["db"] = {**self.world.catalog.durable["db"], "removing": True}
+        self.world.root.rename(self.world.base / "away")
+        self.assertEqual([v.name for v in self.world.start().list()], ["db"])
+        self.world.root.rmdir()
+        (self.world.base / "away").rename(self.world.root)
+        self.do(self.world.start().mount("db", "c1"))
 
     def test_half_made(self) -> None:
         """A directory that a crash left half made is cleared."""

@@ -1,0 +1,65 @@
+"""Listening on a UNIX socket that is there already.
+
+Twisted's own UNIX port opens the socket's file to everybody, takes it away at the end
+without looking whose it is, and shuts down a socket that the service manager goes on
+listening on. This one only accepts.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import Any
+
+from twisted.internet import tcp, unix
+from twisted.internet.interfaces import IReadDescriptor
+from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
+
+#: Each round accepts more than the one before: this is far more than any queue holds.
+_ROUNDS = 100
+
+
+class SocketPort(unix.Port):
+    """Accepts the connections of a listening UNIX socket, and leaves its file alone."""
+
+    # The description is shared with whoever else has the socket open.
+    _shouldShutdown = False
+
+    def __init__(self, listening: socket.socket, factory: Factory[Any], reactor: Any) -> None:
+        super().__init__(b"", factory, reactor=reactor)
+        self._listening = listening
+
+    def startListening(self) -> None:
+        """Begin to accept."""
+        self._listening.setblocking(False)
+        if self.factory is not None:
+            self.factory.doStart()
+        self.connected = True
+        self.socket = self._listening
+        self.fileno = self.socket.fileno  # type: ignore[method-assign]
+        self.numberAccepts = 100
+        self.startReading()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Close this process's end of the socket."""
+        tcp.Port.connectionLost(self, reason)
+
+    def _logConnectionLostMsg(self) -> None:
+        """Leave it to the service to say that it stops."""
+
+
+def accept_waiting(port: object) -> None:
+    """Accept every connection that waits in a port's queue.
+
+    Twisted accepts a part of them in each turn of the reactor; the rest would be cut when
+    the port closes.
+    """
+    if not IReadDescriptor.providedBy(port):
+        return
+    poll = select.poll()
+    poll.register(port.fileno(), select.POLLIN)
+    for _ in range(_ROUNDS):
+        if not poll.poll(0):
+            break
+        port.doRead()
