@@ -12,8 +12,7 @@ from typing import Any, Protocol
 
 from attrs import define, field
 from twisted.application.service import Service
-from twisted.internet import defer
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
@@ -63,6 +62,16 @@ class Drainable(Protocol):
         """Close all connections at once; return how many there were."""
 
 
+class Observer(Protocol):
+    """Who is told how the service is doing, such as the service manager."""
+
+    def ready(self) -> None:
+        """Take note that requests are answered."""
+
+    def stopping(self) -> None:
+        """Take note that the stop has begun."""
+
+
 #: A step of starting or stopping: what the log calls it, and the function.
 Step = tuple[str, Callable[[], "Awaitable[object] | object"]]
 
@@ -76,6 +85,8 @@ class DaemonService(Service):
     :ivar before: what is started before the first request.
     :ivar finish: what is waited for after the last answer, in this order.
     :ivar close: what is closed then, in this order, whether all has finished or not.
+    :ivar observers: who is told.
+    :ivar complete: false when a stop had to cut or leave something.
     """
 
     _reactor: IReactorTime
@@ -85,7 +96,13 @@ class DaemonService(Service):
     before: Sequence[Callable[[], object]]
     finish: Sequence[Step]
     close: Sequence[Step]
+    observers: Sequence[Observer] = ()
+    complete: bool = field(default=True, init=False)
     _open: list[Opened] = field(factory=list, init=False)
+    _began: float = field(default=0.0, init=False)
+    _limit: float = field(default=STOP_LIMIT, init=False)
+    #: What a hurried stop does not wait for any longer.
+    _waiting: Deferred[Any] | None = field(default=None, init=False)
 
     def startService(self) -> None:
         """Start what is needed, then listen.
@@ -103,35 +120,59 @@ class DaemonService(Service):
             for opened in self._open:
                 opened.close()
             raise CannotStart(f"exampledriver: {error}") from None
+        for observer in self.observers:
+            observer.ready()
 
     def stopService(self) -> Deferred[None]:
         """Stop accepting, finish what has begun, close."""
         super().stopService()
+        for observer in self.observers:
+            observer.stopping()
+        self._began = self._reactor.seconds()
         return Deferred.fromCoroutine(self._stop())
 
-    async def _stop(self) -> None:
-        began = self._reactor.seconds()
+    def hurry(self) -> None:
+        """Cut what a stop is waiting for, and close."""
+        _log.warn("told again to stop: cutting what has not ended")
+        self._limit = min(self._limit, self._reactor.seconds() - self._began + CLOSE_RESERVE)
+        if self._waiting is not None:
+            self._waiting.cancel()
 
-        async def within(what: str, work: Deferred[Any], limit: float) -> bool:
-            left = max(0.0, began + limit - self._reactor.seconds())
-            try:
-                await work.addTimeout(left, self._reactor)
-            except defer.TimeoutError:
-                _log.error("{what} did not end within {limit:.0f} s", what=what, limit=limit)
-                return False
-            except Exception:
-                _log.failure("{what} failed", what=what)
-                return False
+    async def _within(self, what: str, work: Deferred[Any], reserve: float = 0.0) -> bool:
+        """Wait for a step of the stop, for what is left of the limit less `reserve`."""
+        limit = self._limit - reserve
+        left = self._began + limit - self._reactor.seconds()
+        timer = self._reactor.callLater(max(0.0, left), work.cancel)
+        try:
+            await work
+        except CancelledError:
+            _log.error("{what} did not end within {limit:.0f} s", what=what, limit=limit)
+        except Exception:
+            _log.failure("{what} failed", what=what)
+        else:
             return True
+        finally:
+            if timer.active():
+                timer.cancel()
+        self.complete = False
+        return False
 
+    async def _finished(self, what: str, work: Deferred[Any]) -> bool:
+        """Wait for a step that may be cut."""
+        self._waiting = work
+        try:
+            return await self._within(what, work, CLOSE_RESERVE)
+        finally:
+            self._waiting = None
+
+    async def _stop(self) -> None:
         closing = [opened.close() for opened in self._open]
-        await within("closing the sockets", gatherResults(closing), STOP_LIMIT)
-        last = STOP_LIMIT - CLOSE_RESERVE
-        if not await within("answering the last requests", self.server.drain(), last):
+        await self._within("closing the sockets", gatherResults(closing))
+        if not await self._finished("answering the last requests", self.server.drain()):
             cut = self.server.abort()
             _log.error("{cut} connections were cut without an answer", cut=cut)
         for what, step in self.finish:
-            await within(what, maybeDeferred(step), last)
+            await self._finished(what, maybeDeferred(step))
         for what, step in self.close:
-            await within(what, maybeDeferred(step), STOP_LIMIT)
-        _log.info("stopped in {took:.2f} s", took=self._reactor.seconds() - began)
+            await self._within(what, maybeDeferred(step))
+        _log.info("stopped in {took:.2f} s", took=self._reactor.seconds() - self._began)

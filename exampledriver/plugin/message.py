@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from .errors import BadRequest
+from .redaction import shown
 
 #: The content type of every answer.
 CONTENT_TYPE = b"application/vnd.docker.plugins.v1.2+json"
@@ -52,6 +53,14 @@ class Message:
         if not isinstance(fields, dict):
             raise BadRequest(f"{call}: the body is not a JSON object")
         return cls(call, fields)
+
+    def loggable(self, but: str) -> dict[str, object]:
+        """Return the fields other than `but` that say something, as a log may show them."""
+        return {
+            key: shown(value, key)
+            for key, value in self._fields.items()
+            if key != but and value not in (None, "", {})
+        }
 
     def text(self, key: str) -> str:
         """Return the field `key`, a string of at least one character.

@@ -115,34 +115,44 @@ class Wire:
         def handle(request: IRequest) -> Deferred[bytes]:
             message = Message.decode(call, _content(request)) if body else Message(call, {})
             if changes:
-                work = self._change(answer, message, message.text(changes))
+                work = self._change(answer, message, changes, self._name(request))
             else:
                 work = _unless_gone(Deferred.fromCoroutine(answer(message)), request)
             return work.addCallback(lambda fields: reply(request, 200, fields))
 
         self.app.route("/" + call, methods=["POST"], endpoint=call)(handle)
 
-    def _change(self, answer: Call, message: Message, name: str) -> Deferred[Fields]:
+    def _change(
+        self, answer: Call, message: Message, key: str, request_id: str
+    ) -> Deferred[Fields]:
         """Begin a change, detached from its client; log how it ended, and count it until then."""
         began = self.clock.seconds()
+        name = message.text(key)
+        fields = message.loggable(but=key)
+        about = {
+            "call": message.call,
+            "name": name,
+            "fields": fields,
+            "details": "".join(f" {word}={value!r}" for word, value in fields.items()),
+            "request": request_id,
+        }
         self.pending += 1
 
         def ended(result: T) -> T:
             took = (self.clock.seconds() - began) * 1000
             if isinstance(result, Failure):
                 _log.warn(
-                    "{call} {name!r}: refused after {took:.1f} ms: {why}",
-                    call=message.call,
-                    name=name,
+                    "{call} {name!r}{details}: refused after {took:.1f} ms, request {request}: "
+                    "{why}",
                     took=took,
-                    why=result.value,
+                    why=str(result.value),
+                    **about,
                 )
             else:
                 _log.info(
-                    "{call} {name!r}: done in {took:.1f} ms",
-                    call=message.call,
-                    name=name,
+                    "{call} {name!r}{details}: done in {took:.1f} ms, request {request}",
                     took=took,
+                    **about,
                 )
             self.pending -= 1
             if not self.pending:
@@ -153,9 +163,9 @@ class Wire:
 
         def gone() -> None:
             _log.warn(
-                "{call} {name!r}: the client has gone; the change goes on",
-                call=message.call,
-                name=name,
+                "{call} {name!r}{details}: the client has gone, request {request}; the change "
+                "goes on",
+                **about,
             )
 
         return _detached(Deferred.fromCoroutine(answer(message)).addBoth(ended), gone)
@@ -169,14 +179,18 @@ class Wire:
             waiter.callback(None)
         return waiter
 
-    def next_id(self) -> str:
-        """Return a request id: what the log and an "internal error" have in common."""
-        return f"{next(self._ids):x}"
+    def _name(self, request: IRequest) -> str:
+        """Return the id of a request: what the log and an "internal error" have in common."""
+        known: str | None = getattr(request, "request_id", None)
+        if known is None:
+            known = f"{next(self._ids):x}"
+            request.request_id = known  # type: ignore[attr-defined]
+        return known
 
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
         """Answer `request` with what `failure` means to an engine."""
         target = unquote_to_bytes(request.uri.split(b"?")[0]).decode("utf-8", "replace")
-        refused = refusal(failure, self.next_id(), f"{request.method.decode()} {target[:200]}")
+        refused = refusal(failure, self._name(request), f"{request.method.decode()} {target[:200]}")
         return reply(request, refused.status, {"Err": refused.text})
 
 

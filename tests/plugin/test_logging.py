@@ -54,7 +54,10 @@ class LogTests(PluginCase):
             self.driver.answers[call.lower()] = "/srv/db"
             (event,) = self.lines(post(f"VolumeDriver.{call}", NAMED[f"VolumeDriver.{call}"]))
             self.assertEqual(event["log_level"], LogLevel.info)
-            self.assertEqual(formatEvent(event), f"VolumeDriver.{call} 'db': done in 0.0 ms")
+            self.assertRegex(
+                formatEvent(event),
+                rf"^VolumeDriver\.{call} 'db'( ID='\w+')?: done in 0\.0 ms, request \w+$",
+            )
 
     def test_refused_changes(self) -> None:
         """A refused change is exactly one warning, with the reason."""
@@ -63,9 +66,10 @@ class LogTests(PluginCase):
                 self.driver.answers[call.lower()] = kind("no space: free some")
                 (event,) = self.lines(post(f"VolumeDriver.{call}", NAMED[f"VolumeDriver.{call}"]))
                 self.assertEqual(event["log_level"], LogLevel.warn)
-                self.assertEqual(
+                self.assertRegex(
                     formatEvent(event),
-                    f"VolumeDriver.{call} 'db': refused after 0.0 ms: no space: free some",
+                    rf"^VolumeDriver\.{call} 'db'( ID='\w+')?: refused after 0\.0 ms, "
+                    r"request \w+: no space: free some$",
                 )
 
     def test_time(self) -> None:
@@ -89,11 +93,29 @@ class LogTests(PluginCase):
             line.encode("utf-8")
             self.assertTrue(line.isprintable(), repr(line))
 
-    def test_no_options(self) -> None:
-        """Options are not logged: they may be secrets."""
-        message = {"Name": "v", "Opts": {"password": "hunter2"}}
-        (event,) = self.lines(post("VolumeDriver.Create", message))
-        self.assertNotIn("hunter2", repr(event))
+    def test_options(self) -> None:
+        """Options are shown, as fields too; secrets among them are not, in any place of one."""
+        options = {
+            "mode": "0750",
+            "password": "hunter2",
+            "o": "addr=10.0.0.1,username=me,passwd=hunter2,vers=3",
+            "device": "//me:hunter2@host/share",
+            "share": "//me%hunter2@host/share",
+            "API_Token": "hunter2",
+        }
+        (event,) = self.lines(post("VolumeDriver.Create", {"Name": "v", "Opts": options}))
+        self.assertNotIn("hunter2", repr(event) + formatEvent(event))
+        self.assertIn("'mode': '0750'", formatEvent(event))
+        self.assertEqual(
+            event["fields"]["Opts"]["o"], "addr=10.0.0.1,username=me,passwd=***,vers=3"
+        )
+
+    def test_long_options(self) -> None:
+        """Options fill no log: many are counted, long ones cut."""
+        options = {f"k{number}" + "k" * 300: "v" * 500 for number in range(1000)}
+        (event,) = self.lines(post("VolumeDriver.Create", {"Name": "v", "Opts": options}))
+        self.assertLess(len(formatEvent(event)), 10_000)
+        self.assertIn("980 more", formatEvent(event))
 
     def test_braces(self) -> None:
         """A name that looks like a format is text."""
@@ -106,4 +128,5 @@ class LogTests(PluginCase):
         events = self.lines(post("VolumeDriver.Create", {"Name": "v"}))
         levels = [event["log_level"] for event in events]
         self.assertEqual(levels, [LogLevel.warn, LogLevel.critical])
+        self.assertEqual(events[0]["request"], events[1]["request"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

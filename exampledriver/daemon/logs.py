@@ -1,0 +1,207 @@
+"""Logs: one line an event, as text for people or as JSON for machines.
+
+To standard output, or to a file that is rotated when it is large (a bounded number of
+old ones is kept) and opened anew when somebody else has moved it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from threading import Lock
+from typing import TextIO
+
+from attrs import define, field
+from twisted.logger import (
+    FileLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    formatEvent,
+)
+from twisted.python.failure import Failure
+from twisted.python.logfile import LogFile
+from zope.interface import implementer
+
+#: The permissions of a log file: its owner writes, its group (``adm`` on Debian) may read.
+FILE_MODE = 0o640
+
+#: systemd's levels for lines that go to the journal; sd-daemon(3).
+_PRIORITY = {
+    LogLevel.debug: 7,
+    LogLevel.info: 6,
+    LogLevel.warn: 4,
+    LogLevel.error: 3,
+    LogLevel.critical: 2,
+}
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+
+
+def parse_size(text: str) -> int:
+    """Read a size in bytes, or with ``K``, ``M`` or ``G``; 0 means never to rotate.
+
+    :raises ValueError: it is none.
+    """
+    match = re.fullmatch(r"([0-9]{1,9})([kmgKMG]?)", text)
+    if not match:
+        raise ValueError(
+            f"--log-rotate-size={text}: give a number of bytes, such as 10M, or 0 for never"
+        )
+    return int(match[1]) * _UNITS[match[2].lower()]
+
+
+def _moment(event: LogEvent) -> str:
+    moment = datetime.fromtimestamp(event.get("log_time", 0.0), timezone.utc)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _traceback(event: LogEvent) -> str:
+    failure = event.get("log_failure")
+    return failure.getTraceback().rstrip() if isinstance(failure, Failure) else ""
+
+
+def as_text(event: LogEvent) -> str | None:
+    """Return an event as a line for people; a traceback follows, indented."""
+    text = formatEvent(event).rstrip()
+    if not text and "log_failure" not in event:
+        return None
+    level = event.get("log_level", LogLevel.info).name
+    trace = "".join(f"\n    {line}" for line in _traceback(event).splitlines())
+    # What came from outside may have line breaks: an event is one line all the same.
+    return f"{_moment(event)} {level:<5} {_one_line(text)}{trace}\n"
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\r", "\\r").replace("\n", "\\n").encode("utf-8", "replace").decode("utf-8")
+
+
+def as_journal(event: LogEvent) -> str | None:
+    """Return an event as systemd's journal reads it: each line with its level, without a time."""
+    text = as_text(event)
+    if text is None:
+        return None
+    prefix = f"<{_PRIORITY.get(event.get('log_level', LogLevel.info), 6)}>"
+    first, *rest = text.rstrip("\n").split("\n")
+    words = first.split(" ", 1)[1]
+    return "".join(f"{prefix}{line}\n" for line in [words[6:], *rest])
+
+
+def as_json(event: LogEvent) -> str | None:
+    """Return an event as one JSON object a line.
+
+    ``time`` (RFC 3339), ``level``, ``system`` and ``message``, then the fields of the event
+    that are numbers, texts or maps of these; ``traceback`` where there is one.
+    """
+    shown: dict[str, object] = {
+        "time": _moment(event),
+        "level": event.get("log_level", LogLevel.info).name,
+        "system": event.get("log_namespace", ""),
+        "message": formatEvent(event),
+    }
+    for key, value in event.items():
+        if key.startswith("log_") or key in shown:
+            continue
+        if isinstance(value, (str, int, float, bool, Mapping)):
+            shown[key] = value
+    if "log_failure" in event:
+        shown["traceback"] = _traceback(event)
+    return json.dumps(shown, default=str) + "\n"
+
+
+FORMATS: Mapping[str, Callable[[LogEvent], str | None]] = {"text": as_text, "json": as_json}
+
+
+class LogFileOutput(LogFile):
+    """Twisted's log file, made to go on when a file cannot be opened, such as on a full disk."""
+
+    def write(self, data: str) -> None:
+        """Write a line."""
+        if self._file.closed:
+            # A rotation could not open the next file.
+            self._openFile()
+        super().write(data)
+
+    def reopen(self) -> None:
+        """Write to the file of this name from now on, and to the old one if there can be none."""
+        old = self._file
+        self._openFile()
+        old.close()
+
+
+@implementer(ILogObserver)
+@define(eq=False)
+class LogOutput:
+    """Where log events go.
+
+    :ivar format: ``text`` or ``json``.
+    :ivar path: the log file, or ``None`` for standard output.
+    :ivar rotate_size: at how many bytes the file is rotated; 0 for never.
+    :ivar keep: how many rotated files are kept, 1 or more; older ones are deleted.
+    """
+
+    format: str
+    path: Path | None
+    rotate_size: int
+    keep: int
+    _file: LogFileOutput | None = field(default=None, init=False)
+    _write: FileLogObserver = field(init=False)
+    #: Events come from several threads.
+    _lock: Lock = field(factory=Lock, init=False)
+
+    def open(self) -> None:
+        """Open the output; before twistd puts a log in the place of standard output.
+
+        :raises OSError: the file cannot be written.
+        """
+        formatter = FORMATS[self.format]
+        if self.path is None:
+            if self.format == "text" and _is_journal(sys.stdout):
+                formatter = as_journal
+            self._write = FileLogObserver(sys.stdout, formatter)
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        self._file = LogFileOutput(
+            self.path.name,
+            str(self.path.parent),
+            rotateLength=self.rotate_size or None,
+            defaultMode=FILE_MODE,
+            maxRotatedFiles=self.keep,
+        )
+        self._write = FileLogObserver(self._file, formatter)
+
+    def __call__(self, event: LogEvent) -> None:
+        """Write an event."""
+        with self._lock:
+            self._write(event)
+
+    def reopen(self) -> None:
+        """Write to the file of that name from now on: somebody may have moved the old one.
+
+        :raises OSError: it cannot be opened; the old one is still written to.
+        """
+        if self._file is not None:
+            with self._lock:
+                self._file.reopen()
+
+    def rotate(self) -> None:
+        """Begin a new file and number the old ones.
+
+        :raises OSError: it cannot be done.
+        """
+        if self._file is not None:
+            with self._lock:
+                self._file.rotate()
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Tell whether a stream goes to systemd's journal; ``JOURNAL_STREAM`` of systemd.exec(5)."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
