@@ -20,6 +20,17 @@ setup(
     packages=[*find_packages(include=["exampledriver", "exampledriver.*"]), "twisted.plugins"],
     package_dir={"": "."},
     package_data={"exampledriver": ["py.typed"]},
+    data_files=[
+        (
+            "share/exampledriver",
+            [
+                "tap/exampledriver.service",
+                "tap/exampledriver.socket",
+                "tap/exampledriver.tmpfiles.conf",
+                "tap/exampledriver.logrotate",
+            ],
+        )
+    ],
     entry_points={"console_scripts": ["exampledriver = exampledriver.cli.main:main"]},
     install_requires=[
         "attrs>=23.2",

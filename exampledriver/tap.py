@@ -5,10 +5,12 @@ from __future__ import annotations
 import gc
 import os
 import re
+import signal
 import stat
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,7 +23,11 @@ from .backends.durable import make_directory, make_parents
 from .backends.mounts import inside
 from .backends.trash import Trash
 from .daemon.listening import ListenError, UnixEndpoint
+from .daemon.logs import FORMATS, LogOutput, parse_size
+from .daemon.runner import LogOptions, attach
 from .daemon.service import DaemonService
+from .daemon.signals import Signals, exit_with
+from .daemon.systemd import Notifier, SystemdEndpoint
 from .daemon.threads import DaemonThreads
 from .journal import Journal, JournalError, Lock, open_journal
 from .plugin import Plugin
@@ -61,6 +67,10 @@ class Options(usage.Options):
             "24h",
             "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
         ],
+        ["log-file", None, "", "Where to log; - and the default are standard output."],
+        ["log-format", None, "text", "text for people, or json: one object a line."],
+        ["log-rotate-size", None, "10M", "At which size a log file is rotated; 0 for never."],
+        ["log-keep", None, "10", "How many rotated log files are kept."],
     ]
 
     def __init__(self) -> None:
@@ -90,8 +100,9 @@ class Options(usage.Options):
             )
         listen = self["listen"] or [f"unix:/run/docker/plugins/{self['name']}.sock"]
         try:
-            self["endpoints"] = [UnixEndpoint.parse(text) for text in listen]
+            self["endpoints"] = [_endpoint(text) for text in listen]
             self["retention"] = parse_retention(self["trash-retention"])
+            self["log"] = self._log_options().output(self.parent)
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
         _check_distinct(self["endpoints"])
@@ -100,9 +111,24 @@ class Options(usage.Options):
             self[option + "_path"] = Path(os.path.realpath(self[option]))
         _check_apart(self["root_path"], self["state_path"], self["runtime_path"])
 
+    def _log_options(self) -> LogOptions:
+        if self["log-format"] not in FORMATS:
+            raise ValueError(f"--log-format={self['log-format']}: give text or json")
+        keep = self["log-keep"]
+        if not re.fullmatch("[1-9][0-9]{0,3}", keep):
+            raise ValueError(f"--log-keep={keep}: give a number from 1 to 9999")
+        size = parse_size(self["log-rotate-size"])
+        return LogOptions(self["log-file"], self["log-format"], size, int(keep))
 
-def _check_distinct(endpoints: Sequence[UnixEndpoint]) -> None:
-    paths = [endpoint.real for endpoint in endpoints]
+
+def _endpoint(text: str) -> UnixEndpoint | SystemdEndpoint:
+    if text.partition(":")[0] == "systemd":
+        return SystemdEndpoint.parse(text)
+    return UnixEndpoint.parse(text)
+
+
+def _check_distinct(endpoints: Sequence[object]) -> None:
+    paths = [endpoint.real for endpoint in endpoints if isinstance(endpoint, UnixEndpoint)]
     for path in paths:
         if paths.count(path) > 1:
             raise usage.UsageError(f"--listen=unix:{path} is given twice: once is enough")
@@ -180,7 +206,8 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     :raises StartError, JournalError, ListenError, OSError, ValueError: it cannot be done.
     """
     root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
-    endpoints: list[UnixEndpoint] = options["endpoints"]
+    endpoints: list[UnixEndpoint | SystemdEndpoint] = options["endpoints"]
+    log: LogOutput | None = options["log"]
     locks = [
         _prepare("state", state, 0o700, "lock"),
         _prepare("runtime", runtime, 0o700, "lock"),
@@ -189,6 +216,8 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     ]
     for endpoint in endpoints:
         endpoint.check()
+    if log is not None:
+        log.open()
 
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
@@ -213,6 +242,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     volumes.load()
     # What was loaded lives as long as the process: the collector need not walk it again.
     gc.freeze()
+    since = datetime.now(timezone.utc).isoformat(timespec="seconds")
     plugin = Plugin(reactor, [volumes])
     site = plugin.site()
     site.linger = LINGER
@@ -228,7 +258,17 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         for lock in locks:
             lock.release()
 
-    return DaemonService(
+    def summary() -> str:
+        mounted = ledger.volumes()
+        return (
+            f"{volumes.count} volumes, {len(mounted)} of them mounted, {plugin.wire.pending} "
+            f"changes under way, {len(site.channels)} connections"
+        )
+
+    def tell_state() -> None:
+        _log.info("{state}; started {since}", state=summary(), since=since)
+
+    service = DaemonService(
         reactor,
         endpoints,
         site,
@@ -241,7 +281,25 @@ def _build(options: Options, reactor: Any) -> DaemonService:
             ("closing the journal", journal.close),
             ("letting go", release),
         ],
+        observers=[Notifier(reactor, summary)],
+        attach=partial(attach, log, options.parent),
     )
+    signals = Signals(
+        reactor,
+        {
+            signal.SIGHUP: log.reopen if log else _nothing_to("open anew"),
+            signal.SIGUSR1: log.rotate if log else _nothing_to("rotate"),
+            signal.SIGUSR2: tell_state,
+        },
+        service.hurry,
+    )
+    service.before = [signals.install, *service.before]
+    exit_with(lambda: service.complete)
+    return service
+
+
+def _nothing_to(do: str) -> Callable[[], None]:
+    return lambda: _log.info("there is no --log-file to {do}", do=do)
 
 
 def makeService(options: Options) -> IService:

@@ -60,9 +60,11 @@ def request_bytes(call: str, message: object) -> bytes:
     )
 
 
-def read_answer(connection: Socket) -> Answer | None:
-    """Read one answer from a connection; ``None`` if it was closed before its end."""
-    data = b""
+def read_answer(connection: Socket, data: bytes = b"") -> Answer | None:
+    """Read one answer from a connection; ``None`` if it was closed before its end.
+
+    :param data: what has been read of it already.
+    """
     while True:
         head, found, body = data.partition(b"\r\n\r\n")
         if found:
@@ -86,6 +88,8 @@ class Daemon:
     :ivar runner: what comes before them, after the name of the program.
     :ivar program: ``twistd`` or ``twist``.
     :ivar command: if given, the arguments of the program in place of all of these.
+    :ivar prefix: what the program is started by, in the same process.
+    :ivar descriptors: what the process inherits, besides its output.
     """
 
     base: Path
@@ -93,6 +97,8 @@ class Daemon:
     program: str = "twistd"
     runner: Sequence[str] = ("-n", "--pidfile=", "exampledriver")
     command: Sequence[str] = ()
+    prefix: Sequence[str] = ()
+    descriptors: Sequence[int] = ()
     environment: Mapping[str, str] = field(factory=dict)
     socket: Path = field(init=False)
     process: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -128,7 +134,8 @@ class Daemon:
         """Start the process without waiting for anything."""
         self.process = subprocess.Popen(
             # The daemon does not outlive a runner that is killed.
-            ["setpriv", "--pdeathsig", "KILL", *self.arguments()],
+            ["setpriv", "--pdeathsig", "KILL", *self.prefix, *self.arguments()],
+            pass_fds=self.descriptors,
             cwd=self.base,
             stdin=subprocess.DEVNULL,
             stdout=(self.base / "log").open("ab"),

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ..journal import JournalError
-from . import journal
+from . import install, journal
 
 STATE = "/var/lib/exampledriver/state"
 
@@ -34,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "state", nargs="?", default=STATE, help="the state directory (default: %(default)s)"
         )
-        command.set_defaults(action=action)
+        command.set_defaults(action=lambda options, action=action: action(options.state))
+    install.add_to(rooms)
     return top
 
 
@@ -42,12 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return its exit status: 0 done, 1 trouble found or not done, 2 misused."""
     options = parser().parse_args(arguments)
     try:
-        status: int = options.action(options.state)
+        status: int = options.action(options)
     except BrokenPipeError:
         # The reader (head, less) has seen enough; Python's own flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (JournalError, OSError) as error:
+    except (JournalError, install.InstallError, OSError) as error:
         print(f"exampledriver: {error}", file=sys.stderr)
         return 1
     return status

@@ -13,8 +13,8 @@ import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from threading import Lock
-from typing import TextIO
+from threading import RLock
+from typing import IO, TextIO, cast
 
 from attrs import define, field
 from twisted.logger import (
@@ -73,11 +73,9 @@ def as_text(event: LogEvent) -> str | None:
     level = event.get("log_level", LogLevel.info).name
     trace = "".join(f"\n    {line}" for line in _traceback(event).splitlines())
     # What came from outside may have line breaks: an event is one line all the same.
-    return f"{_moment(event)} {level:<5} {_one_line(text)}{trace}\n"
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n").encode("utf-8", "replace").decode("utf-8")
+    line = text.replace("\r", "\\r").replace("\n", "\\n")
+    shown = f"{_moment(event)} {level:<5} {line}{trace}\n"
+    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def as_journal(event: LogEvent) -> str | None:
@@ -151,7 +149,7 @@ class LogOutput:
     _file: LogFileOutput | None = field(default=None, init=False)
     _write: FileLogObserver = field(init=False)
     #: Events come from several threads.
-    _lock: Lock = field(factory=Lock, init=False)
+    _lock: RLock = field(factory=RLock, init=False)
 
     def open(self) -> None:
         """Open the output; before twistd puts a log in the place of standard output.
@@ -172,7 +170,7 @@ class LogOutput:
             defaultMode=FILE_MODE,
             maxRotatedFiles=self.keep,
         )
-        self._write = FileLogObserver(self._file, formatter)
+        self._write = FileLogObserver(cast("IO[str]", self._file), formatter)
 
     def __call__(self, event: LogEvent) -> None:
         """Write an event."""

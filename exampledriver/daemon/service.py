@@ -86,6 +86,7 @@ class DaemonService(Service):
     :ivar finish: what is waited for after the last answer, in this order.
     :ivar close: what is closed then, in this order, whether all has finished or not.
     :ivar observers: who is told.
+    :ivar attach: called with the application, or what else becomes the parent, at once.
     :ivar complete: false when a stop had to cut or leave something.
     """
 
@@ -97,12 +98,18 @@ class DaemonService(Service):
     finish: Sequence[Step]
     close: Sequence[Step]
     observers: Sequence[Observer] = ()
+    attach: Callable[[object], object] = lambda application: None
     complete: bool = field(default=True, init=False)
     _open: list[Opened] = field(factory=list, init=False)
     _began: float = field(default=0.0, init=False)
     _limit: float = field(default=STOP_LIMIT, init=False)
     #: What a hurried stop does not wait for any longer.
     _waiting: Deferred[Any] | None = field(default=None, init=False)
+
+    def setServiceParent(self, parent: object) -> None:
+        """Become a part of an application."""
+        self.attach(parent)
+        super().setServiceParent(parent)
 
     def startService(self) -> None:
         """Start what is needed, then listen.

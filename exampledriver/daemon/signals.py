@@ -41,16 +41,19 @@ class Signals:
     def install(self) -> None:
         """Set the handlers."""
         for number, action in self.actions.items():
-            self._handle(number, self._logged(number, action))
+            self._handle(number, self._logged(number, action), signal.getsignal(number))
         self.reactor.callWhenRunning(self._take_over)
 
     def _take_over(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._handle(number, self._stop)
 
-    def _handle(self, number: int, action: Callable[[], object]) -> None:
-        def handler(_: int, __: FrameType | None) -> None:
+    def _handle(self, number: int, action: Callable[[], object], before: Any = None) -> None:
+        def handler(_: int, frame: FrameType | None) -> None:
             self.reactor.callFromThread(action)
+            # twistd's own log file, run from an application file, rotates by a handler.
+            if callable(before):
+                before(number, frame)
 
         signal.signal(number, handler)
 

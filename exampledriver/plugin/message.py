@@ -24,6 +24,14 @@ def encode(answer: Mapping[str, object]) -> bytes:
     return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
+class Loggable(dict[str, object]):
+    """Fields for a log: a map for machines, and `` key='value'`` for people."""
+
+    def __str__(self) -> str:
+        """Return the text for people, which may be empty."""
+        return "".join(f" {key}={value!r}" for key, value in self.items())
+
+
 @frozen
 class Message:
     """The fields of one request.
@@ -54,13 +62,13 @@ class Message:
             raise BadRequest(f"{call}: the body is not a JSON object")
         return cls(call, fields)
 
-    def loggable(self, but: str) -> dict[str, object]:
+    def loggable(self, but: str) -> Loggable:
         """Return the fields other than `but` that say something, as a log may show them."""
-        return {
-            key: shown(value, key)
+        return Loggable(
+            (key, shown(value, key))
             for key, value in self._fields.items()
             if key != but and value not in (None, "", {})
-        }
+        )
 
     def text(self, key: str) -> str:
         """Return the field `key`, a string of at least one character.

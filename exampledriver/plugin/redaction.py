@@ -6,10 +6,10 @@ import re
 from collections.abc import Mapping
 
 #: Names of options whose values are secrets, whichever driver has them.
-_SECRET = r"\w*(?:pass|pwd|secret|token|cred|auth|key)\w*"
-_NAME = re.compile(_SECRET, re.IGNORECASE)
+_WORD = r"\w*(?:pass|pwd|secret|token|cred|auth|key)\w*"
+_NAME = re.compile(_WORD, re.IGNORECASE)
 #: ``password=…`` inside a value, as mount options have it, up to the next comma or blank.
-_ASSIGNED = re.compile(rf"\b({_SECRET})=[^,\s]*", re.IGNORECASE)
+_ASSIGNED = re.compile(rf"\b({_WORD})=[^,\s]*", re.IGNORECASE)
 #: ``//user:password@host`` and ``//user%password@host``.
 _IN_URL = re.compile(r"//([^/\s:%@]*)[:%][^/\s@]*@")
 

@@ -155,6 +155,8 @@ class PluginSite(Site):
 
     linger: float = 0.0
 
+    #: Twisted says of every factory that it starts; the service says where it listens.
+    noisy = False
     protocol = PluginChannel  # type: ignore[assignment]
     requestFactory = PluginRequest
 

@@ -128,12 +128,10 @@ class Wire:
         """Begin a change, detached from its client; log how it ended, and count it until then."""
         began = self.clock.seconds()
         name = message.text(key)
-        fields = message.loggable(but=key)
         about = {
             "call": message.call,
             "name": name,
-            "fields": fields,
-            "details": "".join(f" {word}={value!r}" for word, value in fields.items()),
+            "fields": message.loggable(but=key),
             "request": request_id,
         }
         self.pending += 1
@@ -142,16 +140,16 @@ class Wire:
             took = (self.clock.seconds() - began) * 1000
             if isinstance(result, Failure):
                 _log.warn(
-                    "{call} {name!r}{details}: refused after {took:.1f} ms, request {request}: "
-                    "{why}",
-                    took=took,
+                    "{call} {name!r}{fields}: refused after {duration_ms:.1f} ms, "
+                    "request {request}: {why}",
+                    duration_ms=took,
                     why=str(result.value),
                     **about,
                 )
             else:
                 _log.info(
-                    "{call} {name!r}{details}: done in {took:.1f} ms, request {request}",
-                    took=took,
+                    "{call} {name!r}{fields}: done in {duration_ms:.1f} ms, request {request}",
+                    duration_ms=took,
                     **about,
                 )
             self.pending -= 1
@@ -163,7 +161,7 @@ class Wire:
 
         def gone() -> None:
             _log.warn(
-                "{call} {name!r}{details}: the client has gone, request {request}; the change "
+                "{call} {name!r}{fields}: the client has gone, request {request}; the change "
                 "goes on",
                 **about,
             )

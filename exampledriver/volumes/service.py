@@ -261,6 +261,11 @@ class VolumeService:
             if known and volume is not None and not self._ledger.of(name):
                 await self._threads(self._backend.unmount, volume)
 
+    @property
+    def count(self) -> int:
+        """How many volumes there are."""
+        return len(self._volumes)
+
     def path(self, name: str) -> str:
         """Return the volume's directory.
 

@@ -128,6 +128,57 @@ class ServiceTests(SynchronousTestCase):
         self.assertIn("3 connections were cut without an answer", text)
         self.assertIn("journal did not end within 8 s", text)
 
+    def test_hurry(self) -> None:
+        """Told again to stop, it cuts what it waits for, and still closes in the second left."""
+        self.service.startService()
+        stopped = self.service.stopService()
+        self.clock.advance(1)
+        with capturedLogs():
+            self.service.hurry()
+            self.clock.advance(0)
+            self.assertEqual(self.story[-3:], ["aborted", "changes", "counts"])
+            self.assertNoResult(stopped)
+            self.waits["counts"].callback(None)
+            self.clock.advance(0.9)
+            self.assertNoResult(stopped)
+            self.waits["journal"].callback(None)
+        self.successResultOf(stopped)
+
+    def test_complete(self) -> None:
+        """A stop that cut nothing is complete, one that cut something is not."""
+        for cut in (False, True):
+            self.setUp()
+            self.service.startService()
+            stopped = self.service.stopService()
+            if cut:
+                with capturedLogs():
+                    self.clock.advance(STOP_LIMIT - 1)
+            else:
+                self.server.drained.callback(None)
+                self.waits["changes"].callback(None)
+            self.waits["counts"].callback(None)
+            self.waits["journal"].callback(None)
+            self.successResultOf(stopped)
+            self.assertEqual(self.service.complete, not cut)
+
+    def test_told(self) -> None:
+        """Observers are told after it listens, and before it stops accepting."""
+        self.service.observers = [self]
+        self.service.startService()
+        self.service.stopService()
+        self.assertEqual(
+            self.story,
+            ["started", "listening", "ready", "stopping", "closed", "draining"],
+        )
+
+    def ready(self) -> None:
+        """Take note, as an observer."""
+        self.story.append("ready")
+
+    def stopping(self) -> None:
+        """Take note, as an observer."""
+        self.story.append("stopping")
+
     def test_failure(self) -> None:
         """A step that fails is logged and keeps nothing from being closed."""
         self.service.startService()

@@ -4,36 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import time
 from pathlib import Path
 
-from tests.process import PATIENCE, Daemon, read_answer, request_bytes, until
+from tests.process import PATIENCE, read_answer, request_bytes, until
 from tests.volumes.test_model import BAD_NAMES
 
-from .test_start import DaemonCase
-
-#: An application file in which making or removing a volume's directory takes a while.
-SLOW = """
-import os, time
-from twisted.application.service import Application
-from exampledriver.backends.directory import DirectoryBackend
-from exampledriver.tap import Options, makeService
-
-quick = DirectoryBackend.create
-
-def slow(self, volume):
-    if volume.name.startswith("slow"):
-        open(os.environ["BEGUN"], "a").close()
-        time.sleep(float(os.environ["SLOW"]))
-    return quick(self, volume)
-
-DirectoryBackend.create = slow
-options = Options()
-options.parseOptions(os.environ["OPTIONS"].split())
-application = Application("slow")
-makeService(options).setServiceParent(application)
-"""
+from .case import DaemonCase, SlowCase
 
 
 class KilledTests(DaemonCase):
@@ -84,30 +61,8 @@ class KilledTests(DaemonCase):
         self.assertLessEqual(answered, set(self.daemon.names()))
 
 
-class StopTests(DaemonCase):
+class StopTests(SlowCase):
     """SIGTERM: stop accepting, finish what has begun, answer it, close."""
-
-    def slow(self, seconds: float) -> Daemon:
-        """Return a daemon that takes so long to make a volume whose name begins with slow."""
-        tac = self.base / "slow.tac"
-        tac.write_text(SLOW)
-        daemon = self.daemon
-        options = " ".join(word for word in daemon.arguments() if word.startswith("--"))
-        daemon.environment = {
-            "SLOW": str(seconds),
-            "BEGUN": str(self.base / "begun"),
-            "OPTIONS": options.removeprefix("--pidfile= "),
-        }
-        daemon.command = ["-n", "--pidfile=", "-y", str(tac)]
-        daemon.start()
-        return daemon
-
-    def begin(self, daemon: Daemon, name: str) -> socket.socket:
-        """Send a Create and wait until the daemon has begun it."""
-        connection = daemon.connect()
-        connection.sendall(request_bytes("VolumeDriver.Create", {"Name": name}))
-        until((self.base / "begun").exists, "the beginning of the Create")
-        return connection
 
     def test_answered(self) -> None:
         """What has begun is answered before the end; idle connections are closed."""

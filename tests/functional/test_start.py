@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import socket
@@ -12,37 +11,9 @@ import sys
 from pathlib import Path
 from zlib import crc32
 
-from twisted.trial.unittest import SynchronousTestCase
+from tests.process import PATIENCE, until
 
-from tests.process import PATIENCE, Daemon, remove_directory, short_directory, until
-
-TAC = Path(__file__).parents[2] / "tap/exampledriver.tac"
-
-
-class DaemonCase(SynchronousTestCase):
-    """A daemon that is ended after the test."""
-
-    def setUp(self) -> None:
-        self.base = short_directory()
-        self.addCleanup(remove_directory, self.base)
-        self.daemon = self.another()
-
-    def another(self) -> Daemon:
-        """Return a further daemon in the same place."""
-        daemon = Daemon(self.base)
-        self.addCleanup(daemon.close)
-        return daemon
-
-    def refused(self, daemon: Daemon) -> str:
-        """Return the one line with which a daemon refuses to start, with exit status 1."""
-        found = subprocess.run(
-            daemon.arguments(), cwd=self.base, capture_output=True, timeout=PATIENCE, text=True
-        )
-        self.assertEqual(found.returncode, 1, found.stderr)
-        lines = (found.stdout + found.stderr).splitlines()
-        self.assertEqual(len(lines), 1, lines)
-        self.assertTrue(lines[0].startswith("exampledriver: "), lines[0])
-        return lines[0]
+from .case import TAC, DaemonCase, end
 
 
 class RefusedTests(DaemonCase):
@@ -263,7 +234,7 @@ class LaunchTests(DaemonCase):
         self.assertEqual(run.returncode, 0)
         self.daemon.ok("Create", Name="db")
         pid = int(pidfile.read_text())
-        self.addCleanup(_end, pid)
+        self.addCleanup(end, pid)
         second = self.another()
         self.assertIn(f"is in use by process {pid} (", self.refused(second))
         os.kill(pid, signal.SIGTERM)
@@ -289,9 +260,3 @@ class LaunchTests(DaemonCase):
         self.daemon.command = ["-n", "--pidfile=", "-y", str(tac)]
         self.daemon.start()
         self.daemon.stop()
-
-
-def _end(pid: int) -> None:
-    """End a daemonised process if it is still there."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
