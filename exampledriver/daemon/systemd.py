@@ -81,18 +81,19 @@ class SystemdEndpoint:
 
         :raises ListenError: it was not, or is none that can be served.
         """
-        self._descriptor = descriptor = self._find(ListenFDs.fromEnvironment())
+        passed = ListenFDs.fromEnvironment(_first_environment())
+        self._descriptor = descriptor = self._find(passed)
         if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
             raise ListenError(f"{self.text}: file descriptor {descriptor} is no socket")
-        with socket.socket(fileno=os.dup(descriptor)) as passed:
-            if passed.family != socket.AF_UNIX or passed.type != socket.SOCK_STREAM:
+        with socket.socket(fileno=os.dup(descriptor)) as found:
+            if found.family != socket.AF_UNIX or found.type != socket.SOCK_STREAM:
                 raise ListenError(
                     f"{self.text}: the socket that was passed is no UNIX stream socket: use "
                     "ListenStream=/path.sock in the .socket unit"
                 )
-            if not passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            if not found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 raise ListenError(f"{self.text}: the socket is not listening: use Accept=no")
-            self._warn_of_mode(passed.getsockname())
+            self._warn_of_mode(found.getsockname())
 
     def _warn_of_mode(self, path: str) -> None:
         mode = stat.S_IMODE(os.stat(path).st_mode) if os.path.exists(path) else 0
@@ -126,6 +127,16 @@ class SystemdEndpoint:
         port = SocketPort(passed, factory, reactor)
         port.startListening()
         return _Passed(port)
+
+
+def _first_environment() -> dict[str, str]:
+    """Return the environment with which this process was started.
+
+    Twisted's endpoints, when they are imported, take the variables out of the present one.
+    """
+    words = Path("/proc/self/environ").read_bytes().split(b"\0")
+    pairs = (os.fsdecode(word).partition("=") for word in words)
+    return {key: value for key, _, value in pairs if key}
 
 
 @define(eq=False)

@@ -19,8 +19,12 @@ class DriverCase(SynchronousTestCase):
         base = new_base()
         self.addCleanup(remove_base, base)
         self.daemon = Daemon(base)
+        self.prepare(self.daemon)
         self.daemon.start()
         self.addCleanup(self.daemon.close)
+
+    def prepare(self, daemon: Daemon) -> None:
+        """Change how the daemon is started."""
 
 
 class DockerCase(DriverCase):
