@@ -18,7 +18,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
 endif
 
 .PHONY: run test test-unit test-functional test-engine lint dist clean \
-        torture crash mutations damage-table scale
+        torture soak crash mutations damage-table scale
 
 run: $(VENV)/.run
 	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
@@ -44,9 +44,13 @@ lint: $(VENV)/.test
 # The long runs behind the figures of docs/durability.md.
 KILLS ?= 500
 STEPS ?= 20000
+REQUESTS ?= 200000
 
 torture: $(VENV)/.test
 	$(BIN)/python -m tests.functional.torture --kills $(KILLS)
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.functional.soak --requests $(REQUESTS)
 
 crash: $(VENV)/.test
 	$(BIN)/python -m tests.crash.deep --steps $(STEPS)

@@ -115,14 +115,26 @@ FORMATS: Mapping[str, Callable[[LogEvent], str | None]] = {"text": as_text, "jso
 
 
 class LogFileOutput(LogFile):
-    """Twisted's log file, made to go on when a file cannot be opened, such as on a full disk."""
+    """Twisted's log file, made to go on after its disk was full.
+
+    A rotation may then leave no file open, and a line may be written in part.
+    """
+
+    _torn = False
 
     def write(self, data: str) -> None:
-        """Write a line."""
+        """Write a line.
+
+        :raises OSError: it could not be written.
+        """
         if self._file.closed:
-            # A rotation could not open the next file.
             self._openFile()
-        super().write(data)
+        if self.shouldRotate():
+            self.rotate()
+        line = (b"\n" if self._torn else b"") + data.encode("utf-8")
+        written = self._file.write(line)
+        self.size += written
+        self._torn = written < len(line)
 
     def reopen(self) -> None:
         """Write to the file of this name from now on, and to the old one if there can be none."""

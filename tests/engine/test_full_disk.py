@@ -1,11 +1,54 @@
-"""A state directory on a real file system that is full, through a real Docker Engine."""
+"""Real file systems that are full: of the journal, through a real Docker Engine, and of the log."""
 
 from __future__ import annotations
+
+import json
 
 from tests.process import until
 
 from .box import done, run
-from .case import DockerCase
+from .case import DockerCase, DriverCase
+
+
+def _name(line: str) -> object:
+    """Return the volume that a line of the log is about, or ``torn``."""
+    try:
+        return json.loads(line).get("name")
+    except ValueError:
+        return "torn"
+
+
+class FullLogTests(DriverCase):
+    """A log file on a real file system that is full."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.logs = self.daemon.base / "logs"
+        self.logs.mkdir()
+        done("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(self.logs))
+        self.addCleanup(run, "umount", "--lazy", str(self.logs))
+
+    def test_goes_on(self) -> None:
+        """Changes go on; once there is space, lines are written again, each of them whole."""
+        log = self.logs / "x.log"
+        self.daemon.stop()
+        self.daemon.options = [f"--log-file={log}", "--log-format=json", "--log-rotate-size=20k"]
+        self.daemon.start()
+        ballast = self.logs / "ballast"
+        ballast.write_bytes(b"x" * 32768)
+        # More lines than fit, with several rotations that cannot open their file.
+        for number in range(400):
+            self.daemon.ok("Create", Name=f"v{number}")
+        self.assertGreaterEqual(sum(path.stat().st_size for path in self.logs.iterdir()), 60000)
+        ballast.unlink()
+        for old in self.logs.glob("x.log.*"):
+            old.unlink()
+        for number in range(40):
+            self.daemon.ok("Create", Name=f"later{number}")
+        text = "".join(path.read_text() for path in sorted(self.logs.iterdir(), reverse=True))
+        names = [_name(line) for line in text.splitlines()]
+        self.assertEqual(names[-40:], [f"later{number}" for number in range(40)])
+        self.assertLessEqual(names.count("torn"), 5)
 
 
 class FullDiskTests(DockerCase):
