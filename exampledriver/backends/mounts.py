@@ -11,13 +11,11 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from attrs import frozen
 
 from ..processes import command
 
-_PROC = Path("/proc")
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
 
 
@@ -70,9 +68,15 @@ def parse(mountinfo: bytes) -> list[Mount]:
     return mounts
 
 
+def _mountinfo(process: int | str) -> bytes:
+    # No pathlib here: it keeps a table of every part of every path, process ids too.
+    with open(f"/proc/{process}/mountinfo", "rb") as file:
+        return file.read()
+
+
 def here() -> list[Mount]:
     """Return the mounts of this process's namespace."""
-    return parse((_PROC / "self/mountinfo").read_bytes())
+    return parse(_mountinfo("self"))
 
 
 def inside(path: str, parent: str) -> bool:
@@ -93,17 +97,17 @@ def mounts_inside(path: str) -> list[str]:
 def _namespaces() -> Iterator[tuple[list[int], bytes]]:
     """Yield each mount namespace's processes and its mountinfo."""
     groups: dict[str, list[int]] = {}
-    for entry in os.listdir(_PROC):
+    for entry in os.listdir("/proc"):
         if entry.isdigit():
             try:
-                namespace = os.readlink(_PROC / entry / "ns/mnt")
+                namespace = os.readlink(f"/proc/{entry}/ns/mnt")
             except OSError:  # gone, or another user's
                 continue
             groups.setdefault(namespace, []).append(int(entry))
     for pids in groups.values():
         for pid in pids:
             try:
-                yield pids, (_PROC / str(pid) / "mountinfo").read_bytes()
+                yield pids, _mountinfo(pid)
             except OSError:
                 continue
             break
@@ -112,7 +116,7 @@ def _namespaces() -> Iterator[tuple[list[int], bytes]]:
 def _same_root(pid: int) -> bool:
     """Tell whether a process has the same root directory as this one."""
     try:
-        return os.path.samestat(os.stat(_PROC / str(pid) / "root"), os.stat("/"))
+        return os.path.samestat(os.stat(f"/proc/{pid}/root"), os.stat("/"))
     except OSError:
         return False
 
@@ -129,7 +133,7 @@ def holders(path: str) -> list[Holder]:
     # Of several mounts at one place the last is the visible one.
     own = [mount for mount in over if len(mount.mountpoint) == longest][-1]
     in_filesystem = _below(path, own.mountpoint, own.root)
-    me = os.readlink(_PROC / "self/ns/mnt")
+    me = os.readlink("/proc/self/ns/mnt")
     found: list[Holder] = []
     for pids, mountinfo in _namespaces():
         for mount in parse(mountinfo):
@@ -145,6 +149,6 @@ def holders(path: str) -> list[Holder]:
 
 def _namespace(pid: int) -> str:
     try:
-        return os.readlink(_PROC / str(pid) / "ns/mnt")
+        return os.readlink(f"/proc/{pid}/ns/mnt")
     except OSError:
         return ""
