@@ -80,7 +80,7 @@ class LifeTests(ManagedCase):
         self.engine.docker("volume", "rm", "db")
 
     def test_killed(self) -> None:
-        """A killed plugin is started again, no request fails meanwhile, and mounts do not pile up."""
+        """A killed plugin is started again, no request fails meanwhile, no mounts pile up."""
         self.make()
         self.fill()
         self.engine.background("holder", "db:/data")
@@ -196,10 +196,11 @@ class RightsTests(ManagedCase):
         """docker plugin set has effect; a bad value stops enable, and dockerd's log says why."""
         self.create()
         self.engine.docker("plugin", "disable", "-f", PLUGIN)
-        self.engine.docker("plugin", "set", PLUGIN, "TRASH_RETENTION=0")
+        self.engine.docker("plugin", "set", PLUGIN, "TRASH_RETENTION=0", "LOG_FORMAT=json")
         self.engine.docker("plugin", "enable", PLUGIN)
         self.engine.docker("volume", "rm", "db")
         until(lambda: not list((self.place / "volumes/.trash").iterdir()), "an empty trash")
+        self.assertRegex(self.log(), r'msg="\{.*VolumeDriver.Remove')
         self.engine.docker("plugin", "disable", "-f", PLUGIN)
         self.engine.docker("plugin", "set", PLUGIN, "TRASH_RETENTION=soon")
         self.assertIn("exampledriver.sock", self.error("plugin", "enable", PLUGIN))
