@@ -17,7 +17,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
              --listen=unix:$(HOME_DIR)/exampledriver.sock
 endif
 
-.PHONY: run test test-unit test-functional test-engine lint dist clean \
+.PHONY: run test test-unit test-functional test-engine lint dist managed-plugin clean \
         torture soak crash mutations damage-table scale
 
 run: $(VENV)/.run
@@ -38,7 +38,7 @@ test-engine: $(VENV)/.test
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy exampledriver tests benchmarks twisted/plugins/exampledriver_dropin.py setup.py
+	$(BIN)/mypy exampledriver tests benchmarks twisted/plugins/exampledriver_dropin.py setup.py tap/managed
 	sh .ci/check-dist $(BIN)/python
 
 # The long runs behind the figures of docs/durability.md.
@@ -66,6 +66,13 @@ scale: $(VENV)/.test
 
 dist: $(VENV)/.test
 	$(BIN)/python -m build --outdir dist .
+
+# A plugin for docker plugin create; docs/managed-plugin.md.
+managed-plugin: $(VENV)/.test
+	rm -rf build/wheel build/managed-plugin
+	@mkdir -p build
+	$(BIN)/python -m build --outdir build/wheel . >build/wheel.log 2>&1 || { cat build/wheel.log; exit 1; }
+	$(BIN)/python tap/managed/build.py --wheel build/wheel/*.whl --output build/managed-plugin
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || sh .ci/install-venv

@@ -73,6 +73,10 @@ class Options(usage.Options):
         ["log-keep", None, "10", "How many rotated log files are kept."],
     ]
 
+    optFlags: ClassVar[Sequence[Sequence[object]]] = [
+        ["root-only", None, "Refuse -o mountpoint=: all volumes live below the root."],
+    ]
+
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
@@ -223,7 +227,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
     deletions = DaemonThreads(reactor, "purge", 1)
     trash = Trash(root)
-    backend = DirectoryBackend(root, [state, runtime], trash)
+    backend = DirectoryBackend(root, [state, runtime], trash, root_only=bool(options["root-only"]))
     journal = open_journal(state, reactor)
     counts = _open_ledger(runtime, reactor)
     ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())

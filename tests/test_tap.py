@@ -28,6 +28,7 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual(options["state"], "/var/lib/exampledriver/state")
         self.assertEqual(options["runtime"], "/run/exampledriver")
         self.assertEqual(options["retention"], timedelta(hours=24))
+        self.assertFalse(options["root-only"])
         socket = Path("/run/docker/plugins/exampledriver.sock")
         self.assertEqual(options["endpoints"], [UnixEndpoint(socket, 0o600)])
 

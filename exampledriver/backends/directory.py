@@ -53,12 +53,15 @@ class DirectoryBackend:
     :ivar root: a real path, without symbolic links.
     :ivar private: the daemon's own directories, which no volume may show or hide.
     :ivar find_holders: who uses a directory; from :mod:`exampledriver.backends.mounts`.
+    :ivar root_only: refuse volumes elsewhere: this process and the engine do not see the same
+        directories there.
     """
 
     root: Path
     private: Sequence[Path]
     trash: Trash
     find_holders: Callable[[str], list[Holder]] = holders
+    root_only: bool = False
 
     def resolve(self, name: str, options: Options) -> Options:
         """Resolve and judge the mountpoint option."""
@@ -76,6 +79,8 @@ class DirectoryBackend:
         def refuse(why: str) -> InvalidOptionError:
             return InvalidOptionError(f"volume {quoted(name)}: option mountpoint={shown}: {why}")
 
+        if self.root_only:
+            raise refuse("this driver runs with --root-only; leave the option out")
         if path == "/":
             raise refuse("the whole host is no volume")
         for place in FORBIDDEN:

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import cast
 
+from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.interfaces import IBackend
-from exampledriver.volumes.model import StoredVolume
+from exampledriver.volumes.errors import InvalidOptionError
+from exampledriver.volumes.model import Options, StoredVolume
 from tests.crash.simulation import SimulatedBackend
 from tests.volumes.fixtures import World
 
@@ -22,6 +24,17 @@ class DirectoryTests(suites.BackendSuite):
 
     def fill(self, backend: IBackend, volume: StoredVolume) -> None:
         Path(volume.mountpoint, "file").write_text("x")
+
+    def test_root_only(self) -> None:
+        """With root_only no volume is elsewhere, and the error says why."""
+        backend = cast(DirectoryBackend, self.backend())
+        given = Options.parse("v", {"mountpoint": "/srv/x"})
+        self.assertEqual(backend.resolve("v", given).mountpoint, "/srv/x")
+        backend.root_only = True
+        error = self.assertRaises(InvalidOptionError, backend.resolve, "v", given)
+        self.assertIn('mountpoint="/srv/x": this driver runs with --root-only', str(error))
+        plain = Options.parse("v", {"mode": "0700"})
+        self.assertEqual(backend.resolve("v", plain), plain)
 
 
 class SimulatedTests(suites.BackendSuite):
