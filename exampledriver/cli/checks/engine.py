@@ -6,12 +6,12 @@ import json
 import shlex
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ...processes import command
 from .findings import CannotLookError, Finding
-from .installation import Installation
+from .installation import EngineSilentError, Installation
 from .proc import started, unit
 from .unixhttp import SILENCE, peer
 
@@ -25,13 +25,8 @@ Unit = Mapping[str, str]
 def shadowed(at: Installation) -> Iterator[Finding]:
     """Find volumes of Docker's ``local`` driver that have the name of one of ours."""
     ours = at.volumes()
-    answer = at.engine("/volumes", driver="local")
     try:
-        found = {
-            volume["Name"]: volume["Mountpoint"]
-            for volume in json.loads(answer.body)["Volumes"] or []
-            if volume["Driver"] == "local"
-        }
+        found = _local_volumes(at, ours)
     except (ValueError, LookupError, TypeError) as error:
         raise CannotLookError(f"the engine at {at.docker} answers strangely: {error!r}") from None
     for name in sorted(ours.keys() & found.keys()):
@@ -53,6 +48,22 @@ def shadowed(at: Installation) -> Iterator[Finding]:
             f"{docker} volume create -d {shlex.quote(at.name)} {options}{quoted}   # ours, with "
             "its data",
         )
+
+
+def _local_volumes(at: Installation, ours: Iterable[str]) -> dict[str, str]:
+    """Return the mountpoints of the local driver's volumes, at least of those with our names."""
+    try:
+        answer = at.engine("/volumes", driver="local")
+    except EngineSilentError:
+        # To answer that it asks every plugin, with 15 s for each dead socket. This it knows.
+        home = Path(json.loads(at.engine("/info").body)["DockerRootDir"], "volumes")
+        places = {name: home / name / "_data" for name in ours}
+        return {name: str(path) for name, path in places.items() if at.look(path)}
+    return {
+        volume["Name"]: volume["Mountpoint"]
+        for volume in json.loads(answer.body)["Volumes"] or []
+        if volume["Driver"] == "local"
+    }
 
 
 def start_order(at: Installation) -> Iterator[Finding]:

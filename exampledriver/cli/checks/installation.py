@@ -27,6 +27,10 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SYSTEMD = Path("/run/systemd/system")
 
 
+class EngineSilentError(CannotLookError):
+    """The engine does not answer in time."""
+
+
 @frozen
 class Known:
     """A volume of the driver.
@@ -202,10 +206,10 @@ class Installation:
                 f"there is no engine at {self.docker}: give --docker unix://PATH, or --docker none "
                 "on a machine without Docker"
             ) from None
-        except (DeadError, SilentError, NoHTTPError) as error:
-            raise CannotLookError(
-                f"the engine at {self.docker}: {error}; mend what is dead or hangs, and ask again"
-            ) from None
+        except SilentError as error:
+            raise EngineSilentError(f"the engine at {self.docker}: {error}") from None
+        except (DeadError, NoHTTPError) as error:
+            raise CannotLookError(f"the engine at {self.docker}: {error}") from None
         if answer.status != 200:
             raise CannotLookError(f"the engine at {self.docker} answered {answer.status}")
         return answer
