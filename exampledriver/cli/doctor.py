@@ -157,17 +157,20 @@ def _wrapped(head: str, text: str) -> list[str]:
     )
 
 
-def examine(at: Installation, checks: dict[str, Check]) -> Report:
-    """Make the checks, one after the other, each in a thread that may hang."""
+def examine(at: Installation, checks: dict[str, Check], limit: float = LIMIT) -> Report:
+    """Make the checks, one after the other, each in a thread that may hang.
+
+    :param limit: seconds for each.
+    """
     report = Report()
     for name, check in checks.items():
         found: list[Finding] = []
         trouble: list[str] = []
         thread = Thread(target=_make, args=(at, check, found, trouble), daemon=True)
         thread.start()
-        thread.join(LIMIT)
+        thread.join(limit)
         if thread.is_alive():
-            trouble = [f"not done within {LIMIT:.0f} s; the last look was at {at.looking_at}"]
+            trouble = [f"not done within {limit:.0f} s; the last look was at {at.looking_at}"]
         report.findings += found[:]
         if trouble:
             report.not_made.append((name, trouble[0]))

@@ -2,16 +2,139 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
 import signal
 import socket
 import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from tests.cli.doctor import examine, found, healthy
 from tests.process import until
 
-from .box import done
-from .case import DockerCase
+from .box import done, run
+from .case import DockerCase, DriverCase
+
+
+class RootTests(DriverCase):
+    """What only root can get wrong, or see, and what is seen without being root."""
+
+    def examine(self) -> dict[str, Any]:
+        """Return doctor's report on this installation."""
+        return examine(self.daemon, *self.options())
+
+    def options(self) -> list[str]:
+        """Return the options for an installation without Docker."""
+        return ["--docker=none", f"--plugin-dir={self.daemon.socket.parent}"]
+
+    def mount(self, path: Path, *options: str) -> None:
+        """Mount a tmpfs for the rest of the test."""
+        done("mount", "-t", "tmpfs", "-o", ",".join(["mode=700", *options]), "tmpfs", str(path))
+        self.addCleanup(run, "umount", "--lazy", str(path))
+
+    def shell(self, fix: str) -> None:
+        """Do what a fix says, and see that nothing is left."""
+        done("sh", "-ec", fix)
+        healthy(self.examine())
+
+    def test_full_disk(self) -> None:
+        """A full file system is found; one with space is not, however small."""
+        self.daemon.stop()
+        self.mount(self.daemon.state, "size=1m")
+        self.daemon.start()
+        healthy(self.examine())
+        (self.daemon.state / "ballast").write_bytes(b"x" * 1_000_000)
+        finding = found(self.examine(), "disk")
+        self.assertIn(f"{self.daemon.state}: the file system is full", finding["what"])
+        self.assertIn(f"df -h {self.daemon.state}", finding["fix"])
+        self.shell(f"rm {self.daemon.state}/ballast")
+
+    def test_no_inodes(self) -> None:
+        """A file system without free inodes is found."""
+        self.daemon.stop()
+        self.mount(self.daemon.state, "size=100m", "nr_inodes=8")
+        self.daemon.start()
+        healthy(self.examine())
+        for number in range(8):
+            with contextlib.suppress(OSError):
+                (self.daemon.state / f"file{number}").touch()
+        self.assertIn("no inode is free", found(self.examine(), "disk")["what"])
+
+    def test_read_only(self) -> None:
+        """A file system that has become read-only is found, and its fix makes it writable."""
+        self.daemon.stop()
+        self.mount(self.daemon.state, "size=100m")
+        self.daemon.start()
+        self.daemon.ok("Create", Name="db")
+        self.daemon.stop()
+        done("mount", "-o", "remount,ro", str(self.daemon.state))
+        finding = found(self.examine(), "disk")
+        self.assertIn("read-only", finding["what"])
+        done("sh", "-ec", finding["fix"].splitlines()[-1])
+        self.daemon.start()
+        healthy(self.examine())
+
+    def test_leaked_mounts(self) -> None:
+        """What was left mounted in the trash, in the root, or in an idle volume is found."""
+        self.daemon.ok("Create", Name="db")
+        trash = self.daemon.root / ".trash/old/db"
+        trash.mkdir(parents=True)
+        stray = self.daemon.root / "stray"
+        for path, severity, what in (
+            (trash, "problem", "in the trash"),
+            (self.daemon.root / "db", "note", 'in the volume "db"'),
+        ):
+            self.mount(path)
+            finding = found(self.examine(), "counts", severity)
+            self.assertIn(f"{path} is mounted {what}", finding["what"])
+            self.shell(finding["fix"])
+        stray.mkdir()
+        self.mount(stray)
+        self.assertIn("where no volume is", found(self.examine(), "counts")["what"])
+
+    def test_leaked_count(self) -> None:
+        """Counts are looked at in the driver's files when it does not run."""
+        self.daemon.ok("Create", Name="db")
+        self.daemon.ok("Mount", Name="db", ID="it's me")
+        self.daemon.ok("Mount", Name="db", ID="it's me")
+        self.daemon.stop()
+        found(self.examine(), "counts", "note")
+        self.daemon.start()
+        self.shell(found(self.examine(), "counts", "note")["fix"])
+
+    def test_owner(self) -> None:
+        """What belongs to somebody else than the daemon's user is found."""
+        for path in (self.daemon.root, self.daemon.state, self.daemon.state / "journal"):
+            os.chown(path, 12345, 0)
+            finding = found(self.examine(), "modes")
+            self.assertIn(f"{path} belongs to user 12345", finding["what"])
+            self.shell(finding["fix"])
+
+    def test_not_root(self) -> None:
+        """Another user is told what could not be looked at; nothing is passed in silence."""
+        self.daemon.base.chmod(0o711)
+        # Python itself may be out of that user's reach: what it needs is loaded before.
+        script = (
+            "import codecs, os, sys; from exampledriver.cli import checks, main; "
+            "list(map(codecs.lookup, ('ascii', 'latin-1', 'idna'))); "
+            "os.setegid(65534); os.seteuid(65534); sys.exit(main.main(sys.argv[1:]))"
+        )
+        places = [
+            f"--root={self.daemon.root}",
+            f"--state={self.daemon.state}",
+            f"--runtime={self.daemon.base}/run",
+            f"--socket={self.daemon.socket}",
+        ]
+        ran = run(sys.executable, "-c", script, "doctor", "--json", *places, *self.options())
+        self.assertEqual((ran.returncode, ran.stderr), (2, ""), ran.stdout)
+        report = json.loads(ran.stdout)
+        self.assertEqual(report["findings"], [])
+        not_made = {entry["check"]: entry["why"] for entry in report["not_made"]}
+        for check in ("sockets", "modes", "journal", "directories", "counts"):
+            self.assertIn("root", not_made[check])
 
 
 class EngineFaultTests(DockerCase):

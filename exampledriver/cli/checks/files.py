@@ -81,8 +81,8 @@ def _root(at: Installation, owner: int | None) -> Iterator[Finding]:
     found = at.look(at.root)
     if found is None:
         return
-    ways = [found, *filter(None, map(at.look, at.root.parents))]
-    if all(way.st_mode & 0o007 for way in ways):
+    ways = filter(None, map(at.look, at.root.parents))
+    if found.st_mode & 0o007 and all(way.st_mode & 0o001 for way in ways):
         yield _problem(
             f"{at.root} has mode {_mode(found.st_mode)}: it is open to other users",
             "a program with the setuid bit that root of a container puts into a volume could be "
