@@ -81,7 +81,7 @@ class UnitTests(SynchronousTestCase):
     def test_missing(self) -> None:
         """No unit at all is found."""
         (finding,) = self.found({**NONE}, {**NONE})
-        self.assertIn("systemctl enable --now x.service", finding.fix)
+        self.assertIn("systemctl enable --now x.socket x.service", finding.fix)
 
     def test_disabled(self) -> None:
         """A unit that is not enabled is found."""

@@ -19,7 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from exampledriver.cli.checks import Installation
 from exampledriver.cli.checks.files import journal
 from tests.cli.doctor import doctor, examine, found, healthy
-from tests.process import Daemon, remove_directory, short_directory
+from tests.process import Daemon, remove_directory, short_directory, until
 
 #: Only root sees what other processes have mounted.
 NOT_MADE = set() if os.geteuid() == 0 else {"counts"}
@@ -132,6 +132,37 @@ class HealthyTests(DoctorCase):
             thread.join()
         self.assertGreater(len(looks), 3)
         self.assertEqual([found for found in looks if found], [])
+
+
+class ActivatedTests(SynchronousTestCase):
+    """A daemon behind a socket that somebody else made, as systemd does."""
+
+    def test_activated(self) -> None:
+        """The daemon is told from who made its socket, by its lock file; nothing is found."""
+        base = short_directory()
+        self.addCleanup(remove_directory, base)
+        daemon = Daemon(base)
+        self.addCleanup(daemon.close)
+        daemon.socket.parent.mkdir()
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(daemon.socket))
+            daemon.socket.chmod(0o600)
+            listening.listen()
+            descriptor = listening.fileno()
+            # It is passed as number 3, to the process of that id.
+            daemon.descriptors = [descriptor]
+            script = f'exec 3<&{descriptor}; export LISTEN_PID=$$; exec "$@"'
+            daemon.environment = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "x"}
+            daemon.prefix = ["bash", "-c", script, "activate"]
+            places = {"root": daemon.root, "state": daemon.state, "runtime": base / "run"}
+            words = [f"--{option}={path}" for option, path in places.items()]
+            daemon.command = [*daemon.runner, "--listen=systemd:", *words]
+            process = daemon.spawn()
+            until(daemon.answers, "an answer")
+            at = Installation("x", daemon.root, daemon.state, base / "run", daemon.socket, [], None)
+            self.assertEqual(at.pid(), process.pid)
+            report = examine(daemon, "--docker=none", f"--plugin-dir={daemon.socket.parent}")
+            self.assertEqual(report["findings"], [])
 
 
 class SocketTests(DoctorCase):

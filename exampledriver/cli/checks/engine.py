@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...processes import command
 from .findings import CannotLookError, Finding
-from .installation import EngineSilentError, Installation
+from .installation import SERVICE, EngineSilentError, Installation
 from .proc import started, unit
 from .unixhttp import SILENCE, peer
 
@@ -70,7 +70,7 @@ def start_order(at: Installation) -> Iterator[Finding]:
     """Find out whether the driver is up before dockerd, now and after the next boot."""
     pid = at.pid()
     if at.systemd:
-        service = unit(pid) or f"{at.name}.service"
+        service = unit(pid) or SERVICE
         socket = service.removesuffix(".service") + ".socket"
         yield from judge_units(service, _show(service), socket, _show(socket))
         return
@@ -141,8 +141,8 @@ def judge_units(name: str, service: Unit, socket_name: str, socket: Unit) -> Ite
             "problem",
             f"systemd has neither {name} nor {socket_name}: nothing starts the driver at boot",
             why,
-            f"install tap/{name} and tap/{socket_name} into /etc/systemd/system\n"
-            f"systemctl daemon-reload\nsystemctl enable --now {quoted}",
+            "exampledriver install-systemd   # with the daemon's --name, --root and --state\n"
+            f"systemctl daemon-reload\nsystemctl enable --now {shlex.quote(socket_name)} {quoted}",
         )
         return
     if service.get("UnitFileState") not in _ENABLED:

@@ -25,6 +25,8 @@ from .unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask, peer
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SYSTEMD = Path("/run/systemd/system")
+#: What "exampledriver install-systemd" makes, whatever the driver's name is.
+SERVICE = "exampledriver.service"
 
 
 class EngineSilentError(CannotLookError):
@@ -72,7 +74,7 @@ class Installation:
     def start_command(self) -> str:
         """Return the command that starts the driver."""
         if self.systemd:
-            return f"systemctl start {shlex.quote(self.name)}.service"
+            return f"systemctl start {SERVICE}"
         given = {
             "name": self.name,
             "root": str(self.root),
@@ -181,16 +183,16 @@ class Installation:
 
     def pid(self) -> int:
         """Return the daemon's process, or 0 if none runs."""
-        found = peer(self.socket)
-        if found > 1:
-            return found
-        # Behind a socket that systemd made is systemd; the lock file is signed by the daemon.
         lock = self.state / "lock"
         try:
             signed = lock.read_text(encoding="ascii", errors="replace").strip()
         except OSError:
-            return 0
-        return int(signed) if signed.isdigit() and holds(int(signed), lock) else 0
+            signed = ""
+        if signed.isdigit() and holds(int(signed), lock):
+            return int(signed)
+        # Behind a socket that systemd made is systemd, which is not the daemon.
+        found = peer(self.socket)
+        return found if found > 1 else 0
 
     def engine(self, target: str, **filters: str) -> Answer:
         """Ask the engine's API.

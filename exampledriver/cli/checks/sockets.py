@@ -104,7 +104,9 @@ def judge_socket(at: Installation, check: str, path: Path, said: str) -> Iterato
             f"{said} is held by {_who(error.pid)}, which does not answer: {error}",
             "dockerd has no time limit for a plugin's activation: it hangs there, for ever when "
             "it starts",
-            _restart(error.pid, quoted),
+            at.start_command().replace(" start ", " restart ", 1)
+            if ours and at.systemd
+            else _restart(error.pid, quoted),
         )
         return
     except (NoHTTPError, ValueError, AttributeError) as error:
