@@ -40,14 +40,18 @@ setup(
         "zope.interface>=6.0",
     ],
     extras_require={
+        # exampledriver doctor --compose
+        "doctor": ["PyYAML>=6.0"],
         "dev": [
             "build>=1.0",
             "hypothesis>=6.100",
             "mypy>=1.13",
             "mypy-zope>=1.0.9",
+            "PyYAML>=6.0",
             "ruff>=0.8",
             "setuptools>=68",
             "towncrier>=23.11",
+            "types-PyYAML",
             "types-setuptools",
         ],
     },

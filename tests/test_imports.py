@@ -26,6 +26,16 @@ ALLOWED = {
     "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors"],
     "volumes/errors": ["plugin.errors"],
     "cli": ["cli", "journal"],
+    # They judge what the others have left behind.
+    "cli/checks": [
+        "cli.checks",
+        "cli.defaults",
+        "journal",
+        "processes",
+        "volumes.model",
+        "volumes.errors",
+        "backends.mounts",
+    ],
     "tap": [""],
     "processes": [],
 }
@@ -51,7 +61,8 @@ def offences() -> list[str]:
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         inside = path.relative_to(PACKAGE).with_suffix("")
-        room = str(inside) if str(inside) in ALLOWED else inside.parts[0]
+        room = next((room for room in map(str, (inside, inside.parent)) if room in ALLOWED), "")
+        room = room or inside.parts[0]
         if room == "__init__":
             continue
         for line, name in imported(path):

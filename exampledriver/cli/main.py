@@ -8,9 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from ..journal import JournalError
-from . import install, journal
-
-STATE = "/var/lib/exampledriver/state"
+from . import doctor, install, journal
+from .defaults import DEFAULTS
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,10 +31,14 @@ def parser() -> argparse.ArgumentParser:
     ):
         command = actions.add_parser(name, help=text, description=text.capitalize() + ".")
         command.add_argument(
-            "state", nargs="?", default=STATE, help="the state directory (default: %(default)s)"
+            "state",
+            nargs="?",
+            default=DEFAULTS["state"],
+            help="the state directory (default: %(default)s)",
         )
         command.set_defaults(action=lambda options, action=action: action(options.state))
     install.add_to(rooms)
+    doctor.add_to(rooms)
     return top
 
 

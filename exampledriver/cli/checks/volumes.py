@@ -1,0 +1,142 @@
+"""The volumes: their directories, their mounts and their counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...backends.mounts import holders, mounts_inside
+from ...volumes.errors import InvalidNameError
+from ...volumes.model import check_name
+from .findings import CannotLookError, Finding
+from .installation import Installation, Known
+
+#: Seconds between two looks at a count: between a Mount and the container's start there are fewer.
+_A_WHILE = 1.0
+#: How many leaked counts are looked at: each look reads the mounts of every process.
+_MOST = 200
+
+
+def directories(at: Installation) -> Iterator[Finding]:
+    """Say which volumes have no directory, and which directories of the root have no volume."""
+    known = at.volumes()
+    for volume in known.values():
+        trouble = _trouble(at, volume.mountpoint)
+        if trouble:
+            yield Finding(
+                "directories",
+                "problem",
+                f'volume "{volume.name}": {trouble}',
+                "containers that use it do not start; the volume is kept until somebody removes it",
+                f"ls -d {_q(at.root)}/.trash/*/{_q(volume.name)}   # was it removed?\n"
+                f"findmnt -T {_q(volume.mountpoint)}   # is its file system mounted?\n"
+                f"docker volume rm {_q(volume.name)}   # if it is not wanted any more",
+            )
+    at.exists("root", at.root)
+    at.looking_at = str(at.root)
+    for name in sorted(os.listdir(at.root)):
+        if name not in known and not name.startswith(".") and name != "lost+found":
+            yield _stray(at, name)
+
+
+def _trouble(at: Installation, mountpoint: str) -> str:
+    at.looking_at = mountpoint
+    try:
+        real = os.path.realpath(mountpoint, strict=True)
+    except FileNotFoundError:
+        return f"its directory {mountpoint} is missing"
+    except PermissionError:
+        raise CannotLookError(f"{mountpoint}: permission denied: run doctor as root") from None
+    except OSError as error:
+        return f"its directory {mountpoint} cannot be reached: {error.strerror}"
+    if real != mountpoint:
+        return f"its directory {mountpoint} is now a symbolic link to {real}"
+    return "" if os.path.isdir(mountpoint) else f"{mountpoint} is not a directory any more"
+
+
+def _stray(at: Installation, name: str) -> Finding:
+    path = at.root / name
+    adopt = (
+        f"docker volume create -d {_q(at.name)} {_q(name)}   # adopts it, with its content; or\n"
+    )
+    try:
+        check_name(name)
+    except InvalidNameError:
+        adopt = ""
+    return Finding(
+        "directories",
+        "note",
+        f"{path} belongs to no volume",
+        "it takes space, and a volume that is created with that name adopts it",
+        f"{adopt}mv {_q(path)} ELSEWHERE",
+    )
+
+
+def counts(at: Installation) -> Iterator[Finding]:
+    """Find what is counted as mounted and is not, and mounts that nobody accounts for."""
+    if os.geteuid() != 0:
+        raise CannotLookError("only root sees what other processes have mounted")
+    yield from _leaked_mounts(at)
+    suspects = [volume for volume in _counted(at)[:_MOST] if not holders(volume.mountpoint)]
+    if not suspects:
+        return
+    time.sleep(_A_WHILE)
+    now = at.look_again()
+    for volume in suspects:
+        again = now.get(volume.name)
+        if again is None or holders(again.mountpoint):
+            continue
+        for mount_id, count in volume.counts.items():
+            if mount_id in again.counts:
+                yield _leaked_count(at, volume, mount_id, count)
+
+
+def _counted(at: Installation) -> list[Known]:
+    return [volume for volume in at.volumes().values() if volume.counts]
+
+
+def _leaked_count(at: Installation, volume: Known, mount_id: str, count: int) -> Finding:
+    message = json.dumps({"Name": volume.name, "ID": mount_id})
+    unmount = f"curl --unix-socket {_q(at.socket)} -d {_q(message)} http://d/VolumeDriver.Unmount"
+    return Finding(
+        "counts",
+        "note",
+        f'volume "{volume.name}" is counted as mounted by {mount_id[:64]}, and nobody has it '
+        "mounted",
+        "an engine that was killed never unmounts; the kernel is asked, not the count, so it "
+        "keeps nobody from removing the volume",
+        "\n".join(
+            [f"{unmount}   # or leave it: it goes with the volume", *[unmount] * (count - 1)]
+        ),
+    )
+
+
+def _leaked_mounts(at: Installation) -> Iterator[Finding]:
+    root = os.path.realpath(at.root)
+    for mountpoint in mounts_inside(root):
+        if mountpoint == root:
+            continue
+        name = Path(mountpoint).relative_to(root).parts[0]
+        volume = at.volumes().get(name)
+        if volume is not None and volume.counts:
+            continue
+        where = "the trash" if name == ".trash" else f'the volume "{name}", which nobody uses'
+        if volume is None and name != ".trash":
+            where = "the root, where no volume is"
+        yield Finding(
+            "counts",
+            "problem" if volume is None else "note",
+            f"{mountpoint} is mounted in {where}",
+            "it was left mounted, and keeps the removed data from being deleted"
+            if name == ".trash"
+            else "as long as it is mounted, the volume cannot be removed",
+            f"umount {_q(mountpoint)}   # if you do not want it there",
+        )
+
+
+def _q(path: Path | str) -> str:
+    return shlex.quote(str(path))
