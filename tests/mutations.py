@@ -148,6 +148,15 @@ MUTATIONS = [
         "tests.crash.test_everywhere",
     ),
     Mutation(
+        "a removal taken for done where the root is not mounted",
+        "exampledriver/backends/directory.py",
+        " and self.trash.path.is_dir()", "", "tests.volumes.test_use",
+    ),
+    Mutation(
+        "a moved root looked for where it was", SERVICE,
+        "            volume = evolve(volume, mountpoint=place)\n", "", "tests.volumes.test_use",
+    ),
+    Mutation(
         "a name comes again while its removal is in the journal", SERVICE,
         "            if name in self._uncleared:", "            if False:",
         "tests.volumes.test_service",
