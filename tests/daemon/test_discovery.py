@@ -6,16 +6,23 @@ import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.daemon.discovery import SpecFile, make_spec
+from exampledriver.daemon.discovery import Announced, SpecFile, announced
 from exampledriver.daemon.listening import ListenError, UnixEndpoint
 from exampledriver.daemon.remote import TcpEndpoint, TlsEndpoint
 from tests.remote import Certificates, make_certs
 
 UNIX = UnixEndpoint(Path("/srv/a b.sock"))
 TCP = TcpEndpoint(7777, "127.0.0.1")
+
+
+def spec_of(*arguments: Any, **options: Any) -> SpecFile:
+    """Return the one spec of endpoints, of which the others are as they were."""
+    (found,) = [each for each in announced(*arguments, **options) if isinstance(each, Announced)]
+    return found.spec
 
 
 class ContentTests(SynchronousTestCase):
@@ -35,15 +42,15 @@ class ContentTests(SynchronousTestCase):
 
     def test_one_url(self) -> None:
         """A .spec is one URL and one newline: of TCP before that of a socket."""
-        spec = make_spec(self.specs, "x", [UNIX])
+        spec = spec_of(self.specs, "x", [UNIX])
         self.assertEqual(spec, SpecFile(self.specs / "x.spec", b"unix:///srv/a%20b.sock\n", 0o644))
-        spec = make_spec(self.specs, "x", [UNIX, TCP])
+        spec = spec_of(self.specs, "x", [UNIX, TCP])
         self.assertEqual(spec.content, b"tcp://127.0.0.1:7777\n")
         self.assertNotIn(b"TLSConfig", spec.content)
 
     def test_tls(self) -> None:
         """With TLS it is a .json for https://, verified, with the files that certs made."""
-        spec = make_spec(self.specs, "x", [UNIX, TCP, self.tls])
+        spec = spec_of(self.specs, "x", [UNIX, TCP, self.tls])
         self.assertEqual((spec.path, spec.mode), (self.specs / "x.json", 0o600))
         content = json.loads(spec.content)
         self.assertEqual(list(content), ["Name", "Addr", "TLSConfig"])
@@ -59,12 +66,12 @@ class ContentTests(SynchronousTestCase):
         for interface, url in {
             "": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]",
         }.items():  # fmt: skip
-            spec = make_spec(self.specs, "x", [self.endpoint(interface)])
+            spec = spec_of(self.specs, "x", [self.endpoint(interface)])
             self.assertEqual(json.loads(spec.content)["Addr"], f"https://{url}:443")
-        spec = make_spec(self.specs, "x", [self.tls], host="localhost")
+        spec = spec_of(self.specs, "x", [self.tls], host="localhost")
         self.assertEqual(json.loads(spec.content)["Addr"], "https://localhost:443")
         error = self.assertRaises(
-            ListenError, make_spec, self.specs, "x", [self.endpoint("10.0.0.1")]
+            ListenError, announced, self.specs, "x", [self.endpoint("10.0.0.1")]
         )
         self.assertIn("10.0.0.1 is not among the subject alternative names", str(error))
 
@@ -72,16 +79,16 @@ class ContentTests(SynchronousTestCase):
         """The files for engines can be named, and are judged."""
         made = Certificates(Path(self.mktemp()).absolute())
         certificate, key = made.client()
-        spec = make_spec(self.specs, "x", [self.tls], None, made.ca, certificate, key)
+        spec = spec_of(self.specs, "x", [self.tls], None, made.ca, certificate, key)
         tls = json.loads(spec.content)["TLSConfig"]
         self.assertEqual(
             [tls["CAFile"], tls["CertFile"], tls["KeyFile"]],
             [str(made.ca), str(certificate), str(key)],
         )
-        error = self.assertRaises(ListenError, make_spec, self.specs, "x", [self.tls], key=key)
+        error = self.assertRaises(ListenError, announced, self.specs, "x", [self.tls], key=key)
         self.assertIn(f"{key}: it is not the key of the engine's certificate", str(error))
         error = self.assertRaises(
-            ListenError, make_spec, self.specs, "x", [self.tls], ca=self.certs / "cert.pem"
+            ListenError, announced, self.specs, "x", [self.tls], ca=self.certs / "cert.pem"
         )
         self.assertIn("--spec-ca-file", str(error))
 
@@ -89,10 +96,10 @@ class ContentTests(SynchronousTestCase):
         """Options for TLS are refused without it, and so is a spec that could name nothing."""
         for option in ({"host": "x"}, {"ca": UNIX.path}, {"key": UNIX.path}):
             error = self.assertRaises(
-                ListenError, make_spec, self.specs, "x", [UNIX, TCP], **option
+                ListenError, announced, self.specs, "x", [UNIX, TCP], **option
             )
             self.assertIn("are for ssl:", str(error))
-        error = self.assertRaises(ListenError, make_spec, self.specs, "x", [object()])
+        error = self.assertRaises(ListenError, announced, self.specs, "x", [object()])
         self.assertIn("no --listen has an address", str(error))
 
 

@@ -263,8 +263,8 @@ class DrainTests(TestCase):
             self.certs / name for name in ("server-key.pem", "server-cert.pem", "ca.pem")
         )
         endpoint = TlsEndpoint(free_port(), "127.0.0.1", key, certificate, ca)
-        port = endpoint.listen(reactor, self.site)
-        self.addCleanup(port.stopListening)
+        listening = endpoint.listen(reactor, self.site)
+        self.addCleanup(listening.close)
         self.port = endpoint.port
 
     def connect(self) -> ssl.SSLSocket:

@@ -10,15 +10,17 @@ import socket
 import ssl
 import stat
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.process import Daemon, read_answer, request_bytes, until
+from tests.process import PATIENCE, Daemon, read_answer, request_bytes, until
 from tests.remote import DAY, Certificates, RemoteDaemon, free_port, make_certs
 
-from . import test_life, test_start
+from . import test_life
+from .case import DaemonCase
 
 
-class RemoteCase(test_start.DaemonCase):
+class RemoteCase(DaemonCase):
     """A daemon that listens with mutual TLS."""
 
     daemon: RemoteDaemon
@@ -209,6 +211,34 @@ class RefusedTests(RemoteCase):
 
 class TlsStopTests(RemoteCase, test_life.StopTests):
     """A stop over TLS: the same rules as on a UNIX socket."""
+
+    def test_burst(self) -> None:
+        """Clients that wait to be accepted when the stop comes shake hands and are answered."""
+        self.daemon.start()
+        process, context = self.daemon.process, self.daemon.context()
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        connections = [
+            context.wrap_socket(
+                socket.create_connection(("127.0.0.1", self.daemon.port), PATIENCE),
+                server_hostname="127.0.0.1",
+                do_handshake_on_connect=False,
+            )
+            for _ in range(30)
+        ]
+
+        def ask(number: int) -> object:
+            with connections[number] as connection:
+                connection.do_handshake()
+                connection.sendall(request_bytes("VolumeDriver.Create", {"Name": f"v{number}"}))
+                return read_answer(connection)
+
+        with ThreadPoolExecutor(len(connections)) as pool:
+            answers = pool.map(ask, range(len(connections)))
+            process.send_signal(signal.SIGTERM)
+            process.send_signal(signal.SIGCONT)
+            self.assertEqual(list(answers), [(200, {"Err": ""})] * len(connections))
+        process.wait(PATIENCE)
 
     def test_idle_client(self) -> None:
         """An idle client that does not agree to the close does not keep the daemon."""
