@@ -81,11 +81,9 @@ class Options(usage.Options):
         ["spec-cert-file", None, None, "The engine's certificate [default: cert.pem beside it]."],
         ["spec-key-file", None, None, "The engine's key [default: key.pem beside it]."],
     ]
-    optFlags: ClassVar[Sequence[Sequence[object]]] = [
-        ["insecure-tcp", None, "Let tcp: listen on loopback, in the clear."],
-    ]
 
     optFlags: ClassVar[Sequence[Sequence[object]]] = [
+        ["insecure-tcp", None, "Let tcp: listen on loopback, in the clear."],
         ["root-only", None, "Refuse -o mountpoint=: all volumes live below the root."],
     ]
 

@@ -8,11 +8,14 @@ import stat
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.daemon.discovery import Announced, SpecFile, announced
 from exampledriver.daemon.listening import ListenError, UnixEndpoint
 from exampledriver.daemon.remote import TcpEndpoint, TlsEndpoint
+from tests.process import remove_directory, short_directory
 from tests.remote import Certificates, make_certs
 
 UNIX = UnixEndpoint(Path("/srv/a b.sock"))
@@ -101,6 +104,35 @@ class ContentTests(SynchronousTestCase):
             self.assertIn("are for ssl:", str(error))
         error = self.assertRaises(ListenError, announced, self.specs, "x", [object()])
         self.assertIn("no --listen has an address", str(error))
+
+
+class AnnouncedTests(SynchronousTestCase):
+    """An endpoint with its spec."""
+
+    def setUp(self) -> None:
+        self.socket = short_directory()
+        self.addCleanup(remove_directory, self.socket)
+        self.specs = Path(self.mktemp())
+        endpoint = UnixEndpoint(self.socket / "x.sock")
+        (self.announced,) = announced(self.specs, "x", [endpoint])
+        self.reactor = MemoryReactorClock()
+
+    def test_life(self) -> None:
+        """The spec is there while the endpoint is listened on."""
+        self.announced.check()
+        self.assertEqual(os.listdir(self.specs), [])
+        opened = self.announced.listen(self.reactor, Factory())
+        self.assertEqual(os.listdir(self.specs), ["x.spec"])
+        opened.close()
+        self.assertEqual(os.listdir(self.specs), [])
+        self.assertIn(f"unix:{self.socket}/x.sock, for engines by ", str(self.announced))
+
+    def test_not_written(self) -> None:
+        """Where the spec cannot be written, nothing is listened on."""
+        self.specs.mkdir()
+        (self.specs / "x.spec").write_text("other")
+        self.assertRaises(ListenError, self.announced.listen, self.reactor, Factory())
+        self.assertEqual(os.listdir(self.socket), [])
 
 
 class FileTests(SynchronousTestCase):

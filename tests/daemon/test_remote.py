@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.internet.testing import StringTransport
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -257,7 +257,8 @@ class DrainTests(TestCase):
         from twisted.internet import reactor
 
         self.certs = make_certs(Path(self.mktemp()))
-        self.plugin = Plugin(reactor, [FakeDriver()])
+        self.driver = FakeDriver()
+        self.plugin = Plugin(reactor, [self.driver])
         self.site = self.plugin.site()
         key, certificate, ca = (
             self.certs / name for name in ("server-key.pem", "server-cert.pem", "ca.pem")
@@ -267,12 +268,22 @@ class DrainTests(TestCase):
         self.addCleanup(listening.close)
         self.port = endpoint.port
 
-    def connect(self) -> ssl.SSLSocket:
-        """Connect, and have one request answered; to be called in a thread."""
+    def dial(self) -> socket.socket:
+        """Connect."""
+        return socket.create_connection(("127.0.0.1", self.port), 30)
+
+    def client(self, connection: socket.socket) -> ssl.SSLSocket:
+        """Return a connection of a client that is let in, before its handshake."""
         context = ssl.create_default_context(cafile=self.certs / "ca.pem")
         context.load_cert_chain(self.certs / "cert.pem", self.certs / "key.pem")
-        connection = socket.create_connection(("127.0.0.1", self.port), 30)
-        secure = context.wrap_socket(connection, server_hostname="127.0.0.1")
+        return context.wrap_socket(
+            connection, server_hostname="127.0.0.1", do_handshake_on_connect=False
+        )
+
+    def connect(self) -> ssl.SSLSocket:
+        """Connect, and have one request answered; to be called in a thread."""
+        secure = self.client(self.dial())
+        secure.do_handshake()
         secure.sendall(request_bytes("VolumeDriver.List", {}))
         assert read_answer(secure)
         return secure
@@ -297,6 +308,43 @@ class DrainTests(TestCase):
         async def test() -> None:
             answer, end = await self.drain(request_bytes("VolumeDriver.List", {}))
             self.assertEqual((answer[0], end), (200, b""))
+
+        return Deferred.fromCoroutine(test())
+
+    def test_handshake(self) -> Deferred[None]:
+        """Who has not shaken hands yet is answered too, however long the answer takes."""
+        reactor = self.site.reactor
+        self.driver.answers["list"] = lambda: deferLater(reactor, CLOSE_LIMIT + 0.5, list)
+
+        async def test() -> None:
+            client = self.client(await deferToThread(self.dial))
+            self.addCleanup(client.close)
+            while not self.site.channels:
+                await deferLater(reactor, 0.01)
+            drained = self.site.drain()
+
+            def ask() -> tuple[Any, bytes]:
+                client.do_handshake()
+                client.sendall(request_bytes("VolumeDriver.List", {}))
+                return read_answer(client), client.recv(1)
+
+            answer, end = await deferToThread(ask)
+            self.assertEqual((answer, end), ((200, {"Err": "", "Volumes": []}), b""))
+            await drained
+
+        return Deferred.fromCoroutine(test())
+
+    def test_silent(self) -> Deferred[None]:
+        """Who does not shake hands at all is cut soon after a drain has begun."""
+
+        async def test() -> None:
+            client = await deferToThread(self.dial)
+            self.addCleanup(client.close)
+            while not self.site.channels:
+                await deferLater(self.site.reactor, 0.01)
+            began = self.site.reactor.seconds()
+            await self.site.drain()
+            self.assertLess(self.site.reactor.seconds() - began, CLOSE_LIMIT + 5)
 
         return Deferred.fromCoroutine(test())
 

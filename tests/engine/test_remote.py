@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -77,6 +78,22 @@ class TlsTests(RemoteCase):
         self.assertEqual(os.listdir(self.specs), ["x.json"])
         daemon.start()
         self.use(daemon, "killed")
+
+    def test_new_certificates(self) -> None:
+        """New certificates in the place of the old ones: restart the driver and the engine."""
+        daemon = self.tls()
+        self.use(daemon, "db")
+        new = make_certs(self.engine.base / "new")
+        for path in new.iterdir():
+            path.replace(self.certs / path.name)
+        daemon.stop()
+        daemon.start()
+        found = self.engine.run("volume", "create", "-d", "x", "old")
+        self.assertNotEqual(found.returncode, 0)
+        self.assertEqual(daemon.names(), [])
+        self.engine.end(signal.SIGTERM)
+        self.engine.start()
+        self.use(daemon, "again")
 
     def test_refused(self) -> None:
         """An engine without a certificate, and one of another CA, get nothing."""
