@@ -45,10 +45,10 @@ class EngineFiles:
 
         :raises ListenError: one is not as it must be.
         """
-        from . import tls
+        from . import certificates
 
-        tls.load_authorities(self.ca, "the CA for engines (--spec-ca-file)")
-        tls.load_pair(self.certificate, self.key, "engine")
+        certificates.load_authorities(self.ca, "the CA for engines (--spec-ca-file)")
+        certificates.load_pair(self.certificate, self.key, "engine")
 
 
 @frozen
@@ -254,9 +254,9 @@ def _secure(
     directory: Path, name: str, endpoint: TlsEndpoint, host: str, files: EngineFiles
 ) -> SpecFile:
     credentials = endpoint.credentials()
-    from . import tls
+    from . import certificates
 
-    tls.check_host(credentials.chain[0], endpoint.certificate, host)
+    certificates.check_host(credentials.chain[0], endpoint.certificate, host)
     files.check()
     content = {
         "Name": name,

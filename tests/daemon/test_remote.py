@@ -28,9 +28,10 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from exampledriver.cli.authority import SERVER
+from exampledriver.daemon.certificates import check_host
 from exampledriver.daemon.listening import ListenError
 from exampledriver.daemon.remote import TcpEndpoint, TlsEndpoint
-from exampledriver.daemon.tls import CLOSE_LIMIT, HANDSHAKE_LIMIT, Credentials, check_host
+from exampledriver.daemon.tls import CLOSE_LIMIT, HANDSHAKE_LIMIT, Credentials
 from exampledriver.plugin import Plugin
 from tests.plugin.memory import FakeDriver
 from tests.process import read_answer, request_bytes
