@@ -2,7 +2,7 @@
 
 Whoever can open a volume plugin's port is as good as root. So ``ssl:`` is not offered without
 the CA whose clients are let in, and ``tcp:`` only on loopback and when it was asked for twice.
-What needs the extra is in :mod:`exampledriver.daemon.tls` and beside it, imported only for ``ssl:``.
+What needs the extra is in modules that are imported only for ``ssl:``.
 """
 
 from __future__ import annotations
