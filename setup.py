@@ -4,6 +4,8 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+# pyOpenSSL and service_identity in the versions that Twisted's own extra demands.
+TLS = ["cryptography>=43", "service_identity>=21.1", "twisted[tls]>=24.11"]
 HERE = Path(__file__).parent
 
 setup(
@@ -42,7 +44,9 @@ setup(
     extras_require={
         # exampledriver doctor --compose
         "doctor": ["PyYAML>=6.0"],
+        "tls": TLS,
         "dev": [
+            *TLS,
             "build>=1.0",
             "hypothesis>=6.100",
             "mypy>=1.13",

@@ -22,8 +22,10 @@ from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
 from .backends.mounts import inside
 from .backends.trash import Trash
+from .daemon.discovery import Announced, announced
 from .daemon.listening import ListenError, UnixEndpoint
 from .daemon.logs import FORMATS, LogOutput, parse_size
+from .daemon.remote import TcpEndpoint, TlsEndpoint
 from .daemon.runner import LogOptions, attach
 from .daemon.service import DaemonService
 from .daemon.signals import Signals, exit_with
@@ -37,6 +39,8 @@ from .volumes.purge import TrashPurger, parse_retention
 from .volumes.service import VolumeService
 
 _log = Logger()
+
+CheckedEndpoint = UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Threads for changes: so many volumes can hang before another one waits.
@@ -71,9 +75,15 @@ class Options(usage.Options):
         ["log-format", None, "text", "text for people, or json: one object a line."],
         ["log-rotate-size", None, "10M", "At which size a log file is rotated; 0 for never."],
         ["log-keep", None, "10", "How many rotated log files are kept."],
+        ["spec-dir", None, None, "Write NAME.spec, or NAME.json with ssl:, there for engines."],
+        ["spec-host", None, None, "How engines reach ssl: [default: its interface]."],
+        ["spec-ca-file", None, None, "The server's CA, for engines [default: caCert of ssl:]."],
+        ["spec-cert-file", None, None, "The engine's certificate [default: cert.pem beside it]."],
+        ["spec-key-file", None, None, "The engine's key [default: key.pem beside it]."],
     ]
 
     optFlags: ClassVar[Sequence[Sequence[object]]] = [
+        ["insecure-tcp", None, "Let tcp: listen on loopback, in the clear."],
         ["root-only", None, "Refuse -o mountpoint=: all volumes live below the root."],
     ]
 
@@ -104,7 +114,7 @@ class Options(usage.Options):
             )
         listen = self["listen"] or [f"unix:/run/docker/plugins/{self['name']}.sock"]
         try:
-            self["endpoints"] = [_endpoint(text) for text in listen]
+            self["endpoints"] = [_endpoint(text, bool(self["insecure-tcp"])) for text in listen]
             self["retention"] = parse_retention(self["trash-retention"])
             self["log"] = self._log_options().output(self.parent)
         except ValueError as error:
@@ -125,10 +135,27 @@ class Options(usage.Options):
         return LogOptions(self["log-file"], self["log-format"], size, int(keep))
 
 
-def _endpoint(text: str) -> UnixEndpoint | SystemdEndpoint:
-    if text.partition(":")[0] == "systemd":
-        return SystemdEndpoint.parse(text)
-    return UnixEndpoint.parse(text)
+def _endpoint(text: str, insecure: bool) -> CheckedEndpoint:
+    kind = text.partition(":")[0]
+    if kind == "tcp":
+        return TcpEndpoint.parse(text, insecure)
+    if kind == "ssl":
+        return TlsEndpoint.parse(text)
+    return SystemdEndpoint.parse(text) if kind == "systemd" else UnixEndpoint.parse(text)
+
+
+def _endpoints(options: Options) -> list[CheckedEndpoint | Announced]:
+    """Return the endpoints; with ``--spec-dir``, engines are told of one of them."""
+    words = ("spec-dir", "spec-ca-file", "spec-cert-file", "spec-key-file")
+    paths = [Path(os.path.abspath(options[word])) if options[word] else None for word in words]
+    directory, *files = paths
+    if directory is not None:
+        name, host = options["name"], options["spec-host"]
+        return announced(directory, name, options["endpoints"], host, *files)
+    for word in (*words[1:], "spec-host"):
+        if options[word]:
+            raise StartError(f"--{word}={options[word]} is of no use without --spec-dir")
+    return list(options["endpoints"])
 
 
 def _check_distinct(endpoints: Sequence[object]) -> None:
@@ -210,7 +237,6 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     :raises StartError, JournalError, ListenError, OSError, ValueError: it cannot be done.
     """
     root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
-    endpoints: list[UnixEndpoint | SystemdEndpoint] = options["endpoints"]
     log: LogOutput | None = options["log"]
     locks = [
         _prepare("state", state, 0o700, "lock"),
@@ -218,6 +244,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         # As Docker's own: user-namespaced engines get in by the group, other users not at all.
         _prepare("root", root, 0o710, ".lock"),
     ]
+    endpoints = _endpoints(options)
     for endpoint in endpoints:
         endpoint.check()
     if log is not None:

@@ -42,6 +42,14 @@ class OptionsTests(SynchronousTestCase):
         options = self.parsed("--listen=unix:/a", "--listen=unix:/b")
         self.assertEqual([e.path for e in options["endpoints"]], [Path("/a"), Path("/b")])
 
+    def test_flags(self) -> None:
+        """What loosens or tightens the rules is off unless it is given."""
+        flags = ("insecure-tcp", "root-only")
+        options = self.parsed()
+        self.assertFalse(any(options[flag] for flag in flags))
+        options = self.parsed(*(f"--{flag}" for flag in flags))
+        self.assertTrue(all(options[flag] for flag in flags))
+
     def test_relative(self) -> None:
         """Relative directories are meant from where the daemon is started, not where it goes."""
         self.assertEqual(self.parsed("--root=vols")["root_path"], Path.cwd() / "vols")

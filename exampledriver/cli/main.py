@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from ..journal import JournalError
-from . import doctor, install, journal
+from . import certs, doctor, install, journal
 from .defaults import DEFAULTS
 
 
@@ -39,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(action=lambda options, action=action: action(options.state))
     install.add_to(rooms)
     doctor.add_to(rooms)
+    certs.add_to(rooms)
     return top
 
 
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; Python's own flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (JournalError, install.InstallError, OSError) as error:
+    except (JournalError, certs.CertsError, install.InstallError, OSError) as error:
         print(f"exampledriver: {error}", file=sys.stderr)
         return 1
     return status

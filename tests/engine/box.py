@@ -108,6 +108,11 @@ class Engine:
         """The address of the engine's API."""
         return f"unix://{self.base}/docker.sock"
 
+    @property
+    def network(self) -> list[str]:
+        """What to put before a command for it to run in the engine's network namespace."""
+        return ["nsenter", "-t", str(self.init), "-n", "--"]
+
     def up(self) -> None:
         """Make the namespaces, start the engine, import the image."""
         for name in ("plugins", "etc", "lib", "data"):

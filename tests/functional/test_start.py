@@ -25,7 +25,7 @@ class RefusedTests(DaemonCase):
             "--nosuch": "--nosuch",
             "--name=a/b": "--name=a/b",
             "--trash-retention=soon": "--trash-retention='soon'",
-            "--listen=tcp:80": "tcp: is not offered",
+            "--listen=tcp:80": "refused beyond loopback",
             "--listen=nonsense": "give unix:PATH",
             f"--listen=unix:/{'x' * 120}": "at most 107 bytes",
             f"--state={self.base}/volumes/state": "keep them apart",

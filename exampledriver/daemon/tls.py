@@ -1,0 +1,190 @@
+"""Mutual TLS: what is demanded of who connects.
+
+Not imported unless it is needed: pyOpenSSL costs a start 130 ms and 12 MB.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from OpenSSL import SSL, crypto
+from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.protocol import Factory, connectionDone
+from twisted.internet.ssl import (
+    Certificate,
+    CertificateOptions,
+    TLSVersion,
+    trustRootFromCertificates,
+)
+from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from .certificates import load_authorities, load_pair
+from .listening import ListenError
+
+_log = Logger()
+
+#: In so many seconds a client must have shown a good certificate.
+HANDSHAKE_LIMIT = 10.0
+#: So many seconds a client has to agree to a close, before the connection is cut.
+CLOSE_LIMIT = 1.0
+#: A certificate that has less than this is warned of at a start.
+EXPIRES_SOON = timedelta(days=30)
+#: Of clients that are turned away, one in so many seconds is logged.
+REFUSAL_INTERVAL = 1.0
+
+
+@frozen
+class Credentials:
+    """What a server with mutual TLS needs, all of it judged.
+
+    :ivar chain: the server's certificate, and those that lead to its CA.
+    :ivar authorities: the only ones whose clients are let in.
+    """
+
+    chain: list[x509.Certificate]
+    key: PrivateKeyTypes
+    authorities: list[x509.Certificate]
+
+    @classmethod
+    def load(cls, certificate: Path, key: Path, client_ca: Path) -> Credentials:
+        """Read the files.
+
+        :raises ListenError: one of them is not as it must be.
+        """
+        chain, loaded = load_pair(certificate, key, "server")
+        try:
+            chain[0].extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (x509.ExtensionNotFound, ValueError):
+            raise ListenError(
+                f"{certificate}: the server's certificate has no subject alternative name, so "
+                "engines would refuse it; `exampledriver certs DIR` makes one that has"
+            ) from None
+        return cls(chain, loaded, load_authorities(client_ca, "the client CA"))
+
+    def options(self) -> CertificateOptions:
+        """Return what every connection is held to: TLS 1.2 or newer, a client of the CA."""
+        certificate, *more = [crypto.X509.from_cryptography(each) for each in self.chain]
+        roots = [Certificate(crypto.X509.from_cryptography(each)) for each in self.authorities]
+        return CertificateOptions(
+            privateKey=crypto.PKey.from_cryptography_key(self.key),  # type: ignore[arg-type]
+            certificate=certificate,
+            extraCertChain=more,
+            trustRoot=trustRootFromCertificates(roots),
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+        )
+
+    def wrap(self, reactor: IReactorTime, factory: Factory[Any]) -> Factory[Any]:
+        """Return a factory that speaks mutual TLS around another one."""
+        left = self.chain[0].not_valid_after_utc - datetime.now(timezone.utc)
+        if left < EXPIRES_SOON:
+            _log.warn(
+                "the server's certificate expires in {days} days: replace it and restart",
+                days=left.days,
+            )
+        return TLSMemoryBIOFactory(self.options(), False, _Doorkeeper(reactor, factory), reactor)
+
+
+@implementer(IHandshakeListener)
+class _Visitor(ProtocolWrapper):
+    """Between TLS and the server: limits how long a handshake and a close take.
+
+    The server has no idle timeout, so a client that never shows a certificate, or never
+    agrees to a close, would otherwise stay.
+    """
+
+    factory: _Doorkeeper
+    _known = False
+    _leaving = False
+    _closing = False
+    _limit: IDelayedCall | None = None
+
+    def _within(self, seconds: float) -> None:
+        self._cancel()
+        self._limit = self.factory.clock.callLater(seconds, self._cut)
+
+    def _cancel(self) -> None:
+        if self._limit is not None and self._limit.active():
+            self._limit.cancel()
+
+    def _cut(self) -> None:
+        if not self._known and not self._leaving:
+            self.factory.refused(self.getPeer(), f"no handshake in {HANDSHAKE_LIMIT:.0f} s")
+        self.transport.abortConnection()  # type: ignore[union-attr]
+
+    def makeConnection(self, transport: Any) -> None:
+        """Begin, with a limit for the handshake."""
+        self._within(HANDSHAKE_LIMIT)
+        super().makeConnection(transport)
+
+    def handshakeCompleted(self) -> None:
+        """Let the client stay: it has shown its certificate."""
+        self._known = True
+        if self._leaving:
+            self._within(CLOSE_LIMIT)
+        else:
+            self._cancel()
+
+    def dataReceived(self, data: bytes) -> None:
+        """Pass data on; a request that came in spite of a close is answered in its own time."""
+        if self._leaving and not self._closing:
+            self._cancel()
+        super().dataReceived(data)
+
+    def loseConnection(self) -> None:
+        """Close, with a limit for the client's consent.
+
+        A handshake that is under way has the same limit: a request may follow, and its
+        answer closes the connection.
+        """
+        self._leaving = True
+        if not self._known:
+            self._within(CLOSE_LIMIT)
+            return
+        self._closing = True
+        super().loseConnection()
+        if self.transport is not None and self.transport.connected:  # type: ignore[attr-defined]
+            self._within(CLOSE_LIMIT)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Say why a client was turned away."""
+        self._cancel()
+        if not self._known and isinstance(reason.value, SSL.Error):
+            causes = reason.value.args[0] if reason.value.args else ()
+            self.factory.refused(self.getPeer(), ", ".join(cause[-1] for cause in causes))
+        super().connectionLost(reason)
+
+
+class _Doorkeeper(WrappingFactory[_Visitor]):
+    """Makes visitors, and logs who was turned away, seldom enough not to fill a disk."""
+
+    protocol = _Visitor
+    noisy = False
+
+    def __init__(self, clock: IReactorTime, factory: Factory[Any]) -> None:
+        super().__init__(factory)
+        self.clock = clock
+        self._next = 0.0
+        self._unsaid = 0
+
+    def refused(self, peer: Any, why: str) -> None:
+        """Take note of a client that was turned away."""
+        now = self.clock.seconds()
+        if now < self._next:
+            self._unsaid += 1
+            return
+        _log.warn(
+            "refused a client at {peer}: {why} ({unsaid} more before it)",
+            peer=getattr(peer, "host", peer),
+            why=why or "TLS failed",
+            unsaid=self._unsaid,
+        )
+        self._next, self._unsaid = now + REFUSAL_INTERVAL, 0
