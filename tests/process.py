@@ -165,9 +165,13 @@ class Daemon:
             if path.exists()
         )
 
+    def dial(self) -> HTTPConnection:
+        """Return a client that has not connected yet."""
+        return UnixConnection(self.socket)
+
     def call(self, call: str, message: object) -> Answer:
         """Make one call on a connection of its own."""
-        connection = UnixConnection(self.socket)
+        connection = self.dial()
         try:
             body = b"" if message is None else json.dumps(message).encode("ascii") + b"\n"
             connection.request("POST", "/" + call, body)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import socket
 import ssl
 from contextlib import redirect_stdout
 from datetime import datetime, timedelta, timezone
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from attrs import define, field
 
 from exampledriver.cli.authority import CLIENT, SERVER, Authority, Pair
 from exampledriver.cli.certs import make
-from tests.process import PATIENCE, Answer, Daemon
+from tests.process import PATIENCE, Daemon
 
 #: Every certificate here is good for as long.
 DAY = timedelta(days=1)
@@ -114,17 +113,8 @@ class RemoteDaemon(Daemon):
             context.load_cert_chain(*self.identity)
         return context
 
-    def call(self, call: str, message: object) -> Answer:
-        connection = HTTPSConnection(
-            "127.0.0.1", self.port, timeout=PATIENCE, context=self.context()
-        )
-        try:
-            body = b"" if message is None else json.dumps(message).encode("ascii") + b"\n"
-            connection.request("POST", "/" + call, body)
-            answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
-        finally:
-            connection.close()
+    def dial(self) -> HTTPConnection:
+        return HTTPSConnection("127.0.0.1", self.port, timeout=PATIENCE, context=self.context())
 
     def connect(self, **options: Any) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), PATIENCE)
