@@ -46,8 +46,8 @@ class Lock:
 
     def sign(self) -> None:
         """Write this process's id into the lock file, for the one who finds it locked."""
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        # As long as any: whoever reads meanwhile finds the old id or the new one.
+        os.pwrite(self._fd, b"%-19d\n" % os.getpid(), 0)
 
     def release(self) -> None:
         """Let another process have the directory."""

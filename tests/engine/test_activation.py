@@ -169,10 +169,7 @@ class ActivationTests(SynchronousTestCase):
 
     def pid(self) -> int:
         """Return the process id of the daemon."""
-        lock = self.daemon.state / "lock"
-        # It is written anew by each daemon.
-        until(lambda: lock.read_text().strip(), "a process id")
-        return int(lock.read_text())
+        return int((self.daemon.state / "lock").read_text())
 
     def end(self) -> None:
         """End the daemon and its supervisor."""
