@@ -65,28 +65,36 @@ def _traceback(event: LogEvent) -> str:
     return failure.getTraceback().rstrip() if isinstance(failure, Failure) else ""
 
 
-def as_text(event: LogEvent) -> str | None:
-    """Return an event as a line for people; a traceback follows, indented."""
+def _lines(event: LogEvent) -> list[str]:
+    """Return an event's message on one line, and the lines of its traceback."""
     text = formatEvent(event).rstrip()
     if not text and "log_failure" not in event:
+        return []
+    return [_one_line(text), *(f"    {_one_line(line)}" for line in _traceback(event).splitlines())]
+
+
+def as_text(event: LogEvent) -> str | None:
+    """Return an event as a line for people; a traceback follows, indented."""
+    lines = _lines(event)
+    if not lines:
         return None
     level = event.get("log_level", LogLevel.info).name
-    trace = "".join(f"\n    {line}" for line in _traceback(event).splitlines())
-    # What came from outside may have line breaks: an event is one line all the same.
-    line = text.replace("\r", "\\r").replace("\n", "\\n")
-    shown = f"{_moment(event)} {level:<5} {line}{trace}\n"
-    return shown.encode("utf-8", "backslashreplace").decode("utf-8")
+    return f"{_moment(event)} {level:<5} " + "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    """Return a text, which may come from outside, with nothing in it that a terminal obeys."""
+    if text.isprintable():
+        return text
+    return "".join(
+        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
+    )
 
 
 def as_journal(event: LogEvent) -> str | None:
     """Return an event as systemd's journal reads it: each line with its level, without a time."""
-    text = as_text(event)
-    if text is None:
-        return None
-    prefix = f"<{_PRIORITY.get(event.get('log_level', LogLevel.info), 6)}>"
-    first, *rest = text.rstrip("\n").split("\n")
-    words = first.split(" ", 1)[1]
-    return "".join(f"{prefix}{line}\n" for line in [words[6:], *rest])
+    priority = _PRIORITY.get(event.get("log_level", LogLevel.info), 6)
+    return "".join(f"<{priority}>{line}\n" for line in _lines(event)) or None
 
 
 def as_json(event: LogEvent) -> str | None:
@@ -136,6 +144,13 @@ class LogFileOutput(LogFile):
         self.size += written
         self._torn = written < len(line)
 
+    def rotate(self) -> None:
+        """Number the old files and begin a new one, also where the present one was deleted."""
+        if os.path.exists(self.path):
+            super().rotate()
+        else:
+            self.reopen()
+
     def reopen(self) -> None:
         """Write to the file of this name from now on, and to the old one if there can be none."""
         old = self._file
@@ -175,6 +190,11 @@ class LogOutput:
             self._write = FileLogObserver(sys.stdout, formatter)
             return
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+        if self.path.exists() and not self.path.is_file():
+            # /dev/null, /dev/stderr, a pipe: nothing to rotate, and not ours to change.
+            stream = self.path.open("w", encoding="utf-8")
+            self._write = FileLogObserver(stream, formatter)
+            return
         self._file = LogFileOutput(
             self.path.name,
             str(self.path.parent),

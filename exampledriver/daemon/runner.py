@@ -51,8 +51,10 @@ class LogOptions:
                 )
             return self._to(path) if path else None
         if runner.get("syslog") or runner.get("logger"):
-            if path:
-                raise ValueError("--log-file, and another log of twistd's own: give one of them")
+            if path or self.format != "text":
+                raise ValueError(
+                    "--log-file or --log-format, and another log of twistd's own: give one of them"
+                )
             return None
         if path and runner.get("logfile"):
             raise ValueError("--log-file, and twistd's --logfile: give one of them")

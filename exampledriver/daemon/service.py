@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from attrs import define, field
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults, maybeDeferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 
@@ -105,6 +105,8 @@ class DaemonService(Service):
     _limit: float = field(default=STOP_LIMIT, init=False)
     #: What a hurried stop does not wait for any longer.
     _waiting: Deferred[Any] | None = field(default=None, init=False)
+    #: Ends the present step.
+    _timer: IDelayedCall | None = field(default=None, init=False)
 
     def setServiceParent(self, parent: object) -> None:
         """Become a part of an application."""
@@ -144,16 +146,20 @@ class DaemonService(Service):
         self._limit = min(self._limit, self._reactor.seconds() - self._began + CLOSE_RESERVE)
         if self._waiting is not None:
             self._waiting.cancel()
+        elif self._timer is not None and self._timer.active():
+            self._timer.reset(self._left())
+
+    def _left(self, reserve: float = 0.0) -> float:
+        return max(0.0, self._began + self._limit - reserve - self._reactor.seconds())
 
     async def _within(self, what: str, work: Deferred[Any], reserve: float = 0.0) -> bool:
         """Wait for a step of the stop, for what is left of the limit less `reserve`."""
-        limit = self._limit - reserve
-        left = self._began + limit - self._reactor.seconds()
-        timer = self._reactor.callLater(max(0.0, left), work.cancel)
+        self._timer = timer = self._reactor.callLater(self._left(reserve), work.cancel)
         try:
             await work
         except CancelledError:
-            _log.error("{what} did not end within {limit:.0f} s", what=what, limit=limit)
+            waited = self._reactor.seconds() - self._began
+            _log.error("{what} did not end within {waited:.1f} s", what=what, waited=waited)
         except Exception:
             _log.failure("{what} failed", what=what)
         else:

@@ -63,6 +63,13 @@ class Signals:
         def run() -> None:
             try:
                 action()
+            except OSError as error:
+                _log.error(
+                    "{signal}: {path}: {why}; nothing has changed",
+                    signal=name,
+                    path=error.filename,
+                    why=error.strerror,
+                )
             except Exception:
                 _log.failure("{signal} could not be obeyed", signal=name)
 

@@ -64,11 +64,13 @@ class Message:
 
     def loggable(self, but: str) -> Loggable:
         """Return the fields other than `but` that say something, as a log may show them."""
-        return Loggable(
-            (key, shown(value, key))
+        said = {
+            key: value
             for key, value in self._fields.items()
             if key != but and value not in (None, "", {})
-        )
+        }
+        found = shown(said)
+        return Loggable(found if isinstance(found, dict) else {"message": found})
 
     def text(self, key: str) -> str:
         """Return the field `key`, a string of at least one character.

@@ -23,9 +23,13 @@ from twisted.web.iweb import IRequest
 
 from .errors import PluginError, refusal
 from .message import CONTENT_TYPE, Message, encode
+from .redaction import masked
 
 _log = Logger()
 T = TypeVar("T")
+
+#: How much of a refusal's text is logged, in characters.
+_WHY = 1000
 
 #: What a driver's method may return: the value, a Deferred of it, or a coroutine.
 Answer: TypeAlias = T | Awaitable[T]
@@ -127,7 +131,7 @@ class Wire:
     ) -> Deferred[Fields]:
         """Begin a change, detached from its client; log how it ended, and count it until then."""
         began = self.clock.seconds()
-        name = message.text(key)
+        name = masked(message.text(key))
         about = {
             "call": message.call,
             "name": name,
@@ -143,7 +147,7 @@ class Wire:
                     "{call} {name!r}{fields}: refused after {duration_ms:.1f} ms, "
                     "request {request}: {why}",
                     duration_ms=took,
-                    why=str(result.value),
+                    why=masked(str(result.value), _WHY),
                     **about,
                 )
             else:

@@ -51,11 +51,11 @@ class FormTests(SynchronousTestCase):
         )
 
     def test_one_line(self) -> None:
-        """Line breaks from outside do not begin a line, and any text can be written."""
+        """What a terminal obeys, line breaks too, is written out, and any text can be written."""
         for form in (as_text, as_json, as_journal):
-            line = form(event("{a}", a="one\n1970 forged\r\udcff"))
+            line = form(event("{a}", a="one\n1970 forged\r\udcff\x1b]0;x\x07"))
             assert line is not None
-            self.assertEqual(line.count("\n"), 1)
+            self.assertTrue(line.removesuffix("\n").isprintable(), line)
             line.encode("utf-8")
 
     def test_traceback(self) -> None:
@@ -86,6 +86,7 @@ class FormTests(SynchronousTestCase):
         trace = as_journal(failed(KeyError()))
         assert trace is not None
         self.assertTrue(all(line.startswith("<2>") for line in trace.splitlines()))
+        self.assertTrue(trace.startswith("<2>it broke\n"))
 
     def test_size(self) -> None:
         """A size is a number of bytes, or of K, M or G."""
@@ -100,7 +101,9 @@ class FileTests(SynchronousTestCase):
     """A log file."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()) / "deep/x.log"
+        base = Path(self.mktemp())
+        base.mkdir()
+        self.path = base / "deep/x.log"
 
     def open(self, size: int = 0, keep: int = 3) -> LogOutput:
         """Return an open log."""
@@ -154,6 +157,29 @@ class FileTests(SynchronousTestCase):
         output(event("new"))
         self.assertEqual(self.lines(), ["new"])
         self.assertEqual(len(moved.read_text().splitlines()), 2)
+
+    def test_deleted(self) -> None:
+        """A file that somebody deleted is made anew when it would be rotated."""
+        output = self.open(size=200)
+        for number in range(20):
+            if number == 3:
+                self.path.unlink()
+            output(event("{n}", n=number))
+        self.assertEqual(self.lines()[-1], "19")
+
+    def test_device(self) -> None:
+        """A device or pipe is written to, and neither rotated nor given another mode."""
+        os.mkfifo(self.path.parent.parent / "pipe", 0o622)
+        self.path = self.path.parent.parent / "pipe"
+        self.path.chmod(0o622)
+        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        self.addCleanup(os.close, reader)
+        output = self.open()
+        output.rotate()
+        output.reopen()
+        output(event("x"))
+        self.assertIn(b"info  x", os.read(reader, 4096))
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o622)
 
     def test_cannot_reopen(self) -> None:
         """When the new file cannot be opened, the old one is written to, until it can be."""
@@ -216,6 +242,7 @@ class ChoiceTests(SynchronousTestCase):
             ({"nodaemon": 1, "logfile": "/x"}, "/y", "text"),
             ({"nodaemon": 0, "logfile": None}, "-", "text"),
             ({"nodaemon": 0, "syslog": True}, "/y", "text"),
+            ({"nodaemon": 0, "syslog": True}, "", "json"),
             ({"logFile": None}, "", "json"),
         ):
             self.assertRaises(ValueError, self.path, runner, file, form)

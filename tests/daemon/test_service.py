@@ -126,7 +126,7 @@ class ServiceTests(SynchronousTestCase):
         self.successResultOf(stopped)
         text = "\n".join(formatEvent(event) for event in events)
         self.assertIn("3 connections were cut without an answer", text)
-        self.assertIn("journal did not end within 8 s", text)
+        self.assertIn("journal did not end within 8.0 s", text)
 
     def test_hurry(self) -> None:
         """Told again to stop, it cuts what it waits for, and still closes in the second left."""
@@ -143,6 +143,22 @@ class ServiceTests(SynchronousTestCase):
             self.assertNoResult(stopped)
             self.waits["journal"].callback(None)
         self.successResultOf(stopped)
+
+    def test_hurry_while_closing(self) -> None:
+        """Told again while it closes, it has one second left for that too."""
+        self.service.startService()
+        stopped = self.service.stopService()
+        self.server.drained.callback(None)
+        self.waits["changes"].callback(None)
+        self.waits["counts"].callback(None)
+        self.clock.advance(2)
+        with capturedLogs() as events:
+            self.service.hurry()
+            self.clock.advance(0.9)
+            self.assertNoResult(stopped)
+            self.clock.advance(0.1)
+        self.successResultOf(stopped)
+        self.assertIn("journal did not end within 3.0 s", formatEvent(events[-2]))
 
     def test_complete(self) -> None:
         """A stop that cut nothing is complete, one that cut something is not."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, LogLevel, capturedLogs, formatEvent
 
 from exampledriver.plugin import BadRequest, PluginError
+from exampledriver.plugin.redaction import shown
 
 from .memory import CHANGES, NAMED, NAMELESS, PluginCase, post, raw
 
@@ -94,28 +97,54 @@ class LogTests(PluginCase):
             self.assertTrue(line.isprintable(), repr(line))
 
     def test_options(self) -> None:
-        """Options are shown, as fields too; secrets among them are not, in any place of one."""
-        options = {
-            "mode": "0750",
-            "password": "hunter2",
-            "o": "addr=10.0.0.1,username=me,passwd=hunter2,vers=3",
-            "device": "//me:hunter2@host/share",
-            "share": "//me%hunter2@host/share",
-            "API_Token": "hunter2",
-        }
+        """Options are shown, as fields too, with their types."""
+        options = {"mode": "0750", "o": "addr=10.0.0.1,username=me,passwd=hunter2,vers=3"}
         (event,) = self.lines(post("VolumeDriver.Create", {"Name": "v", "Opts": options}))
-        self.assertNotIn("hunter2", repr(event) + formatEvent(event))
         self.assertIn("'mode': '0750'", formatEvent(event))
         self.assertEqual(
             event["fields"]["Opts"]["o"], "addr=10.0.0.1,username=me,passwd=***,vers=3"
         )
 
+    def test_secrets(self) -> None:
+        """Secrets are not shown, however they are written, nor when a refusal repeats them."""
+        for opts in (
+            {"password": "hunter2"}, {"API_Token": "hunter2"}, {"api-key": "hunter2"},
+            {"vault.token": "hunter2"}, {"x-auth-token": "hunter2"}, {"a": {"pwd": "hunter2"}},
+            {"o": "addr=10.0.0.1,passwd=hunter2,vers=3"}, {"o": "vers=3,x-secret = hunter2"},
+            {"device": "//me:hunter2@host/share"}, {"share": "//me%hunter2@host/share"},
+            {"u": "https://me:p/hunter2@host"}, {"u": "https://me:p@hunter2@host"},
+            {"j": '{"password":"hunter2"}'}, {"y": "password: hunter2"}, {"p": "pass='x hunter2'"},
+            {"l": [{"token": "hunter2"}]}, {"password=hunter2": "x"}, {"l": ["password=hunter2"]},
+        ):  # fmt: skip
+            self.driver.answers["create"] = BadRequest(f"option {opts!r} is not known")
+            (event,) = self.lines(post("VolumeDriver.Create", {"Name": "v", "Opts": opts}))
+            self.assertNotIn("hunter2", repr(event) + formatEvent(event))
+        (event,) = self.lines(post("VolumeDriver.Remove", {"Name": "x:password=hunter2"}))
+        self.assertNotIn("hunter2", repr(event) + formatEvent(event))
+
     def test_long_options(self) -> None:
         """Options fill no log: many are counted, long ones cut."""
         options = {f"k{number}" + "k" * 300: "v" * 500 for number in range(1000)}
         (event,) = self.lines(post("VolumeDriver.Create", {"Name": "v", "Opts": options}))
-        self.assertLess(len(formatEvent(event)), 10_000)
+        self.assertLess(len(formatEvent(event)), 11_000)
         self.assertIn("980 more", formatEvent(event))
+
+    def test_hostile(self) -> None:
+        """What is made to fill a log, or to be slow to read, is cut, and read at once."""
+        deep: object = "x"
+        for _ in range(400):
+            deep = {"a": deep}
+        wide: object = "x" * 200
+        for _ in range(3):
+            wide = {f"k{number}": wide for number in range(12)}
+        for opts in (deep, wide, "pass" * 200_000, "a" * 900_000, "//" * 400_000, "@" * 900_000,
+                     "key=" * 200_000, "=" * 900_000, ["x" * 300] * 3000):  # fmt: skip
+            began = time.process_time()
+            found = shown({"o": opts})
+            self.assertLess(time.process_time() - began, 0.5)
+            self.assertLess(len(str(found)), 11_000)
+        (event,) = self.lines(post("VolumeDriver.Create", {"Name": "n" * 500_000}))
+        self.assertLess(len(formatEvent(event)), 1_500)
 
     def test_braces(self) -> None:
         """A name that looks like a format is text."""
