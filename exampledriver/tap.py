@@ -33,9 +33,10 @@ from .daemon.systemd import Notifier, SystemdEndpoint
 from .daemon.threads import DaemonThreads
 from .journal import Journal, JournalError, Lock, open_journal
 from .plugin import Plugin
+from .settings import DEFAULTS, check_driver_name, parse_retention
 from .volumes.health import HealthChecks
 from .volumes.ledger import MountLedger
-from .volumes.purge import TrashPurger, parse_retention
+from .volumes.purge import TrashPurger
 from .volumes.service import VolumeService
 
 _log = Logger()
@@ -61,14 +62,19 @@ class Options(usage.Options):
     longdesc = "A volume plugin for Docker Engine and Podman that never loses a volume."
 
     optParameters: ClassVar[Sequence[Sequence[object]]] = [
-        ["name", None, "exampledriver", "The driver's name for engines (docker volume create -d)."],
-        ["root", None, "/var/lib/exampledriver/volumes", "Where volumes live, as DIR/VOLUME."],
-        ["state", None, "/var/lib/exampledriver/state", "Where the journal is."],
-        ["runtime", None, "/run/exampledriver", "Where mounts are counted; dies with the boot."],
+        [
+            "name",
+            None,
+            DEFAULTS["name"],
+            "The driver's name for engines (docker volume create -d).",
+        ],
+        ["root", None, DEFAULTS["root"], "Where volumes live, as DIR/VOLUME."],
+        ["state", None, DEFAULTS["state"], "Where the journal is."],
+        ["runtime", None, DEFAULTS["runtime"], "Where mounts are counted; dies with the boot."],
         [
             "trash-retention",
             None,
-            "24h",
+            DEFAULTS["trash-retention"],
             "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
         ],
         ["log-file", None, "", "Where to log; - and the default are standard output."],
@@ -107,13 +113,9 @@ class Options(usage.Options):
 
     def postOptions(self) -> None:
         """Judge the values."""
-        if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}", self["name"]):
-            raise usage.UsageError(
-                f"--name={self['name']}: needs 1 to 63 letters, digits, _ . and -, the first a "
-                "letter or digit"
-            )
         listen = self["listen"] or [f"unix:/run/docker/plugins/{self['name']}.sock"]
         try:
+            check_driver_name(self["name"])
             self["endpoints"] = [_endpoint(text, bool(self["insecure-tcp"])) for text in listen]
             self["retention"] = parse_retention(self["trash-retention"])
             self["log"] = self._log_options().output(self.parent)
@@ -231,6 +233,15 @@ def _open_ledger(runtime: Path, reactor: Any) -> Journal:
         return open_journal(runtime, reactor)
 
 
+def _open_log(log: LogOutput) -> None:
+    try:
+        log.open()
+    except OSError as error:
+        raise StartError(
+            f"--log-file={log.path}: cannot be written by user {os.geteuid()}: {error.strerror}"
+        ) from None
+
+
 def _build(options: Options, reactor: Any) -> DaemonService:
     """Put the parts together; nothing listens yet.
 
@@ -248,7 +259,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     for endpoint in endpoints:
         endpoint.check()
     if log is not None:
-        log.open()
+        _open_log(log)
 
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
@@ -340,6 +351,10 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    # Until the service runs nobody obeys these, and they would end the process. twistd's own
+    # log file has a handler for SIGUSR1, which it sets only where there is none.
+    for number in (signal.SIGHUP, signal.SIGUSR2, *((signal.SIGUSR1,) if options["log"] else ())):
+        signal.signal(number, signal.SIG_IGN)
     try:
         return _build(options, reactor)
     except (StartError, JournalError, ListenError, OSError, ValueError) as error:

@@ -25,11 +25,11 @@ ALLOWED = {
     ],
     "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors"],
     "volumes/errors": ["plugin.errors"],
-    "cli": ["cli", "journal"],
+    "cli": ["cli", "journal", "settings"],
     # They judge what the others have left behind.
     "cli/checks": [
         "cli.checks",
-        "cli.defaults",
+        "settings",
         "journal",
         "processes",
         "volumes.model",
@@ -38,6 +38,7 @@ ALLOWED = {
     ],
     "tap": [""],
     "processes": [],
+    "settings": [],
 }
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, field
 
-from .defaults import DEFAULTS
+from ..settings import DEFAULTS
 
 if TYPE_CHECKING:
     from .checks import Check, Finding, Installation

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from attrs import frozen
 
+from ..settings import DEFAULTS, check_driver_name, parse_retention
+
 #: Where each file of the distribution belongs.
 PLACES = {
     "exampledriver.service": "etc/systemd/system/exampledriver.service",
@@ -73,7 +75,7 @@ class Installation:
             flags=re.MULTILINE,
         )
         mounts = [self.daemon[key] for key in ("root", "state") if key in self.daemon]
-        needed = "".join(f" {quoted(path)}" for path in mounts)
+        needed = "".join(f" {quoted(path, command=False)}" for path in mounts)
         return re.sub(
             r"^(RequiresMountsFor=.*)$",
             lambda found: f"{found[1]}{needed}",
@@ -82,10 +84,15 @@ class Installation:
         )
 
 
-def quoted(word: str) -> str:
-    """Return a word as a systemd unit has it; systemd.syntax(7), systemd.unit(5)."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"' if re.search(r"[^\w@%+=:,./-]", word) else escaped
+def quoted(word: str, command: bool = True) -> str:
+    """Return a word as a systemd unit has it; systemd.syntax(7), systemd.service(5).
+
+    :param command: it is part of a command line, where ``$`` begins a variable.
+    """
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if command:
+        escaped = escaped.replace("$", "$$")
+    return f'"{escaped}"' if re.search(r"[^\w@%+=:,./$-]", word) else escaped
 
 
 def distribution() -> Path:
@@ -102,10 +109,15 @@ def distribution() -> Path:
 
 
 def _twistd() -> Path:
-    found = Path(sys.executable).parent / "twistd"
-    if not found.is_file():
-        raise InstallError(f"there is no {found}: install exampledriver with the Python that runs")
-    return found
+    # Debian's own pip puts programs elsewhere than Python is.
+    places = (sysconfig.get_path("scripts"), Path(sys.argv[0]).parent, Path(sys.executable).parent)
+    for place in places:
+        if Path(place, "twistd").is_file():
+            return Path(place, "twistd").absolute()
+    raise InstallError(
+        f"there is no twistd in {', '.join(map(str, places))}: install exampledriver with the "
+        "Python that runs this"
+    )
 
 
 def _write(path: Path, text: str) -> None:
@@ -133,27 +145,53 @@ def install(options: argparse.Namespace) -> int:
         for key in ("name", "root", "state", "trash-retention")
         if (value := getattr(options, key.replace("-", "_"))) is not None
     }
-    for key in ("root", "state"):
-        if key in daemon and not os.path.isabs(daemon[key]):
-            raise InstallError(f"--{key}={daemon[key]}: give an absolute path")
+    _judge(daemon)
     texts = Installation(daemon, options.logrotate, _twistd()).files(distribution())
-    for place, text in texts.items():
-        path = Path(options.destdir, place)
-        there = path.read_text("utf-8") if path.exists() else None
-        if options.dry_run:
+    files = {Path(options.destdir, place): text for place, text in texts.items()}
+    if options.dry_run:
+        for path, text in files.items():
             print(f"# {path}\n{text}")
-        elif there == text:
-            print(f"unchanged: {path}")
-        elif there is not None and not options.force:
+    else:
+        _put(files, options.force)
+    print(_RUN, end="")
+    return 0
+
+
+def _judge(daemon: Mapping[str, str]) -> None:
+    """Refuse what the daemon would refuse at its start.
+
+    :raises InstallError: a value cannot be used.
+    """
+    for key, value in daemon.items():
+        if not value.isprintable():
+            raise InstallError(f"--{key}={value!r}: a unit cannot have such characters")
+        if key in ("root", "state") and not os.path.isabs(value):
+            raise InstallError(f"--{key}={value}: give an absolute path")
+    try:
+        check_driver_name(daemon.get("name", DEFAULTS["name"]))
+        parse_retention(daemon.get("trash-retention", DEFAULTS["trash-retention"]))
+    except ValueError as error:
+        raise InstallError(str(error)) from None
+
+
+def _put(files: Mapping[Path, str], force: bool) -> None:
+    """Write the files that are not there yet; all of them, or none.
+
+    :raises InstallError: somebody has edited one, and `force` is false.
+    """
+    there = {path: path.read_text("utf-8") for path in files if path.exists()}
+    for path, text in there.items():
+        if text != files[path] and not force:
             raise InstallError(
                 f'{path} is there and differs: keep your changes in a drop-in ("systemctl edit '
                 'exampledriver.service") and give --force to replace the file'
             )
+    for path, text in files.items():
+        if there.get(path) == text:
+            print(f"unchanged: {path}")
         else:
             _write(path, text)
             print(f"written: {path}")
-    print(_RUN, end="")
-    return 0
 
 
 def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from ..journal import JournalError
+from ..settings import DEFAULTS
 from . import certs, doctor, install, journal
-from .defaults import DEFAULTS
 
 
 def parser() -> argparse.ArgumentParser:

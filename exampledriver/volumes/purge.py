@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 
 from attrs import define, field
@@ -16,30 +15,7 @@ from ..backends.trash import Trash
 from .health import Threads
 
 _log = Logger()
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _HOUR = 3600.0
-#: Retentions beyond this are "forever": timedelta ends at 999,999,999 days.
-_LONGEST_DAYS = 36500
-
-
-def parse_retention(text: str) -> timedelta | None:
-    """Read ``24h``, ``7d``, ``30m``, ``90s``, ``0`` or ``forever`` (which is ``None``).
-
-    :raises ValueError: it is none of these.
-    """
-    if text == "forever":
-        return None
-    if text == "0":
-        return timedelta()
-    match = re.fullmatch(r"([0-9]{1,9})([smhd])", text)
-    if match:
-        retention = timedelta(seconds=int(match[1]) * _UNITS[match[2]])
-        if retention.days <= _LONGEST_DAYS:
-            return retention
-    raise ValueError(
-        f"--trash-retention={text!r}: give a number of s, m, h or d (such as 24h, at most "
-        f"{_LONGEST_DAYS}d), 0 for at once, or forever"
-    )
 
 
 @define(eq=False, slots=False)

@@ -89,6 +89,9 @@ class InstallTests(SynchronousTestCase):
         self.assertEqual(status, 1)
         self.assertIn("is there and differs", printed)
         self.assertEqual((self.host / SERVICE).read_text(), "edited")
+        (self.host / SOCKET).unlink()
+        self.run_command()
+        self.assertFalse((self.host / SOCKET).exists(), "some files, of all that are needed")
         self.assertEqual(self.run_command("--force")[0], 0)
         self.assertNotEqual((self.host / SERVICE).read_text(), "edited")
 
@@ -97,6 +100,24 @@ class InstallTests(SynchronousTestCase):
         status, printed = self.run_command("--root=vols")
         self.assertEqual(status, 1)
         self.assertIn("--root=vols: give an absolute path", printed)
+
+    def test_bad_values(self) -> None:
+        """What the daemon would refuse is refused here, and nothing is written."""
+        for word, text in (
+            ("--name=../../x", "--name=../../x: needs 1 to 63"),
+            ("--trash-retention=banana", "--trash-retention='banana': give"),
+            ("--root=/srv/x\nUser=nobody", "a unit cannot have such characters"),
+        ):
+            status, printed = self.run_command(word)
+            self.assertEqual(status, 1)
+            self.assertIn(text, printed)
+        self.assertFalse(self.host.exists())
+
+    def test_dollar(self) -> None:
+        """A dollar sign is doubled in the command, where it would begin a variable, only."""
+        self.run_command("--root=/srv/a$b")
+        self.assertTrue(self.line(SERVICE, "ExecStart").endswith(" --root=/srv/a$$b"))
+        self.assertTrue(self.line(SERVICE, "RequiresMountsFor").endswith(" /srv/a$b"))
 
     def test_names(self) -> None:
         """The socket that engines look for is the one that the driver's name says."""

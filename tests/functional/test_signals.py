@@ -15,6 +15,22 @@ from .case import TAC, DaemonCase, SlowCase, end
 TOLD = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
+#: Put before an application file: the process signals itself while it reads its journal.
+AT_THE_START = """
+import os, signal
+from exampledriver.volumes.service import VolumeService
+
+load = VolumeService.load
+
+def signalled(self):
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        os.kill(os.getpid(), number)
+    load(self)
+
+VolumeService.load = signalled
+"""
+
+
 class KeptTests(DaemonCase):
     """SIGHUP, SIGUSR1 and SIGUSR2 never end the daemon, however it is run."""
 
@@ -82,6 +98,17 @@ class KeptTests(DaemonCase):
             self.tell(self.daemon, self.daemon.process.pid)
             self.assertEqual(self.daemon.signal(signal.SIGINT), 0)
         self.assertIn("listening on", (self.base / "the.log.2").read_text())
+
+    def test_at_the_start(self) -> None:
+        """A signal that comes while the journal is read, before anything listens."""
+        for log in ([], [f"--log-file={self.base}/the.log"]):
+            self.daemon.command = ()
+            self.daemon.options = log
+            self.tac(self.daemon)
+            tac = self.base / "exampledriver.tac"
+            tac.write_text(AT_THE_START + tac.read_text())
+            self.daemon.start()
+            self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
 
     def test_application_file(self) -> None:
         """An application file with twistd's own --logfile, which SIGUSR1 still rotates."""

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from exampledriver.backends import trash
 from exampledriver.backends.mounts import Holder
 from exampledriver.backends.trash import Trash
-from exampledriver.volumes.purge import TrashPurger, parse_retention
+from exampledriver.settings import parse_retention
+from exampledriver.volumes.purge import TrashPurger
 
 
 class RetentionTests(SynchronousTestCase):

@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 from ...journal import JournalError
 from ...journal.log import JOURNAL
 from ...journal.repair import judge
-from ..defaults import DEFAULTS
+from ...settings import DEFAULTS
 from .findings import CannotLookError
 from .proc import holds
 from .unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask, peer
