@@ -5,15 +5,22 @@ Not imported unless it is needed: pyOpenSSL costs a start 130 ms and 12 MB.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from OpenSSL import SSL, crypto
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IHandshakeListener,
+    IPullProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import (
     Certificate,
@@ -34,7 +41,7 @@ _log = Logger()
 
 #: In so many seconds a client must have shown a good certificate.
 HANDSHAKE_LIMIT = 10.0
-#: So many seconds a client has to agree to a close, before the connection is cut.
+#: So many seconds a client has to agree to a close, once all is written.
 CLOSE_LIMIT = 1.0
 #: A certificate that has less than this is warned of at a start.
 EXPIRES_SOON = timedelta(days=30)
@@ -93,12 +100,37 @@ class Credentials:
         return TLSMemoryBIOFactory(self.options(), False, _Doorkeeper(reactor, factory), reactor)
 
 
+@implementer(IPullProducer)
+@define(eq=False)
+class _Written:
+    """Waits until a transport has written all that it has been given.
+
+    :ivar then: called once, unless the connection is lost before.
+    """
+
+    transport: IConsumer
+    then: Callable[[], None]
+    _registered: bool = field(default=False, init=False)
+
+    def resumeProducing(self) -> None:
+        """Be asked for more: once by the registration itself, and when all is written."""
+        if not self._registered:
+            self._registered = True
+            return
+        self.transport.unregisterProducer()
+        self.then()
+
+    def stopProducing(self) -> None:
+        """Take no note of a connection that is lost."""
+
+
 @implementer(IHandshakeListener)
 class _Visitor(ProtocolWrapper):
     """Between TLS and the server: limits how long a handshake and a close take.
 
     The server has no idle timeout, so a client that never shows a certificate, or never
-    agrees to a close, would otherwise stay.
+    agrees to a close, would otherwise stay. An answer has no limit here, however slowly it is
+    read: only a drain cuts it, and counts what it cuts.
     """
 
     factory: _Doorkeeper
@@ -107,13 +139,17 @@ class _Visitor(ProtocolWrapper):
     _closing = False
     _limit: IDelayedCall | None = None
 
-    def _within(self, seconds: float) -> None:
+    def _within(self, seconds: float, late: Callable[[], None] | None = None) -> None:
         self._cancel()
-        self._limit = self.factory.clock.callLater(seconds, self._cut)
+        self._limit = self.factory.clock.callLater(seconds, late or self._cut)
 
     def _cancel(self) -> None:
         if self._limit is not None and self._limit.active():
             self._limit.cancel()
+
+    def _hang_up(self) -> None:
+        """Close without the client's consent; what the kernel still has is sent all the same."""
+        self.transport.transport.loseConnection()  # type: ignore[union-attr]
 
     def _cut(self) -> None:
         if not self._known and not self._leaving:
@@ -140,7 +176,7 @@ class _Visitor(ProtocolWrapper):
         super().dataReceived(data)
 
     def loseConnection(self) -> None:
-        """Close, with a limit for the client's consent.
+        """Close, with a limit for the client's consent that begins when all is written.
 
         A handshake that is under way has the same limit: a request may follow, and its
         answer closes the connection.
@@ -149,10 +185,15 @@ class _Visitor(ProtocolWrapper):
         if not self._known:
             self._within(CLOSE_LIMIT)
             return
+        if self._closing:
+            return
         self._closing = True
+        self._cancel()
         super().loseConnection()
-        if self.transport is not None and self.transport.connected:  # type: ignore[attr-defined]
-            self._within(CLOSE_LIMIT)
+        # The server has unregistered its own producer: a TLS connection closes only then.
+        socket: IConsumer = self.transport.transport  # type: ignore[union-attr]
+        written = _Written(socket, lambda: self._within(CLOSE_LIMIT, self._hang_up))
+        socket.registerProducer(written, False)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say why a client was turned away."""
