@@ -15,6 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import (
+    IAddress,
     IConsumer,
     IDelayedCall,
     IHandshakeListener,
@@ -30,7 +31,7 @@ from twisted.internet.ssl import (
 )
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -41,6 +42,10 @@ _log = Logger()
 
 #: In so many seconds a client must have shown a good certificate.
 HANDSHAKE_LIMIT = 10.0
+#: So many clients at once may have shown no certificate yet; further ones are closed at once. An
+#: engine needs a few at a time, and strangers leave most of the usual 1,024 descriptors alone,
+#: which the UNIX socket and the journal need.
+MAX_STRANGERS = 64
 #: So many seconds a client has to agree to a close, once all is written.
 CLOSE_LIMIT = 1.0
 #: A certificate that has less than this is warned of at a start.
@@ -97,7 +102,7 @@ class Credentials:
                 "the server's certificate expires in {days} days: replace it and restart",
                 days=left.days,
             )
-        return TLSMemoryBIOFactory(self.options(), False, _Doorkeeper(reactor, factory), reactor)
+        return _TlsFactory(self.options(), _Doorkeeper(reactor, factory), reactor)
 
 
 @implementer(IPullProducer)
@@ -158,12 +163,14 @@ class _Visitor(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:
         """Begin, with a limit for the handshake."""
+        self.factory.strangers.add(self)
         self._within(HANDSHAKE_LIMIT)
         super().makeConnection(transport)
 
     def handshakeCompleted(self) -> None:
         """Let the client stay: it has shown its certificate."""
         self._known = True
+        self.factory.strangers.discard(self)
         if self._leaving:
             self._within(CLOSE_LIMIT)
         else:
@@ -198,6 +205,7 @@ class _Visitor(ProtocolWrapper):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say why a client was turned away."""
         self._cancel()
+        self.factory.strangers.discard(self)
         if not self._known and isinstance(reason.value, SSL.Error):
             causes = reason.value.args[0] if reason.value.args else ()
             self.factory.refused(self.getPeer(), ", ".join(cause[-1] for cause in causes))
@@ -205,7 +213,10 @@ class _Visitor(ProtocolWrapper):
 
 
 class _Doorkeeper(WrappingFactory[_Visitor]):
-    """Makes visitors, and logs who was turned away, seldom enough not to fill a disk."""
+    """Makes visitors, and logs who was turned away, seldom enough not to fill a disk.
+
+    :ivar strangers: the visitors that have shown no certificate yet.
+    """
 
     protocol = _Visitor
     noisy = False
@@ -213,6 +224,7 @@ class _Doorkeeper(WrappingFactory[_Visitor]):
     def __init__(self, clock: IReactorTime, factory: Factory[Any]) -> None:
         super().__init__(factory)
         self.clock = clock
+        self.strangers: set[_Visitor] = set()
         self._next = 0.0
         self._unsaid = 0
 
@@ -229,3 +241,22 @@ class _Doorkeeper(WrappingFactory[_Visitor]):
             unsaid=self._unsaid,
         )
         self._next, self._unsaid = now + REFUSAL_INTERVAL, 0
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    """TLS around a doorkeeper, with a bound on the clients that have shown no certificate yet."""
+
+    wrappedFactory: _Doorkeeper
+
+    def __init__(self, options: CertificateOptions, keeper: _Doorkeeper, clock: IReactorTime):
+        super().__init__(options, False, keeper, clock)
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> TLSMemoryBIOProtocol | None:
+        """Make a connection's protocol; ``None``, and it is closed, beyond the bound."""
+        keeper = self.wrappedFactory
+        if len(keeper.strangers) >= MAX_STRANGERS:
+            keeper.refused(addr, f"{MAX_STRANGERS} others have shown no certificate yet")
+            return None
+        return super().buildProtocol(addr)

@@ -7,7 +7,8 @@ import socket
 import ssl
 import time
 
-from tests.process import PATIENCE, Daemon, read_answer, request_bytes
+from exampledriver.daemon.tls import MAX_STRANGERS
+from tests.process import PATIENCE, Daemon, read_answer, request_bytes, until
 
 from .test_remote import RemoteCase
 
@@ -76,3 +77,28 @@ class SlowReaderTests(LimitCase):
         self.assertEqual(self.read(secure, first), VOLUMES)
         self.assertEqual(self.daemon.process.wait(PATIENCE), 0)
         self.assertNotIn("were cut without an answer", self.daemon.log())
+
+
+class StrangerTests(LimitCase):
+    """Clients that show no certificate take nothing from the others."""
+
+    def test_bound(self) -> None:
+        """However many connect, the UNIX socket is served; further ones are closed at once."""
+        self.daemon.prefix = ["prlimit", "--nofile=128"]
+        self.daemon.start()
+        strangers = []
+        for _ in range(150):
+            strangers.append(socket.create_connection(("127.0.0.1", self.daemon.port), PATIENCE))
+            self.addCleanup(strangers[-1].close)
+        for stranger in strangers[MAX_STRANGERS:]:
+            self.assertEqual(stranger.recv(1), b"")
+        for number in range(10):
+            self.plain.ok("Create", Name=f"v{number}")
+        for stranger in strangers[:MAX_STRANGERS]:
+            stranger.setblocking(False)
+            self.assertRaises(BlockingIOError, stranger.recv, 1)
+        self.assertIn(f"refused a client at 127.0.0.1: {MAX_STRANGERS} others", self.daemon.log())
+        for stranger in strangers:
+            stranger.close()
+        until(self.daemon.answers, "an answer over TLS")
+        self.assertEqual(len(self.daemon.names()), 10)
