@@ -258,6 +258,12 @@ def _secure(
 
     certificates.check_host(credentials.chain[0], endpoint.certificate, host)
     files.check()
+    certificates.check_trust(
+        (endpoint.certificate, endpoint.private_key),
+        endpoint.client_ca,
+        (files.certificate, files.key),
+        files.ca,
+    )
     content = {
         "Name": name,
         "Addr": endpoint.url(host),
