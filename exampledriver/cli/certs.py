@@ -105,6 +105,13 @@ def _name(host: str) -> bool:
 def _prepare(directory: Path) -> None:
     """Make the directory, for its owner alone, and see that no file of ours is in it."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    owner = directory.stat().st_uid
+    if owner != os.geteuid():
+        # Who owns a directory can put other files in the place of these.
+        raise CertsError(
+            f"{directory}: belongs to user {owner}, and you are user {os.geteuid()}: its owner "
+            "could replace the keys; give a new directory, or one of your own"
+        )
     there = [name for name in FILES if os.path.lexists(directory / name)]
     if there:
         raise CertsError(

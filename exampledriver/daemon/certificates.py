@@ -5,6 +5,8 @@ Not imported unless it is needed: ``cryptography`` is an extra.
 
 from __future__ import annotations
 
+import ssl
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -130,3 +132,60 @@ def check_host(certificate: x509.Certificate, path: Path, host: str) -> None:
             f"certificate, so engines would refuse it; `exampledriver certs DIR --host {host}` "
             "makes one, or give --spec-host"
         ) from None
+
+
+def check_trust(
+    server: tuple[Path, Path], client_ca: Path, engine: tuple[Path, Path], server_ca: Path
+) -> None:
+    """See that server and engine would let each other in, by a handshake in memory.
+
+    This asks what OpenSSL asks of a real connection: whether each certificate leads to the
+    other's CA and is good for its purpose. A stricter check would refuse what works.
+
+    :param server, engine: certificate and key of each.
+    :param client_ca, server_ca: the CA that each demands of the other.
+    :raises ListenError: one of them would refuse the other.
+    """
+    there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
+    try:
+        ours = _context(ssl.PROTOCOL_TLS_SERVER, server, client_ca)
+        theirs = _context(ssl.PROTOCOL_TLS_CLIENT, engine, server_ca)
+        # Like Go, take any certificate of the file for a root.
+        theirs.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        client = theirs.wrap_bio(back, there)
+        guard = ours.wrap_bio(there, back, server_side=True)
+        # Twice there and back: TLS 1.3 needs one and a half.
+        for _ in range(2):
+            with suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            try:
+                with suppress(ssl.SSLWantReadError):
+                    guard.do_handshake()
+            except ssl.SSLCertVerificationError as error:
+                raise ListenError(
+                    f"{engine[0]}: the driver would refuse the engine's certificate: "
+                    f"{error.verify_message}; give --spec-cert-file and --spec-key-file of a "
+                    f"client's certificate from the CA {client_ca}"
+                ) from None
+    except ssl.SSLCertVerificationError as error:
+        raise ListenError(
+            f"{server[0]}: engines would refuse the server's certificate: "
+            f"{error.verify_message}; give the CA that it is from as --spec-ca-file, in the place "
+            f"of {server_ca}, and a server's certificate as certKey"
+        ) from None
+    except ssl.SSLError as error:
+        raise ListenError(
+            f"{server[0]}, {engine[0]}: server and engine cannot speak TLS with these: "
+            f"{error.reason or error}; `exampledriver certs DIR` makes ones that can"
+        ) from None
+
+
+def _context(protocol: int, pair: tuple[Path, Path], authorities: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    # The names are judged by check_host; how strong keys must be is for the real ends to say.
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    context.load_cert_chain(*pair)
+    context.load_verify_locations(authorities)
+    return context

@@ -89,7 +89,8 @@ class SpecFile:
             if os.path.lexists(other) and not (other == self.path and self._ours()):
                 raise ListenError(
                     f"{other}: is there already, with another content: another plugin has this "
-                    "name; take another --name, or remove the file if nobody uses it"
+                    "name, or a kill -9 of this driver left it, with other options than these; "
+                    "if nothing listens where it points, remove it, else take another --name"
                 )
 
     def _ours(self) -> bool:
@@ -258,6 +259,12 @@ def _secure(
 
     certificates.check_host(credentials.chain[0], endpoint.certificate, host)
     files.check()
+    certificates.check_trust(
+        (endpoint.certificate, endpoint.private_key),
+        endpoint.client_ca,
+        (files.certificate, files.key),
+        files.ca,
+    )
     content = {
         "Name": name,
         "Addr": endpoint.url(host),

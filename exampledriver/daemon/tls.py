@@ -5,15 +5,23 @@ Not imported unless it is needed: pyOpenSSL costs a start 130 ms and 12 MB.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from OpenSSL import SSL, crypto
-from twisted.internet.interfaces import IDelayedCall, IHandshakeListener, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IConsumer,
+    IDelayedCall,
+    IHandshakeListener,
+    IPullProducer,
+    IReactorTime,
+)
 from twisted.internet.protocol import Factory, connectionDone
 from twisted.internet.ssl import (
     Certificate,
@@ -23,7 +31,7 @@ from twisted.internet.ssl import (
 )
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -34,7 +42,11 @@ _log = Logger()
 
 #: In so many seconds a client must have shown a good certificate.
 HANDSHAKE_LIMIT = 10.0
-#: So many seconds a client has to agree to a close, before the connection is cut.
+#: So many clients at once may have shown no certificate yet; further ones are closed at once. An
+#: engine needs a few at a time, and strangers leave most of the usual 1,024 descriptors alone,
+#: which the UNIX socket and the journal need.
+MAX_STRANGERS = 64
+#: So many seconds a client has to agree to a close, once all is written.
 CLOSE_LIMIT = 1.0
 #: A certificate that has less than this is warned of at a start.
 EXPIRES_SOON = timedelta(days=30)
@@ -90,7 +102,31 @@ class Credentials:
                 "the server's certificate expires in {days} days: replace it and restart",
                 days=left.days,
             )
-        return TLSMemoryBIOFactory(self.options(), False, _Doorkeeper(reactor, factory), reactor)
+        return _TlsFactory(self.options(), _Doorkeeper(reactor, factory), reactor)
+
+
+@implementer(IPullProducer)
+@define(eq=False)
+class _Written:
+    """Waits until a transport has written all that it has been given.
+
+    :ivar then: called once, unless the connection is lost before.
+    """
+
+    transport: IConsumer
+    then: Callable[[], None]
+    _registered: bool = field(default=False, init=False)
+
+    def resumeProducing(self) -> None:
+        """Be asked for more: once by the registration itself, and when all is written."""
+        if not self._registered:
+            self._registered = True
+            return
+        self.transport.unregisterProducer()
+        self.then()
+
+    def stopProducing(self) -> None:
+        """Take no note of a connection that is lost."""
 
 
 @implementer(IHandshakeListener)
@@ -98,7 +134,8 @@ class _Visitor(ProtocolWrapper):
     """Between TLS and the server: limits how long a handshake and a close take.
 
     The server has no idle timeout, so a client that never shows a certificate, or never
-    agrees to a close, would otherwise stay.
+    agrees to a close, would otherwise stay. An answer has no limit here, however slowly it is
+    read: only a drain cuts it, and counts what it cuts.
     """
 
     factory: _Doorkeeper
@@ -107,13 +144,17 @@ class _Visitor(ProtocolWrapper):
     _closing = False
     _limit: IDelayedCall | None = None
 
-    def _within(self, seconds: float) -> None:
+    def _within(self, seconds: float, late: Callable[[], None] | None = None) -> None:
         self._cancel()
-        self._limit = self.factory.clock.callLater(seconds, self._cut)
+        self._limit = self.factory.clock.callLater(seconds, late or self._cut)
 
     def _cancel(self) -> None:
         if self._limit is not None and self._limit.active():
             self._limit.cancel()
+
+    def _hang_up(self) -> None:
+        """Close without the client's consent; what the kernel still has is sent all the same."""
+        self.transport.transport.loseConnection()  # type: ignore[union-attr]
 
     def _cut(self) -> None:
         if not self._known and not self._leaving:
@@ -122,12 +163,14 @@ class _Visitor(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:
         """Begin, with a limit for the handshake."""
+        self.factory.strangers.add(self)
         self._within(HANDSHAKE_LIMIT)
         super().makeConnection(transport)
 
     def handshakeCompleted(self) -> None:
         """Let the client stay: it has shown its certificate."""
         self._known = True
+        self.factory.strangers.discard(self)
         if self._leaving:
             self._within(CLOSE_LIMIT)
         else:
@@ -140,7 +183,7 @@ class _Visitor(ProtocolWrapper):
         super().dataReceived(data)
 
     def loseConnection(self) -> None:
-        """Close, with a limit for the client's consent.
+        """Close, with a limit for the client's consent that begins when all is written.
 
         A handshake that is under way has the same limit: a request may follow, and its
         answer closes the connection.
@@ -149,14 +192,20 @@ class _Visitor(ProtocolWrapper):
         if not self._known:
             self._within(CLOSE_LIMIT)
             return
+        if self._closing:
+            return
         self._closing = True
+        self._cancel()
         super().loseConnection()
-        if self.transport is not None and self.transport.connected:  # type: ignore[attr-defined]
-            self._within(CLOSE_LIMIT)
+        # The server has unregistered its own producer: a TLS connection closes only then.
+        socket: IConsumer = self.transport.transport  # type: ignore[union-attr]
+        written = _Written(socket, lambda: self._within(CLOSE_LIMIT, self._hang_up))
+        socket.registerProducer(written, False)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say why a client was turned away."""
         self._cancel()
+        self.factory.strangers.discard(self)
         if not self._known and isinstance(reason.value, SSL.Error):
             causes = reason.value.args[0] if reason.value.args else ()
             self.factory.refused(self.getPeer(), ", ".join(cause[-1] for cause in causes))
@@ -164,7 +213,10 @@ class _Visitor(ProtocolWrapper):
 
 
 class _Doorkeeper(WrappingFactory[_Visitor]):
-    """Makes visitors, and logs who was turned away, seldom enough not to fill a disk."""
+    """Makes visitors, and logs who was turned away, seldom enough not to fill a disk.
+
+    :ivar strangers: the visitors that have shown no certificate yet.
+    """
 
     protocol = _Visitor
     noisy = False
@@ -172,6 +224,7 @@ class _Doorkeeper(WrappingFactory[_Visitor]):
     def __init__(self, clock: IReactorTime, factory: Factory[Any]) -> None:
         super().__init__(factory)
         self.clock = clock
+        self.strangers: set[_Visitor] = set()
         self._next = 0.0
         self._unsaid = 0
 
@@ -188,3 +241,22 @@ class _Doorkeeper(WrappingFactory[_Visitor]):
             unsaid=self._unsaid,
         )
         self._next, self._unsaid = now + REFUSAL_INTERVAL, 0
+
+
+class _TlsFactory(TLSMemoryBIOFactory):
+    """TLS around a doorkeeper, with a bound on the clients that have shown no certificate yet."""
+
+    wrappedFactory: _Doorkeeper
+
+    def __init__(self, options: CertificateOptions, keeper: _Doorkeeper, clock: IReactorTime):
+        super().__init__(options, False, keeper, clock)
+
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> TLSMemoryBIOProtocol | None:
+        """Make a connection's protocol; ``None``, and it is closed, beyond the bound."""
+        keeper = self.wrappedFactory
+        if len(keeper.strangers) >= MAX_STRANGERS:
+            keeper.refused(addr, f"{MAX_STRANGERS} others have shown no certificate yet")
+            return None
+        return super().buildProtocol(addr)

@@ -161,6 +161,19 @@ class CertsTests(SynchronousTestCase):
         self.assertEqual(self.run_()[0], 0)
         self.assertEqual(stat.S_IMODE(self.directory.stat().st_mode), 0o700)
 
+    def test_owner(self) -> None:
+        """A directory of another user is refused, and nothing is made in it, whatever its mode."""
+        self.directory.mkdir(mode=0o700, parents=True)
+        if os.geteuid() == 0:
+            os.chown(self.directory, 65534, 65534)
+        else:
+            self.directory = Path("/")
+        owner, found = self.directory.stat().st_uid, os.listdir(self.directory)
+        status, text = self.run_()
+        self.assertEqual(status, 1)
+        self.assertIn(f"{self.directory}: belongs to user {owner}, and you are user", text)
+        self.assertEqual(os.listdir(self.directory), found)
+
     def test_bad_hosts(self) -> None:
         """A host that is neither name nor address is refused before anything is made."""
         for host in ("", "a b", "a..b", "-a", "10.0.0.1:443", "ä.example", "*", "x" * 64):

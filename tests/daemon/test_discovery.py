@@ -5,18 +5,24 @@ from __future__ import annotations
 import json
 import os
 import stat
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 from twisted.internet.protocol import Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.cli.authority import CLIENT, Pair
 from exampledriver.daemon.discovery import Announced, SpecFile, announced
 from exampledriver.daemon.listening import ListenError, UnixEndpoint
 from exampledriver.daemon.remote import TcpEndpoint, TlsEndpoint
 from tests.process import remove_directory, short_directory
-from tests.remote import Certificates, make_certs
+from tests.remote import DAY, Certificates, make_certs, now, write_pair
 
 UNIX = UnixEndpoint(Path("/srv/a b.sock"))
 TCP = TcpEndpoint(7777, "127.0.0.1")
@@ -82,7 +88,9 @@ class ContentTests(SynchronousTestCase):
         """The files for engines can be named, and are judged."""
         made = Certificates(Path(self.mktemp()).absolute())
         certificate, key = made.client()
-        spec = spec_of(self.specs, "x", [self.tls], None, made.ca, certificate, key)
+        server, server_key = made.server()
+        endpoint = TlsEndpoint(443, "127.0.0.1", server_key, server, made.ca)
+        spec = spec_of(self.specs, "x", [endpoint], None, made.ca, certificate, key)
         tls = json.loads(spec.content)["TLSConfig"]
         self.assertEqual(
             [tls["CAFile"], tls["CertFile"], tls["KeyFile"]],
@@ -94,6 +102,68 @@ class ContentTests(SynchronousTestCase):
             ListenError, announced, self.specs, "x", [self.tls], ca=self.certs / "cert.pem"
         )
         self.assertIn("--spec-ca-file", str(error))
+
+    def refused(self, endpoint: TlsEndpoint, **files: Path) -> str:
+        """Return why an endpoint is not announced, in one line."""
+        text = str(
+            self.assertRaises(ListenError, announced, self.specs, "x", [endpoint], None, **files)
+        )
+        self.assertNotIn("\n", text)
+        return text
+
+    def test_other_ca(self) -> None:
+        """An engine's certificate that the driver would refuse is named with its cure."""
+        made = Certificates(Path(self.mktemp()).absolute())
+        certificate, key = made.client()
+        text = self.refused(self.tls, certificate=certificate, key=key)
+        self.assertIn(f"{certificate}: the driver would refuse the engine's certificate", text)
+        self.assertIn("unable to get local issuer certificate", text)
+        self.assertIn(str(self.tls.client_ca), text)
+
+    def test_other_server_ca(self) -> None:
+        """A CA with which engines would refuse the server is named with its cure."""
+        made = Certificates(Path(self.mktemp()).absolute())
+        text = self.refused(self.tls, ca=made.ca)
+        self.assertIn(f"{self.tls.certificate}: engines would refuse the server's", text)
+        self.assertIn(f"--spec-ca-file, in the place of {made.ca}", text)
+
+    def test_purposes(self) -> None:
+        """A server's certificate is none for an engine, nor an engine's for the server."""
+        text = self.refused(self.tls, certificate=self.tls.certificate, key=self.tls.private_key)
+        self.assertIn("the driver would refuse the engine's certificate: ", text)
+        self.assertIn("unsuitable certificate purpose", text)
+        made = Certificates(Path(self.mktemp()).absolute())
+        pair = made.authority.issue("client", ["127.0.0.1"], CLIENT, now() - DAY, 2 * DAY)
+        certificate, key = write_pair(made.directory, pair, "both")
+        endpoint = TlsEndpoint(443, "127.0.0.1", key, certificate, made.ca)
+        text = self.refused(endpoint, certificate=certificate, key=key)
+        self.assertIn("engines would refuse the server's certificate: unsuitable", text)
+
+    def test_plain_authority(self) -> None:
+        """Certificates as short as a few openssl commands make them are good."""
+        made = Certificates(Path(self.mktemp()).absolute())
+        issuer, signer = made.authority.pair.certificate, made.authority.pair.key
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        files = []
+        for who, extensions in (("server", [names]), ("client", [])):
+            private = rsa.generate_private_key(65537, 2048)
+            builder = (
+                x509.CertificateBuilder(extensions=[])
+                .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, who)]))
+                .issuer_name(issuer.subject)
+                .public_key(private.public_key())
+                .serial_number(1)
+                .not_valid_before(now() - DAY)
+                .not_valid_after(now() + DAY)
+            )
+            for extension in extensions:
+                builder = builder.add_extension(extension, critical=False)
+            pair = Pair(builder.sign(signer, SHA256()), cast(Any, private))
+            files.append(write_pair(made.directory, pair, who))
+        (server, server_key), (certificate, key) = files
+        endpoint = TlsEndpoint(443, "127.0.0.1", server_key, server, made.ca)
+        spec = spec_of(self.specs, "x", [endpoint], certificate=certificate, key=key)
+        self.assertIn(b"https://", spec.content)
 
     def test_no_use(self) -> None:
         """Options for TLS are refused without it, and so is a spec that could name nothing."""

@@ -32,7 +32,7 @@ from exampledriver.daemon.certificates import check_host
 from exampledriver.daemon.listening import ListenError
 from exampledriver.daemon.remote import TcpEndpoint, TlsEndpoint
 from exampledriver.daemon.tls import CLOSE_LIMIT, HANDSHAKE_LIMIT, Credentials
-from exampledriver.plugin import Plugin
+from exampledriver.plugin import Plugin, Volume
 from tests.plugin.memory import FakeDriver
 from tests.process import read_answer, request_bytes
 from tests.remote import DAY, Certificates, free_port, make_certs, now, write_pair
@@ -356,6 +356,63 @@ class DrainTests(TestCase):
             began = self.site.reactor.seconds()
             self.assertEqual(await self.drain(b""), (None, b""))
             self.assertLess(self.site.reactor.seconds() - began, CLOSE_LIMIT + 5)
+
+        return Deferred.fromCoroutine(test())
+
+    def large(self, volumes: int = 20000) -> ssl.SSLSocket:
+        """Ask for an answer, beyond what the kernel buffers; read its first byte, in a thread."""
+        self.driver.answers["list"] = [Volume("x" * 255, "/" + "x" * 255)] * volumes
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        connection.settimeout(30)
+        connection.connect(("127.0.0.1", self.port))
+        secure = self.client(connection)
+        secure.do_handshake()
+        secure.sendall(request_bytes("VolumeDriver.List", {}))
+        self.assertEqual(secure.recv(1), b"H")
+        return secure
+
+    def test_slow_reader(self) -> Deferred[None]:
+        """A client has no limit to read an answer, and is closed soon after all is written."""
+
+        async def test() -> None:
+            client = await deferToThread(self.large)
+            self.addCleanup(client.close)
+            drained = self.site.drain()
+            await deferLater(self.site.reactor, 2 * CLOSE_LIMIT)
+            self.assertFalse(drained.called)
+            answer = await deferToThread(read_answer, client, b"H")
+            assert answer is not None
+            self.assertEqual(len(answer[1]["Volumes"]), 20000)
+            await drained
+            self.assertEqual(self.site.abort(), 0)
+
+        return Deferred.fromCoroutine(test())
+
+    def test_kernel(self) -> Deferred[None]:
+        """What the kernel has when a client does not agree to the close is sent all the same."""
+
+        async def test() -> None:
+            client = await deferToThread(self.large, 200)
+            self.addCleanup(client.close)
+            await self.site.drain()
+            answer = await deferToThread(read_answer, client, b"H")
+            assert answer is not None
+            self.assertEqual(len(answer[1]["Volumes"]), 200)
+
+        return Deferred.fromCoroutine(test())
+
+    def test_unread_answer(self) -> Deferred[None]:
+        """An answer that is not read to its end is cut by the end of the drain, which counts it."""
+
+        async def test() -> None:
+            client = await deferToThread(self.large)
+            self.addCleanup(client.close)
+            drained = self.site.drain()
+            await deferLater(self.site.reactor, 2 * CLOSE_LIMIT)
+            self.assertEqual(self.site.abort(), 1)
+            await drained
+            self.assertIsNone(await deferToThread(read_answer, client, b"H"))
 
         return Deferred.fromCoroutine(test())
 

@@ -362,6 +362,22 @@ class SpecTests(RemoteCase):
         daemon.stop()
         self.assertFalse(path.exists())
 
+    def test_killed_other_port(self) -> None:
+        """A spec that SIGKILL left with another port is refused, with what it may be, and how."""
+        daemon, path, text = self.tcp()
+        daemon.start()
+        until(path.exists, "the spec")
+        daemon.kill()
+        again, _, _ = self.tcp()
+        line = self.refused(again)
+        self.assertIn(f"{path}: is there already", line)
+        self.assertIn("a kill -9 of this driver left it, with other options", line)
+        self.assertIn("if nothing listens where it points, remove it", line)
+        self.assertEqual(path.read_text(), text)
+        path.unlink()
+        again.start()
+        until(path.exists, "the new spec")
+
     def test_other_owner(self) -> None:
         """A spec of another owner is neither overwritten nor removed."""
         daemon, path, _ = self.tcp()
