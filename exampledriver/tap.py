@@ -161,10 +161,13 @@ def _endpoints(options: Options) -> list[CheckedEndpoint | Announced]:
 
 
 def _check_distinct(endpoints: Sequence[object]) -> None:
-    paths = [endpoint.real for endpoint in endpoints if isinstance(endpoint, UnixEndpoint)]
-    for path in paths:
-        if paths.count(path) > 1:
-            raise usage.UsageError(f"--listen=unix:{path} is given twice: once is enough")
+    names = [
+        f"unix:{endpoint.real}" if isinstance(endpoint, UnixEndpoint) else str(endpoint)
+        for endpoint in endpoints
+    ]
+    for name in names:
+        if names.count(name) > 1:
+            raise usage.UsageError(f"--listen={name} is given twice: once is enough")
 
 
 def _check_apart(root: Path, state: Path, runtime: Path) -> None:

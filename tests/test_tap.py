@@ -32,6 +32,13 @@ class OptionsTests(SynchronousTestCase):
         socket = Path("/run/docker/plugins/exampledriver.sock")
         self.assertEqual(options["endpoints"], [UnixEndpoint(socket, 0o600)])
 
+    def test_twice(self) -> None:
+        """An endpoint that is given twice is refused, of whatever kind."""
+        for endpoint in ("tcp:80:interface=127.0.0.1", "systemd:", "unix:/tmp/x.sock"):
+            words = ["--insecure-tcp", f"--listen={endpoint}", f"--listen={endpoint}"]
+            error = self.assertRaises(SystemExit, self.parsed, *words)
+            self.assertIn("is given twice", str(error))
+
     def test_name(self) -> None:
         """The name makes the socket's name."""
         options = self.parsed("--name=other")
