@@ -20,9 +20,37 @@ from twisted.python.failure import Failure
 _ROUNDS = 100
 
 
+class DirectServer(unix.Server):
+    """An accepted connection on which an answer leaves in the turn in which it is made.
+
+    Twisted's own waits for the reactor's next turn to write, and reads with recvmsg(2) for
+    the sake of file descriptors, which nobody sends here.
+    """
+
+    def doRead(self) -> Any:
+        """Read what has come."""
+        return tcp.Connection.doRead(self)
+
+    def write(self, data: bytes) -> None:
+        """Write, at once what the socket takes at once, and the rest when it takes more."""
+        if self.connected and not (
+            self.disconnecting or self._tempDataBuffer or self.dataBuffer or self._writeDisconnected
+        ):
+            try:
+                sent = self.socket.send(data)
+            except OSError:
+                # Full, or broken: the reactor finds out which.
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        super().write(data)
+
+
 class SocketPort(unix.Port):
     """Accepts the connections of a listening UNIX socket, and leaves its file alone."""
 
+    transport = DirectServer
     # The description is shared with whoever else has the socket open.
     _shouldShutdown = False
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from attrs import define, field
@@ -11,9 +11,8 @@ from twisted.web.resource import IResource
 from zope.interface import Interface
 
 from . import volume
-from .message import Message
 from .site import PluginSite
-from .wire import Wire
+from .wire import Call, Wire
 
 #: Each protocol: the interface that a driver provides, its name for Activate, its routes.
 _PROTOCOLS: Sequence[tuple[type[Interface], str, Callable[[Wire, Any], None]]] = [
@@ -51,10 +50,15 @@ class Plugin:
                 implements.append(name)
                 add_routes(self.wire, driver)
 
-        async def activate(message: Message) -> Mapping[str, object]:
-            return {"Implements": implements}
-
-        self.wire.route("Plugin.Activate", activate, body=False)
+        answer = {"Implements": implements}
+        self.wire.route(
+            Call(
+                "Plugin.Activate",
+                lambda message: answer,
+                lambda fields, message: fields,
+                body=False,
+            )
+        )
 
     def resource(self) -> IResource:
         """Return the plugin as a resource for any Twisted web server."""
@@ -62,4 +66,4 @@ class Plugin:
 
     def site(self) -> PluginSite:
         """Return the plugin as an HTTP server that behaves as engines need it to."""
-        return PluginSite(self.resource(), self.wire.refuse, self.reactor)
+        return PluginSite(self.resource(), self.wire.refuse, self.reactor, self.wire.table())

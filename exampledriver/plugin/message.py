@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+import msgspec
 from attrs import field, frozen
 
 from .errors import BadRequest
@@ -19,9 +20,17 @@ from .redaction import shown
 CONTENT_TYPE = b"application/vnd.docker.plugins.v1.2+json"
 
 
-def encode(answer: Mapping[str, object]) -> bytes:
-    """Return `answer` as ASCII JSON: a lone surrogate in a text stays encodable that way."""
-    return json.dumps(answer, separators=(",", ":"), allow_nan=False).encode("ascii")
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+def encode(answer: object) -> bytes:
+    """Return `answer`, JSON values and what msgspec knows besides, as JSON in UTF-8."""
+    try:
+        return _encode(answer)
+    except UnicodeEncodeError:
+        # A name of a file that is no text: escaped, a lone surrogate can be written.
+        return json.dumps(answer, separators=(",", ":")).encode("ascii")
 
 
 class Loggable(dict[str, object]):
@@ -48,6 +57,17 @@ class Message:
 
         :raises BadRequest: the body is empty, no JSON, or no object.
         """
+        try:
+            fields = _decode(body)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            fields = cls._decode_slowly(call, body)
+        if not isinstance(fields, dict):
+            raise BadRequest(f"{call}: the body is not a JSON object")
+        return cls(call, fields)
+
+    @staticmethod
+    def _decode_slowly(call: str, body: bytes) -> object:
+        """Read what msgspec does not, such as a lone surrogate, or say what is wrong with it."""
         if not body.strip():
             raise BadRequest(
                 f"{call}: the request has no body; a retry after a lost connection is sent "
@@ -55,12 +75,9 @@ class Message:
             )
         try:
             # json itself would guess an encoding. RecursionError: nested thousands deep.
-            fields = json.loads(body.decode("utf-8"))
+            return json.loads(body.decode("utf-8"))
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"{call}: the body is not JSON: {error}") from None
-        if not isinstance(fields, dict):
-            raise BadRequest(f"{call}: the body is not a JSON object")
-        return cls(call, fields)
 
     def loggable(self, but: str) -> Loggable:
         """Return the fields other than `but` that say something, as a log may show them."""

@@ -15,25 +15,40 @@ What is different from a plain :class:`twisted.web.server.Site`, and why:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from io import BytesIO
+from time import time
+from types import MappingProxyType
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime, IReadDescriptor, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
+from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
 from twisted.web.http import Request as BaseRequest
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource
-from twisted.web.server import Request, Site
+from twisted.web.server import Request, Site, version
 
 from .errors import BadRequest, TooLarge
 from .message import CONTENT_TYPE, encode
+from .wire import Call
 
 #: The largest body that is read, in bytes.
 MAX_BODY = 1 << 20
+
+#: How many heads are known, and how long each may be, in bytes. An engine has one for each
+#: call and length of a body.
+_MOST_HEADS, _LONGEST_HEAD = 4096, 1024
+
+
+def _line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %s" % (status, RESPONSES.get(status, b"Unknown Status"))
+
+
+_LINES = {status: _line(status) for status in (200, 400, 500)}
 
 #: Answers a request with a failure; :meth:`exampledriver.plugin.wire.Wire.refuse`.
 Refuse = Callable[[IRequest, Failure], bytes]
@@ -60,8 +75,21 @@ class PluginRequest(Request):
         """Return one name for all: a plugin has no virtual hosts."""
         return b"plugin"
 
+    @property
+    def plain(self) -> bool:
+        """Whether the head asks for nothing but a call: the next one like it can be looked up."""
+        return (
+            self.method == b"POST"
+            and self.clientproto == b"HTTP/1.1"
+            and self.uri == self.path
+            and bool(self.channel.persistent)
+            and not self.requestHeaders.hasHeader(b"Expect")
+            and not self.requestHeaders.hasHeader(b"Transfer-Encoding")
+        )
+
     def process(self) -> None:
         """Refuse what Klein would answer with a text, or not at all; route the rest."""
+        self.channel.learn(self, self._received)
         try:
             if self._received > MAX_BODY:
                 raise TooLarge(
@@ -91,6 +119,50 @@ class PluginChannel(HTTPChannel):
     site: PluginSite
     transport: ITCPTransport
     requestFactory = PluginRequest
+    #: The head that is being read, if all of its request came at once, and the body's size.
+    _whole: tuple[bytes, int] | None = None
+
+    # Twisted's, by the name that it has in a subclass: 1 before the first line of a request.
+    _HTTPChannel__first_line: int
+
+    def dataReceived(self, data: bytes) -> None:
+        """Answer a request whose head is known at once; let Twisted read every other one.
+
+        A head is known, byte for byte, once Twisted has read it and found a call in it.
+        Only a request that comes whole, alone, and between two others is looked up.
+        """
+        end = data.find(b"\r\n\r\n") + 4
+        answer = None
+        if end >= 4 and self._between_requests:
+            whole = data[:end], len(data) - end
+            call = self.site.heads.get(whole)
+            if call is None:
+                self._whole = whole
+            else:
+                answer = call.at_once(data[end:])
+        if answer is not None:
+            self.transport.write(self.site.response(*answer))
+        else:
+            super().dataReceived(data)
+            self._whole = None
+
+    @property
+    def _between_requests(self) -> bool:
+        return (
+            bool(self.line_mode)
+            and self._HTTPChannel__first_line == 1
+            and not self._buffer
+            and not self._waitingForTransport
+            and bool(self.persistent)
+            and not self.site.draining
+        )
+
+    def learn(self, request: PluginRequest, size: int) -> None:
+        """Take note of a head that Twisted has read, if it was whole and asks for a call."""
+        whole, self._whole = self._whole, None
+        call = self.site.table.get(request.path)
+        if whole is not None and whole[1] == size and call is not None and request.plain:
+            self.site.learn(whole, call)
 
     def connectionMade(self) -> None:
         """Be known to the site until the connection is lost."""
@@ -160,9 +232,19 @@ class PluginSite(Site):
     protocol = PluginChannel  # type: ignore[assignment]
     requestFactory = PluginRequest
 
-    def __init__(self, resource: IResource, refuse: Refuse, reactor: IReactorTime) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        refuse: Refuse,
+        reactor: IReactorTime,
+        table: Mapping[bytes, Call[Any]] = MappingProxyType({}),
+    ) -> None:
         super().__init__(resource, parsePOSTFormSubmission=False, reactor=reactor)
         self.refuse = refuse
+        self.table = table
+        self.heads: dict[tuple[bytes, int], Call[Any]] = {}
+        self._second = -1
+        self._fixed = b""
         self.draining = False
         self.channels: set[PluginChannel] = set()
         self._drained: list[Deferred[None]] = []
@@ -175,6 +257,26 @@ class PluginSite(Site):
         channel.timeOut = None
         channel.site = self
         return channel
+
+    def learn(self, whole: tuple[bytes, int], call: Call[Any]) -> None:
+        """Keep a head and its body's size."""
+        if len(whole[0]) <= _LONGEST_HEAD and whole[1] <= MAX_BODY:
+            if len(self.heads) == _MOST_HEADS:
+                self.heads.clear()
+            self.heads[whole] = call
+
+    def response(self, status: int, body: bytes) -> bytes:
+        """Return the bytes of a whole answer, with the headers of Twisted's own."""
+        second = int(time())
+        if second != self._second:
+            self._second = second
+            self._fixed = b"\r\nServer: %s\r\nDate: %s\r\nContent-Type: %s\r\nContent-Length: " % (
+                version,
+                datetimeToString(),
+                CONTENT_TYPE,
+            )
+        line = _LINES.get(status) or _line(status)
+        return b"%s%s%d\r\n\r\n%s" % (line, self._fixed, len(body), body)
 
     def startFactory(self) -> None:
         """Start without the access log and its clock."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 
 from attrs import field, frozen
 from zope.interface import Interface
 
 from .errors import PluginError
 from .message import Message
-from .wire import Answer, Wire, settled
+from .wire import Answer, Call, Wire
 
 #: The name of this protocol in the answer to ``Plugin.Activate``.
 IMPLEMENTS = "VolumeDriver"
@@ -95,6 +96,7 @@ class IVolumeDriver(Interface):
         """Return the driver's capabilities, at once."""
 
 
+@lru_cache(maxsize=1024)
 def rfc3339(moment: datetime) -> str:
     """Return `moment` to the second in RFC 3339, in UTC: the one form every engine reads.
 
@@ -117,47 +119,63 @@ def _shown(volume: Volume) -> dict[str, object]:
     return shown
 
 
+def _mounted(mountpoint: str, message: Message) -> Mapping[str, object]:
+    if not mountpoint.startswith("/"):
+        name = message.text("Name")
+        raise PluginError(f"volume {name!r}: the driver gave no absolute path to mount")
+    return {"Mountpoint": mountpoint, "Err": ""}
+
+
 def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
     """Serve `driver` under ``/VolumeDriver.*``."""
 
-    async def create(message: Message) -> Mapping[str, object]:
-        name, options = message.text("Name"), message.text_map("Opts")
-        await settled(driver.create(name, options))
+    def name(message: Message) -> str:
+        return message.text("Name")
+
+    def done(nothing: object, message: Message) -> Mapping[str, object]:
         return _SUCCESS
 
-    async def remove(message: Message) -> Mapping[str, object]:
-        await settled(driver.remove(message.text("Name")))
-        return _SUCCESS
-
-    async def mount(message: Message) -> Mapping[str, object]:
-        name = message.text("Name")
-        mountpoint = await settled(driver.mount(name, message.text("ID")))
-        if not mountpoint.startswith("/"):
-            raise PluginError(f"volume {name!r}: the driver gave no absolute path to mount")
-        return {"Mountpoint": mountpoint, "Err": ""}
-
-    async def unmount(message: Message) -> Mapping[str, object]:
-        await settled(driver.unmount(message.text("Name"), message.text("ID")))
-        return _SUCCESS
-
-    async def path(message: Message) -> Mapping[str, object]:
-        return {"Mountpoint": await settled(driver.path(message.text("Name"))), "Err": ""}
-
-    async def get(message: Message) -> Mapping[str, object]:
-        volume = await settled(driver.get(message.text("Name")))
-        return {"Volume": _shown(volume), "Err": ""}
-
-    async def list_(message: Message) -> Mapping[str, object]:
-        return {"Volumes": [_shown(v) for v in await settled(driver.list())], "Err": ""}
-
-    async def capabilities(message: Message) -> Mapping[str, object]:
-        return {"Capabilities": {"Scope": (await settled(driver.capabilities())).scope}}
-
-    wire.route("VolumeDriver.Create", create, changes="Name")
-    wire.route("VolumeDriver.Remove", remove, changes="Name")
-    wire.route("VolumeDriver.Mount", mount, changes="Name")
-    wire.route("VolumeDriver.Unmount", unmount, changes="Name")
-    wire.route("VolumeDriver.Path", path)
-    wire.route("VolumeDriver.Get", get)
-    wire.route("VolumeDriver.List", list_, body=False)
-    wire.route("VolumeDriver.Capabilities", capabilities, body=False)
+    for call in (
+        Call(
+            "VolumeDriver.Create",
+            lambda message: driver.create(name(message), message.text_map("Opts")),
+            done,
+            changes="Name",
+        ),
+        Call("VolumeDriver.Remove", lambda message: driver.remove(name(message)), done, "Name"),
+        Call(
+            "VolumeDriver.Mount",
+            lambda message: driver.mount(name(message), message.text("ID")),
+            _mounted,
+            changes="Name",
+        ),
+        Call(
+            "VolumeDriver.Unmount",
+            lambda message: driver.unmount(name(message), message.text("ID")),
+            done,
+            changes="Name",
+        ),
+        Call(
+            "VolumeDriver.Path",
+            lambda message: driver.path(name(message)),
+            lambda mountpoint, message: {"Mountpoint": mountpoint, "Err": ""},
+        ),
+        Call(
+            "VolumeDriver.Get",
+            lambda message: driver.get(name(message)),
+            lambda volume, message: {"Volume": _shown(volume), "Err": ""},
+        ),
+        Call(
+            "VolumeDriver.List",
+            lambda message: driver.list(),
+            lambda volumes, message: {"Volumes": [_shown(volume) for volume in volumes], "Err": ""},
+            body=False,
+        ),
+        Call(
+            "VolumeDriver.Capabilities",
+            lambda message: driver.capabilities(),
+            lambda found, message: {"Capabilities": {"Scope": found.scope}},
+            body=False,
+        ),
+    ):
+        wire.route(call)

@@ -9,13 +9,13 @@ request and runs to its end. A call that only reads is cancelled with its client
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import Any, Protocol, TypeAlias, TypeVar, cast
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 from attrs import define, field
 from klein import Klein
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -34,20 +34,67 @@ _WHY = 1000
 #: What a driver's method may return: the value, a Deferred of it, or a coroutine.
 Answer: TypeAlias = T | Awaitable[T]
 
-#: A call of the protocol: its message in, the answer's JSON object out.
+#: An answer's JSON object.
 Fields: TypeAlias = Mapping[str, object]
-Call: TypeAlias = Callable[[Message], Coroutine[Deferred[Any], Any, Fields]]
 
 
 class _Seconds(Protocol):
     def seconds(self) -> float: ...
 
 
-async def settled(answer: Answer[T]) -> T:
-    """Wait for a driver's answer, whichever of the three shapes it has."""
-    if isinstance(answer, Awaitable):
-        return cast(T, await answer)
-    return answer
+@define(eq=False)
+class Call(Generic[T]):
+    """A call of a protocol.
+
+    :ivar name: such as ``VolumeDriver.Get``.
+    :ivar ask: puts a message to the driver.
+    :ivar tell: makes the answer's JSON object of what the driver answered to a message.
+    :ivar changes: given for a call that changes something, the field that says of what: the
+        call outlives its client and is logged.
+    :ivar body: the call has a message; without, any body is ignored.
+    """
+
+    name: str
+    ask: Callable[[Message], Answer[T]]
+    tell: Callable[[T, Message], Fields]
+    changes: str = ""
+    body: bool = True
+    _begun: Answer[T] | None = field(default=None, init=False)
+
+    def message(self, body: bytes) -> Message:
+        """Return the message in a request's body.
+
+        :raises BadRequest: there is none.
+        """
+        return Message.decode(self.name, body) if self.body else Message(self.name, {})
+
+    def at_once(self, body: bytes) -> tuple[int, bytes] | None:
+        """Answer without waiting, and without a Request, a route or a Deferred, if that can be.
+
+        :return: status and body; or ``None``: the request has to go the long way, where
+            :meth:`answer` goes on with what has begun here.
+        """
+        if self.changes:
+            return None
+        try:
+            message = self.message(body)
+            answer = self.ask(message)
+            if not isinstance(answer, Awaitable):
+                return 200, encode(self.tell(answer, message))
+            self._begun = answer
+        except PluginError as error:
+            return error.status, encode({"Err": str(error) or type(error).__name__})
+        except Exception:
+            self._begun = fail()
+        return None
+
+    async def answer(self, message: Message) -> Fields:
+        """Ask the driver, and wait for it, whichever of the three shapes its answer has."""
+        answer, self._begun = self._begun, None
+        if answer is None:
+            answer = self.ask(message)
+        settled = cast(T, await answer) if isinstance(answer, Awaitable) else answer
+        return self.tell(settled, message)
 
 
 def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
@@ -100,6 +147,7 @@ class Wire:
 
     clock: _Seconds
     app: Klein = field(factory=Klein, init=False)
+    calls: dict[str, Call[Any]] = field(factory=dict, init=False)
     pending: int = field(default=0, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
     _ids: itertools.count[int] = field(factory=lambda: itertools.count(1), init=False)
@@ -108,34 +156,36 @@ class Wire:
         """Make every answer JSON, those to unknown paths and wrong methods too."""
         self.app.handle_errors(Exception)(self.refuse)
 
-    def route(self, call: str, answer: Call, *, changes: str = "", body: bool = True) -> None:
-        """Serve ``POST /call`` with `answer`.
-
-        :param changes: given for a call that changes something, the field that says
-            of what: the call outlives its client and is logged.
-        :param body: the call has a message; without, any body is ignored.
-        """
+    def route(self, call: Call[Any]) -> None:
+        """Serve ``POST /NAME`` of a call."""
 
         def handle(request: IRequest) -> Deferred[bytes]:
-            message = Message.decode(call, _content(request)) if body else Message(call, {})
-            if changes:
-                work = self._change(answer, message, changes, self._name(request))
+            message = call.message(_content(request))
+            if call.changes:
+                work = self._change(call, message, self._name(request))
             else:
-                work = _unless_gone(Deferred.fromCoroutine(answer(message)), request)
+                work = _unless_gone(Deferred.fromCoroutine(call.answer(message)), request)
             return work.addCallback(lambda fields: reply(request, 200, fields))
 
-        self.app.route("/" + call, methods=["POST"], endpoint=call)(handle)
+        self.app.route("/" + call.name, methods=["POST"], endpoint=call.name)(handle)
+        self.calls[call.name] = call
 
-    def _change(
-        self, answer: Call, message: Message, key: str, request_id: str
-    ) -> Deferred[Fields]:
+    def table(self) -> Mapping[bytes, Call[Any]]:
+        """Return what Klein's map says of the paths of calls, to be looked up."""
+        return {
+            rule.rule.encode("ascii"): self.calls[rule.endpoint]
+            for rule in self.app.url_map.iter_rules()
+            if rule.endpoint in self.calls
+        }
+
+    def _change(self, call: Call[Any], message: Message, request_id: str) -> Deferred[Fields]:
         """Begin a change, detached from its client; log how it ended, and count it until then."""
         began = self.clock.seconds()
-        name = masked(message.text(key))
+        name = masked(message.text(call.changes))
         about = {
             "call": message.call,
             "name": name,
-            "fields": message.loggable(but=key),
+            "fields": message.loggable(but=call.changes),
             "request": request_id,
         }
         self.pending += 1
@@ -170,7 +220,7 @@ class Wire:
                 **about,
             )
 
-        return _detached(Deferred.fromCoroutine(answer(message)).addBoth(ended), gone)
+        return _detached(Deferred.fromCoroutine(call.answer(message)).addBoth(ended), gone)
 
     def when_idle(self) -> Deferred[None]:
         """Return a Deferred that fires when no change is under way."""

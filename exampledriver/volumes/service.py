@@ -128,13 +128,13 @@ class VolumeService:
         :raises InvalidNameError: that is no name.
         :raises NoSuchVolumeError: there is none.
         """
-        check_name(name)
-        try:
-            return self._volumes[name]
-        except KeyError:
+        volume = self._volumes.get(name)
+        if volume is None:
+            check_name(name)
             raise NoSuchVolumeError(
                 f'volume {quoted(name)}: no such volume; "docker volume create" makes one'
-            ) from None
+            )
+        return volume
 
     async def create(self, name: str, options: Mapping[str, str]) -> None:
         """Make a volume; one that exists with the same options is a success.
@@ -279,20 +279,10 @@ class VolumeService:
         :raises NoSuchVolumeError: there is none.
         """
         volume = self._known(name)
-        shown = self._shown(volume)
-        health = self._health.status(volume, self._ledger.of(name))
-        return evolve(shown, status={**shown.status, **health})
-
-    def _shown(self, volume: StoredVolume) -> Volume:
-        counts = self._ledger.of(volume.name)
-        status: dict[str, object] = {
-            "Backend": "directory",
-            "Options": volume.options.as_given(),
-            "Mounts": sum(counts.values()),
-        }
-        if counts:
-            status["MountIDs"] = dict(counts)
-        return Volume(volume.name, volume.mountpoint, volume.created, status)
+        counts = self._ledger.of(name)
+        status = _status(volume, counts)
+        status.update(self._health.status(volume, counts))
+        return Volume(name, volume.mountpoint, volume.created, status)
 
     def capabilities(self) -> Capabilities:
         """Return the scope: the volumes of this machine."""
@@ -301,4 +291,19 @@ class VolumeService:
     # Last, because its name hides the builtin from the annotations below it.
     def list(self) -> Iterable[Volume]:
         """Return all volumes, by name."""
-        return [self._shown(volume) for _, volume in sorted(self._volumes.items())]
+        return [
+            Volume(name, volume.mountpoint, volume.created, _status(volume, self._ledger.of(name)))
+            for name, volume in sorted(self._volumes.items())
+        ]
+
+
+def _status(volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
+    """Return what is known of a volume without looking at it, for ``Status``."""
+    status: dict[str, object] = {
+        "Backend": "directory",
+        "Options": volume.options.as_given(),
+        "Mounts": sum(counts.values()) if counts else 0,
+    }
+    if counts:
+        status["MountIDs"] = dict(counts)
+    return status

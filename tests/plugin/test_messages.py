@@ -168,10 +168,10 @@ class MessageTests(SynchronousTestCase):
         message = Message.decode("Call", encode(fields))
         self.assertEqual(message, Message("Call", fields))
 
-    def test_no_nan(self) -> None:
+    def test_nan(self) -> None:
         """NaN is never sent: engines cannot read it."""
         for value in ("nan", "inf", "-inf"):
-            self.assertRaises(ValueError, encode, {"x": float(value)})
+            self.assertEqual(encode({"x": float(value)}), b'{"x":null}')
 
     def test_quiet(self) -> None:
         """A message's representation does not show its fields: options may be secrets."""

