@@ -19,10 +19,9 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from time import time
 from types import MappingProxyType
-from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime, IReadDescriptor, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -34,7 +33,7 @@ from twisted.web.server import Request, Site, version
 
 from .errors import BadRequest, TooLarge
 from .message import CONTENT_TYPE, encode
-from .wire import Call
+from .wire import Answered, Begin
 
 #: The largest body that is read, in bytes.
 MAX_BODY = 1 << 20
@@ -55,7 +54,7 @@ Refuse = Callable[[IRequest, Failure], bytes]
 
 
 class PluginRequest(Request):
-    """One request of an engine."""
+    """One request of an engine, that Twisted has read."""
 
     channel: PluginChannel
     defaultContentType = CONTENT_TYPE
@@ -121,6 +120,8 @@ class PluginChannel(HTTPChannel):
     requestFactory = PluginRequest
     #: The head that is being read, if all of its request came at once, and the body's size.
     _whole: tuple[bytes, int] | None = None
+    #: The answer to a known head that is waited for.
+    _later: Deferred[Answered] | None = None
 
     # Twisted's, by the name that it has in a subclass: 1 before the first line of a request.
     _HTTPChannel__first_line: int
@@ -132,19 +133,39 @@ class PluginChannel(HTTPChannel):
         Only a request that comes whole, alone, and between two others is looked up.
         """
         end = data.find(b"\r\n\r\n") + 4
-        answer = None
         if end >= 4 and self._between_requests:
             whole = data[:end], len(data) - end
-            call = self.site.heads.get(whole)
-            if call is None:
-                self._whole = whole
-            else:
-                answer = call.at_once(data[end:])
-        if answer is not None:
-            self.transport.write(self.site.response(*answer))
-        else:
-            super().dataReceived(data)
-            self._whole = None
+            begin = self.site.heads.get(whole)
+            if begin is not None:
+                answered = begin(data[end:])
+                if isinstance(answered, Deferred):
+                    self._wait(answered)
+                else:
+                    self.transport.write(self.site.response(*answered))
+                return
+            self._whole = whole
+        super().dataReceived(data)
+        self._whole = None
+
+    def _wait(self, answered: Deferred[Answered]) -> None:
+        """Answer later; what comes meanwhile is kept, as Twisted does it while it has a request."""
+        self._handlingRequest = True
+        self.setRawMode()
+        self._later = answered
+        answered.addCallbacks(self._answer, lambda gone: gone.trap(CancelledError))
+
+    def _answer(self, answered: Answered) -> None:
+        self._later = None
+        last = not self.persistent or self.site.draining
+        self.transport.write(self.site.response(*answered, last=last))
+        if last:
+            self.loseConnection()
+            return
+        if not self._waitingForTransport:
+            self._networkProducer.resumeProducing()
+        self._handlingRequest = False
+        kept, self._dataBuffer = b"".join(self._dataBuffer), []
+        self.setLineMode(kept)
 
     @property
     def _between_requests(self) -> bool:
@@ -160,9 +181,9 @@ class PluginChannel(HTTPChannel):
     def learn(self, request: PluginRequest, size: int) -> None:
         """Take note of a head that Twisted has read, if it was whole and asks for a call."""
         whole, self._whole = self._whole, None
-        call = self.site.table.get(request.path)
-        if whole is not None and whole[1] == size and call is not None and request.plain:
-            self.site.learn(whole, call)
+        begin = self.site.table.get(request.path)
+        if whole is not None and whole[1] == size and begin is not None and request.plain:
+            self.site.learn(whole, begin)
 
     def connectionMade(self) -> None:
         """Be known to the site until the connection is lost."""
@@ -172,12 +193,15 @@ class PluginChannel(HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Be forgotten by the site."""
         super().connectionLost(reason)
+        later, self._later = self._later, None
+        if later is not None:
+            later.cancel()
         self.site.forget(self)
 
     @property
     def busy(self) -> bool:
         """Whether a request has been read, wholly or in part, and not been answered."""
-        return bool(self.requests) or bool(self._buffer)
+        return bool(self.requests) or bool(self._buffer) or self._later is not None
 
     def checkPersistence(self, request: BaseRequest, version: bytes) -> bool:
         """Let a draining site answer this request as the connection's last."""
@@ -195,7 +219,9 @@ class PluginChannel(HTTPChannel):
         """
         if not self.busy and IReadDescriptor.providedBy(self.transport):
             self.transport.doRead()
-        if self.requests:
+        if self._later is not None:
+            self.persistent = False
+        elif self.requests:
             self.persistent = False
             self.requests[0].responseHeaders.setRawHeaders(b"Connection", [b"close"])
         elif not self.busy:
@@ -237,12 +263,12 @@ class PluginSite(Site):
         resource: IResource,
         refuse: Refuse,
         reactor: IReactorTime,
-        table: Mapping[bytes, Call[Any]] = MappingProxyType({}),
+        table: Mapping[bytes, Begin] = MappingProxyType({}),
     ) -> None:
         super().__init__(resource, parsePOSTFormSubmission=False, reactor=reactor)
         self.refuse = refuse
         self.table = table
-        self.heads: dict[tuple[bytes, int], Call[Any]] = {}
+        self.heads: dict[tuple[bytes, int], Begin] = {}
         self._second = -1
         self._fixed = b""
         self.draining = False
@@ -258,15 +284,18 @@ class PluginSite(Site):
         channel.site = self
         return channel
 
-    def learn(self, whole: tuple[bytes, int], call: Call[Any]) -> None:
+    def learn(self, whole: tuple[bytes, int], begin: Begin) -> None:
         """Keep a head and its body's size."""
         if len(whole[0]) <= _LONGEST_HEAD and whole[1] <= MAX_BODY:
             if len(self.heads) == _MOST_HEADS:
                 self.heads.clear()
-            self.heads[whole] = call
+            self.heads[whole] = begin
 
-    def response(self, status: int, body: bytes) -> bytes:
-        """Return the bytes of a whole answer, with the headers of Twisted's own."""
+    def response(self, status: int, body: bytes, last: bool = False) -> bytes:
+        """Return the bytes of a whole answer, with the headers of Twisted's own.
+
+        :param last: it is the connection's last.
+        """
         second = int(time())
         if second != self._second:
             self._second = second
@@ -276,7 +305,8 @@ class PluginSite(Site):
                 CONTENT_TYPE,
             )
         line = _LINES.get(status) or _line(status)
-        return b"%s%s%d\r\n\r\n%s" % (line, self._fixed, len(body), body)
+        close = b"\r\nConnection: close" if last else b""
+        return b"%s%s%s%d\r\n\r\n%s" % (line, close, self._fixed, len(body), body)
 
     def startFactory(self) -> None:
         """Start without the access log and its clock."""

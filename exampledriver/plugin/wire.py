@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
-from attrs import define, field
+from attrs import define, field, frozen
 from klein import Klein
-from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -37,12 +38,18 @@ Answer: TypeAlias = T | Awaitable[T]
 #: An answer's JSON object.
 Fields: TypeAlias = Mapping[str, object]
 
+#: A whole answer: its status and its body.
+Answered: TypeAlias = tuple[int, bytes]
+#: Begins a call with a request's body. The answer is there at once, or comes later; a call
+#: that changes something is not stopped by a cancellation.
+Begin: TypeAlias = Callable[[bytes], Answered | Deferred[Answered]]
+
 
 class _Seconds(Protocol):
     def seconds(self) -> float: ...
 
 
-@define(eq=False)
+@frozen
 class Call(Generic[T]):
     """A call of a protocol.
 
@@ -59,7 +66,6 @@ class Call(Generic[T]):
     tell: Callable[[T, Message], Fields]
     changes: str = ""
     body: bool = True
-    _begun: Answer[T] | None = field(default=None, init=False)
 
     def message(self, body: bytes) -> Message:
         """Return the message in a request's body.
@@ -68,33 +74,9 @@ class Call(Generic[T]):
         """
         return Message.decode(self.name, body) if self.body else Message(self.name, {})
 
-    def at_once(self, body: bytes) -> tuple[int, bytes] | None:
-        """Answer without waiting, and without a Request, a route or a Deferred, if that can be.
-
-        :return: status and body; or ``None``: the request has to go the long way, where
-            :meth:`answer` goes on with what has begun here.
-        """
-        if self.changes:
-            return None
-        try:
-            message = self.message(body)
-            answer = self.ask(message)
-            if not isinstance(answer, Awaitable):
-                return 200, encode(self.tell(answer, message))
-            self._begun = answer
-        except PluginError as error:
-            return error.status, encode({"Err": str(error) or type(error).__name__})
-        except Exception:
-            self._begun = fail()
-        return None
-
-    async def answer(self, message: Message) -> Fields:
-        """Ask the driver, and wait for it, whichever of the three shapes its answer has."""
-        answer, self._begun = self._begun, None
-        if answer is None:
-            answer = self.ask(message)
-        settled = cast(T, await answer) if isinstance(answer, Awaitable) else answer
-        return self.tell(settled, message)
+    async def settled(self, answer: Awaitable[T], message: Message) -> Fields:
+        """Wait for a driver's answer, a Deferred or a coroutine."""
+        return self.tell(await answer, message)
 
 
 def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
@@ -119,24 +101,6 @@ def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
     return client
 
 
-def _unless_gone(work: Deferred[T], request: IRequest) -> Deferred[T]:
-    """Let a refusal that nobody waits for be the end of it: Klein would log it as a bug."""
-    gone = False
-
-    def leave(_: Failure) -> None:
-        nonlocal gone
-        gone = True
-
-    def refused(failure: Failure) -> Failure:
-        failure.trap(PluginError)
-        if gone:
-            raise CancelledError
-        return failure
-
-    cast(Request, request).notifyFinish().addErrback(leave)
-    return work.addErrback(refused)
-
-
 @define(eq=False)
 class Wire:
     """The Klein application that engines talk to, and its bookkeeping.
@@ -159,36 +123,84 @@ class Wire:
     def route(self, call: Call[Any]) -> None:
         """Serve ``POST /NAME`` of a call."""
 
-        def handle(request: IRequest) -> Deferred[bytes]:
-            message = call.message(_content(request))
-            if call.changes:
-                work = self._change(call, message, self._name(request))
-            else:
-                work = _unless_gone(Deferred.fromCoroutine(call.answer(message)), request)
-            return work.addCallback(lambda fields: reply(request, 200, fields))
+        def handle(request: IRequest) -> bytes | Deferred[bytes]:
+            answered = self.begin(call, _content(request))
+            if isinstance(answered, Deferred):
+                return answered.addCallback(lambda found: reply(request, *found))
+            return reply(request, *answered)
 
         self.app.route("/" + call.name, methods=["POST"], endpoint=call.name)(handle)
         self.calls[call.name] = call
 
-    def table(self) -> Mapping[bytes, Call[Any]]:
+    def table(self) -> Mapping[bytes, Begin]:
         """Return what Klein's map says of the paths of calls, to be looked up."""
         return {
-            rule.rule.encode("ascii"): self.calls[rule.endpoint]
+            rule.rule.encode("ascii"): partial(self.begin, self.calls[rule.endpoint])
             for rule in self.app.url_map.iter_rules()
             if rule.endpoint in self.calls
         }
 
-    def _change(self, call: Call[Any], message: Message, request_id: str) -> Deferred[Fields]:
+    def begin(self, call: Call[Any], body: bytes) -> Answered | Deferred[Answered]:
+        """Begin a call; see :data:`Begin`."""
+        request = ""
+        try:
+            message = call.message(body)
+            if call.changes:
+                request = self._next_id()
+                work = self._change(call, message, request)
+            else:
+                answer = call.ask(message)
+                if not isinstance(answer, Awaitable):
+                    return 200, encode(call.tell(answer, message))
+                work = Deferred.fromCoroutine(call.settled(answer, message))
+        except PluginError as error:
+            return error.status, encode({"Err": str(error) or type(error).__name__})
+        except Exception:
+            return self._failed(call, Failure(), request)
+        return self._later(call, work, request)
+
+    def _later(self, call: Call[Any], work: Deferred[Fields], request: str) -> Deferred[Answered]:
+        """Return the whole answer that `work` will give; it is cancelled when its client goes."""
+        gone = False
+
+        def leave(_: Deferred[Answered]) -> None:
+            nonlocal gone
+            gone = True
+            work.cancel()
+
+        client: Deferred[Answered] = Deferred(leave)
+
+        def failed(failure: Failure) -> Answered | None:
+            if gone and failure.check(PluginError, CancelledError):
+                return None  # nobody waits for it
+            return self._failed(call, failure, request)
+
+        def deliver(answered: Answered | None) -> None:
+            if answered is not None and not gone:
+                client.callback(answered)
+
+        work.addCallback(lambda fields: (200, encode(fields))).addErrback(failed).addCallback(
+            deliver
+        )
+        return client
+
+    def _failed(self, call: Call[Any], failure: Failure, request: str) -> Answered:
+        refused = refusal(failure, request or self._next_id(), f"POST /{call.name}")
+        return refused.status, encode({"Err": refused.text})
+
+    def _change(self, call: Call[Any], message: Message, request: str) -> Deferred[Fields]:
         """Begin a change, detached from its client; log how it ended, and count it until then."""
         began = self.clock.seconds()
-        name = masked(message.text(call.changes))
         about = {
-            "call": message.call,
-            "name": name,
+            "call": call.name,
+            "name": masked(message.text(call.changes)),
             "fields": message.loggable(but=call.changes),
-            "request": request_id,
+            "request": request,
         }
-        self.pending += 1
+
+        async def work() -> Fields:
+            answer = call.ask(message)
+            return call.tell(await answer if isinstance(answer, Awaitable) else answer, message)
 
         def ended(result: T) -> T:
             took = (self.clock.seconds() - began) * 1000
@@ -220,7 +232,8 @@ class Wire:
                 **about,
             )
 
-        return _detached(Deferred.fromCoroutine(call.answer(message)).addBoth(ended), gone)
+        self.pending += 1
+        return _detached(Deferred.fromCoroutine(work()).addBoth(ended), gone)
 
     def when_idle(self) -> Deferred[None]:
         """Return a Deferred that fires when no change is under way."""
@@ -231,24 +244,20 @@ class Wire:
             waiter.callback(None)
         return waiter
 
-    def _name(self, request: IRequest) -> str:
-        """Return the id of a request: what the log and an "internal error" have in common."""
-        known: str | None = getattr(request, "request_id", None)
-        if known is None:
-            known = f"{next(self._ids):x}"
-            request.request_id = known  # type: ignore[attr-defined]
-        return known
+    def _next_id(self) -> str:
+        """Return a request id: what the log and an "internal error" have in common."""
+        return f"{next(self._ids):x}"
 
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer `request` with what `failure` means to an engine."""
+        """Answer a request that reaches no call with what `failure` means to an engine."""
         target = unquote_to_bytes(request.uri.split(b"?")[0]).decode("utf-8", "replace")
-        refused = refusal(failure, self._name(request), f"{request.method.decode()} {target[:200]}")
-        return reply(request, refused.status, {"Err": refused.text})
+        asked = f"{request.method.decode()} {target[:200]}"
+        refused = refusal(failure, self._next_id(), asked)
+        return reply(request, refused.status, encode({"Err": refused.text}))
 
 
-def reply(request: IRequest, status: int, fields: Fields) -> bytes:
+def reply(request: IRequest, status: int, body: bytes) -> bytes:
     """Set status and headers of an answer and return its body."""
-    body = encode(fields)
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", CONTENT_TYPE)
     request.setHeader(b"Content-Length", b"%d" % len(body))

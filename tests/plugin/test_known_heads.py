@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count, pairwise
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,9 @@ from twisted.internet.task import Clock
 
 from exampledriver.plugin import Plugin, PluginError, PluginSite, Volume
 from exampledriver.plugin import site as site_module
+from exampledriver.plugin.wire import Begin
 
+from . import test_changes, test_drain, test_logging
 from .memory import DOCKER, OLD_DOCKER, PODMAN, UNHURRIED, Client, FakeDriver, PluginCase, post, raw
 
 GET = post("VolumeDriver.Get", {"Name": "db"})
@@ -175,3 +178,55 @@ class KnownTests(PluginCase):
         self.assertLessEqual(len(self.site.heads), 10)
         self.client.ask(post("VolumeDriver.Get", {"Name": "db"}, [b"X: " + b"y" * 3000]))
         self.assertTrue(all(len(head) < 1100 for head, _ in self.site.heads))
+
+
+class EveryHead(dict[tuple[bytes, int], Begin]):
+    """Heads that are all known before their first request."""
+
+    def __init__(self, table: Mapping[bytes, Begin]) -> None:
+        super().__init__()
+        self._table = table
+
+    def get(self, whole: Any, default: Any = None) -> Any:
+        """Return the call that the head of a request asks for, if it asks for nothing else."""
+        head, size = whole
+        odd = (b"Connection:", b"Expect:", b"Transfer-Encoding:", b"HTTP/1.0")
+        if any(word in head for word in odd) or b"Content-Length: %d\r\n" % size not in head:
+            return None
+        return self._table.get(head.split(b" ")[1]) if head.startswith(b"POST ") else None
+
+
+class KnownCase(PluginCase):
+    """A server that knows every head from the start, for the tests of all servers."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.site.heads = EveryHead(self.site.table)
+
+
+class KnownChangeTests(KnownCase, test_changes.ChangeTests):
+    """Changes, asked for with known heads."""
+
+
+class KnownReadTests(KnownCase, test_changes.ReadTests):
+    """Reads that are waited for, asked for with known heads."""
+
+
+class KnownPendingTests(KnownCase, test_changes.IdleTests):
+    """What a stop waits for, asked for with known heads."""
+
+
+class KnownIdleTests(KnownCase, test_drain.IdleTests):
+    """Draining idle connections that have had known heads."""
+
+
+class KnownBusyTests(KnownCase, test_drain.BusyTests):
+    """Draining connections that are busy with known heads."""
+
+
+class KnownPartialTests(KnownCase, test_drain.PartialTests):
+    """Draining connections that have sent a part of a request."""
+
+
+class KnownLogTests(KnownCase, test_logging.LogTests):
+    """The log of calls with known heads."""
