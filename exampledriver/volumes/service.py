@@ -147,7 +147,9 @@ class VolumeService:
         check_name(name)
         parsed = Options.parse(name, options)
         async with self._locks.held(name):
-            wanted = await self._threads(self._backend.resolve, name, parsed)
+            wanted = parsed
+            if parsed.mountpoint is not None:
+                wanted = await self._threads(self._backend.resolve, name, parsed)
             existing = self._volumes.get(name)
             if existing is None:
                 await self._create(name, wanted)
