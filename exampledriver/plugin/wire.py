@@ -90,12 +90,12 @@ def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
 
     client: Deferred[T] = Deferred(leave)
 
-    def deliver(result: T | Failure) -> None:
-        if gone:
-            if isinstance(result, Failure) and not result.check(PluginError):
-                _log.failure("after its client had gone", result)
-            return
-        client.callback(cast(T, result))
+    def deliver(result: T | Failure) -> T | Failure:
+        if not gone:
+            client.callback(cast(T, result))
+        elif isinstance(result, Failure) and not result.check(PluginError):
+            _log.failure("after its client had gone", result)
+        return result
 
     work.addBoth(deliver)
     return client
@@ -202,7 +202,8 @@ class Wire:
             answer = call.ask(message)
             return call.tell(await answer if isinstance(answer, Awaitable) else answer, message)
 
-        def ended(result: T) -> T:
+        def ended(result: T | Failure) -> None:
+            # After the answer: its client does not wait for the log.
             took = (self.clock.seconds() - began) * 1000
             if isinstance(result, Failure):
                 _log.warn(
@@ -223,7 +224,6 @@ class Wire:
                 waiting, self._idle = self._idle, []
                 for waiter in waiting:
                     waiter.callback(None)
-            return result
 
         def gone() -> None:
             _log.warn(
@@ -233,7 +233,10 @@ class Wire:
             )
 
         self.pending += 1
-        return _detached(Deferred.fromCoroutine(work()).addBoth(ended), gone)
+        done = Deferred.fromCoroutine(work())
+        client = _detached(done, gone)
+        done.addBoth(ended)
+        return client
 
     def when_idle(self) -> Deferred[None]:
         """Return a Deferred that fires when no change is under way."""
