@@ -37,6 +37,7 @@ setup(
     install_requires=[
         "attrs>=23.2",
         "klein>=24.8",
+        "msgspec>=0.19",
         "twisted>=24.11",
         "werkzeug>=3.0",
         "zope.interface>=6.0",
