@@ -2,28 +2,58 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from attrs import define, field
-from twisted.internet.defer import DeferredLock
+from twisted.internet.defer import Deferred
 
 
 @define(eq=False)
 class Locks:
     """Changes of one volume wait for each other; those of two volumes do not."""
 
-    _locks: dict[str, DeferredLock] = field(factory=dict, init=False)
+    #: The names that are held, and who waits for each.
+    _held: dict[str, deque[Deferred[None]]] = field(factory=dict, init=False)
+    #: The names that were let go of, while another one is being handed on.
+    _free: deque[str] = field(factory=deque, init=False)
+    _handing_on: bool = field(default=False, init=False)
 
     @asynccontextmanager
     async def held(self, name: str) -> AsyncIterator[None]:
         """Hold the lock of `name`; first come, first served."""
-        lock = self._locks.setdefault(name, DeferredLock())
-        await lock.acquire()
+        waiting = self._held.get(name)
+        if waiting is None:
+            self._held[name] = deque()
+        else:
+            turn: Deferred[None] = Deferred()
+            waiting.append(turn)
+            await turn
         try:
             yield
         finally:
-            lock.release()
-            # The next one may have come and gone in release(), and left a newer lock here.
-            if not lock.locked and self._locks.get(name) is lock:
-                del self._locks[name]
+            self._free.append(name)
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Let those have their turn who wait for what is free.
+
+        One after the other: the next one may be done at once, and hand on from within its
+        turn; hundreds of them within each other would be too deep for Python.
+        """
+        if self._handing_on:
+            return
+        self._handing_on = True
+        try:
+            while self._free:
+                name = self._free.popleft()
+                waiting = self._held[name]
+                while waiting and waiting[0].called:
+                    waiting.popleft()  # it was cancelled
+                if waiting:
+                    waiting.popleft().callback(None)
+                else:
+                    del self._held[name]
+        finally:
+            self._handing_on = False
