@@ -61,7 +61,7 @@ def main() -> None:
     results = json.loads(RESULTS.read_text())
     print(table(results["samples"]))
     if options.write_docs:
-        write_docs(results)
+        write_docs(results["machine"], results["samples"])
 
 
 if __name__ == "__main__":

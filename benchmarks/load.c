@@ -14,8 +14,9 @@
  *
  * Measured is what begins once each flow has had its --warm answers. The run ends when each flow
  * with a --count has that many, or after --seconds of measuring. One line of JSON is printed:
- * seconds, the CPU seconds that the processes --pid used meanwhile, and for each flow sent
- * (all requests), count (the measured answers), errors, the first error, and p50, p90, p99 and max in microseconds. Exit 1 on any error.
+ * seconds, the CPU seconds that the processes --pid (cpu) and the generator used meanwhile, and for each flow sent
+ * (all requests), count (the measured answers), errors, the first error, and p50, p90, p99 and
+ * max in microseconds. Exit 1 on any error.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -56,7 +57,7 @@ struct connection {
 static struct flow flows[FLOWS];
 static int flow_count, pid_count, measuring, ending;
 static pid_t pids[PIDS];
-static uint64_t began, ended, limit;
+static uint64_t began, ended, limit, cpu, own;
 
 static void die(const char *format, ...)
 {
@@ -88,6 +89,13 @@ static uint64_t used(void)
         sum += nanoseconds(clock);
     }
     return sum;
+}
+
+/* Take the CPU times at the begin of the measured part, and their differences at its end. */
+static void account(void)
+{
+    cpu = used() - cpu;
+    own = nanoseconds(CLOCK_PROCESS_CPUTIME_ID) - own;
 }
 
 static void *grown(void *data, size_t size)
@@ -285,10 +293,10 @@ static void print_text(const char *text)
     putchar('"');
 }
 
-static void report(uint64_t cpu)
+static void report(void)
 {
-    printf("{\"seconds\":%.6f,\"cpu\":%.6f,\"flows\":{", (double)(ended - began) / 1e9,
-           (double)cpu / 1e9);
+    printf("{\"seconds\":%.6f,\"cpu\":%.6f,\"generator\":%.6f,\"flows\":{",
+           (double)(ended - began) / 1e9, (double)cpu / 1e9, (double)own / 1e9);
     for (int i = 0; i < flow_count; i++) {
         struct flow *flow = &flows[i];
         qsort(flow->took, flow->measured, sizeof *flow->took, by_size);
@@ -359,7 +367,6 @@ int main(int count, char **words)
     struct connection *connections = NULL;
     struct epoll_event events[64];
     int total = 0, epoll = epoll_create1(0), open;
-    uint64_t cpu = 0;
 
     for (int i = 0; i < flow_count; i++)
         total += (int)flows[i].connections;
@@ -375,7 +382,8 @@ int main(int count, char **words)
                 die("epoll: %s", strerror(errno));
         }
     begin();
-    cpu = used();
+    if (measuring)
+        account();
     for (int i = 0; i < total; i++)
         send_request(&connections[i]);
     do {
@@ -390,10 +398,10 @@ int main(int count, char **words)
             if (!measuring) {
                 begin();
                 if (measuring)
-                    cpu = used();
+                    account();
             }
             if (ending == 1) {
-                cpu = used() - cpu;
+                account();
                 ending = 2;
             }
             send_request(connection);
@@ -403,8 +411,8 @@ int main(int count, char **words)
             open += connections[i].sent != 0;
     } while (open);
     if (!ending)
-        cpu = used() - cpu;
-    report(cpu);
+        account();
+    report();
     for (int i = 0; i < flow_count; i++)
         if (flows[i].errors)
             return 1;

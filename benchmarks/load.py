@@ -76,19 +76,22 @@ class Load:
 
     :ivar seconds: how long the measured part took.
     :ivar cpu: the CPU seconds of the server meanwhile.
+    :ivar generator: those of the load generator.
     """
 
     seconds: float
     cpu: float
+    generator: float
     flows: Mapping[str, Timing]
 
     def metrics(self, name: str) -> dict[str, float]:
-        """Return the figures of one flow: times in µs, ``rate`` in 1/s, ``cpu`` in µs a call."""
+        """Return the figures of one flow: times in µs, ``rate`` in 1/s, CPU in µs a call."""
         flow = self.flows[name]
         return {
             **asdict(flow),
             "rate": flow.count / self.seconds,
             "cpu": self.cpu * 1e6 / flow.count,
+            "generator": self.generator * 1e6 / flow.count,
         }
 
 
@@ -133,4 +136,4 @@ def run(
             raise LoadError(f"{socket}: {name}: a wrong answer: {flow['error']}")
         del flow["error"]
     timings = {name: Timing(**flow) for name, flow in found["flows"].items()}
-    return Load(found["seconds"], found["cpu"], timings)
+    return Load(found["seconds"], found["cpu"], found["generator"], timings)

@@ -35,7 +35,7 @@ def machine(directory: str) -> dict[str, str]:
     go = told("build/go/go/bin/go", "version").split()
     return {
         "date": date.today().isoformat(),
-        "processors": f"{os.cpu_count()} × {model()}",
+        "processors": f"{os.cpu_count()} of {model()}",
         "memory": f"{memory:.0f} GiB",
         "kernel": f"Linux {platform.release()}",
         "file system": told("stat", "-f", "-c", "%T", directory),

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -76,7 +77,7 @@ class Park:
 
     def each(self, names: Sequence[str]) -> Iterator[tuple[str, Server]]:
         """Yield names and servers; each repetition begins with another one."""
-        servers = {name: self.once(name, lambda name=name: self.running(name)) for name in names}
+        servers = {name: self.once(name, partial(self.running, name)) for name in names}
         os.sync()
         for name in self.rotated(names):
             yield name, servers[name]

@@ -22,7 +22,7 @@ INTERVAL = 0.01
 LIMITS = (0.5, 20.0)
 
 #: Passes a descriptor as systemd does, sd_listen_fds(3); a shell starts faster than Python.
-PASS = 'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=main; exec "$@" 3<&'
+HAND_OVER = 'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=main; exec "$@" 3<&'
 
 
 @define(eq=False)
@@ -109,7 +109,7 @@ def activated(park: Park) -> Server:
     assert descriptor < 10, "too many open files to pass one"
     park.closers.append(listening.close)
     daemon.descriptors = [descriptor]
-    daemon.prefix = ["sh", "-c", f"{PASS}{descriptor}", "sh"]
+    daemon.prefix = ["sh", "-c", f"{HAND_OVER}{descriptor}", "sh"]
     places = {"root": daemon.root, "state": daemon.state, "runtime": daemon.base / "run"}
     daemon.command = [
         "-n", "--pidfile=", "exampledriver", "--listen=systemd:",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from benchmarks.engine import engine
 from benchmarks.load import Flow, run
@@ -100,7 +101,7 @@ def start(park: Park) -> None:
     """Time starts until the first answer, and look at the memory then and after a List."""
     names = [f"{kind}@{size}" for size in SIZES for kind in (OURS, DURABLE)]
     for name in park.rotated([*names, f"{KLEIN}@0"]):
-        server = park.once(f"{name}, stopped", lambda name=name: warmed(park, name))  # type: ignore[misc]
+        server = park.once(f"{name}, stopped", partial(warmed, park, name))
         seconds = server.start()
         park.note("start", name, seconds=seconds, memory=server.memory())
         server.call(Flow("List", "{}", count=1))

@@ -22,7 +22,7 @@ from benchmarks.scale import fill
 from tests.process import Daemon
 
 HERE = Path(__file__).parent
-OURS, MEM, DURABLE, KLEIN = "ours", "go-mem", "go-durable", "klein"
+OURS, MEM, DURABLE, KLEIN = "exampledriver", "go-mem", "go-durable", "klein"
 
 #: How long a server may take to start, in seconds.
 PATIENCE = 60.0
