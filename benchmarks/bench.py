@@ -13,7 +13,7 @@ import time
 
 from benchmarks.load import BUILD, build
 from benchmarks.machine import machine
-from benchmarks.park import Park
+from benchmarks.park import Park, Samples
 from benchmarks.report import table, write_docs
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.servers import build_baselines
@@ -33,10 +33,15 @@ def measure(names: list[str], repetitions: int, directory: str, shrink: int) -> 
                 SCENARIOS[name](park)
                 took = time.monotonic() - began
                 print(f"{name} {park.repetition + 1}/{repetitions}: {took:.1f} s", file=sys.stderr)
+            keep(park.samples, directory)
     finally:
         park.close()
+
+
+def keep(measured: Samples, directory: str) -> None:
+    """Write samples beside those of scenarios that were not run."""
     samples = json.loads(RESULTS.read_text())["samples"] if RESULTS.exists() else {}
-    samples.update(park.samples)
+    samples.update(measured)
     results = {"machine": machine(directory), "samples": samples}
     RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False))
 

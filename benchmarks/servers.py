@@ -1,7 +1,7 @@
 """The servers that are compared: this project's daemon, and the baselines beside it.
 
 A server is called KIND@VOLUMES, such as ``go-durable@10000``: its volumes ``volume-000000`` …
-are there before anything is measured, their directories too where the kind makes directories.
+are there before anything is measured; this daemon's, which looks at them, with directories.
 """
 
 from __future__ import annotations
@@ -114,10 +114,10 @@ class Server:
                 for name in names
             }  # fmt: skip
             (self.base / "state.json").write_text(json.dumps(volumes, separators=(",", ":")))
-        if self.kind in (OURS, DURABLE):
-            root.mkdir(mode=0o710)
+        root.mkdir(mode=0o710)
+        if self.kind == OURS:
             for number in range(self.volumes):
-                (root / f"volume-{number:06}").mkdir()
+                os.mkdir(f"{root}/volume-{number:06}")
 
     def start(self, keep: bool = False) -> float:
         """Start the process; return the seconds until its first answer.
