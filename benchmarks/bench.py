@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import time
 
@@ -25,6 +26,7 @@ def measure(names: list[str], repetitions: int, directory: str, shrink: int) -> 
     """Run scenarios and write what they measured beside what is there of others."""
     build()
     build_baselines()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     park = Park.make(directory, shrink)
     try:
         for name in names:

@@ -32,12 +32,16 @@ class Restart:
     :ivar took: the seconds from a request's first attempt to connect until its answer.
     :ivar refused: how many requests could not connect at once.
     :ivar cut: how many were sent and not answered; an engine sends them again without a body.
+    :ivar lost: how many were not answered at all.
+    :ivar back: the daemon has been started again.
     """
 
     server: Server
     took: list[float] = field(factory=list)
     refused: int = 0
     cut: int = 0
+    lost: int = 0
+    back: threading.Event = field(factory=threading.Event)
     _lock: threading.Lock = field(factory=threading.Lock)
 
     def ask(self) -> None:
@@ -67,33 +71,41 @@ class Restart:
             self.refused += refused
             self.cut += cut
 
-    def respawn(self) -> None:
-        """Start the daemon as soon as it has ended."""
-        daemon = self.server.daemon
-        assert daemon.process is not None
-        daemon.process.wait()
-        daemon.spawn()
-
-    def run(self) -> None:
-        """Stop and start the daemon, and send requests until one of a new connection is fast."""
-        process = self.server.daemon.process
-        assert process is not None
-        threads = [threading.Thread(target=self.respawn)]
-        process.send_signal(signal.SIGTERM)
-        threads[0].start()
+    def clients(self) -> None:
+        """Send requests until the daemon is back and has answered all that waited."""
         began = time.perf_counter()
-        for number in range(int(LIMITS[1] / INTERVAL)):
-            client = threading.Thread(target=self.ask)
+        threads: list[threading.Thread] = []
+        while time.perf_counter() < began + LIMITS[1]:
+            client = threading.Thread(target=self.ask, daemon=True)
             client.start()
             threads.append(client)
-            time.sleep(max(0.0, began + (number + 1) * INTERVAL - time.perf_counter()))
-            # Once the new process has answered all that waited, the restart is over.
-            if time.perf_counter() > began + LIMITS[0] and not threads[0].is_alive():
+            time.sleep(max(0.0, began + len(threads) * INTERVAL - time.perf_counter()))
+            if time.perf_counter() > began + LIMITS[0] and self.back.is_set():
                 with self._lock:
-                    if len(self.took) >= len(threads) - 2:
+                    # The newest may still be on its way.
+                    if len(self.took) >= len(threads) - 1:
                         break
         for thread in threads:
-            thread.join()
+            thread.join(LIMITS[1])
+        self.lost = len(threads) - len(self.took)
+
+    def run(self) -> None:
+        """Stop the daemon and start it as soon as it has ended, with requests meanwhile.
+
+        :raises RuntimeError: a request was never answered.
+        """
+        daemon = self.server.daemon
+        assert daemon.process is not None
+        clients = threading.Thread(target=self.clients)
+        daemon.process.send_signal(signal.SIGTERM)
+        clients.start()
+        daemon.process.wait()
+        # In this thread: the parent whose death ends the daemon is the thread that started it.
+        daemon.spawn()
+        self.back.set()
+        clients.join()
+        if self.lost:
+            raise RuntimeError(f"{self.lost} requests were never answered: {daemon.log()[-2000:]}")
 
 
 def activated(park: Park) -> Server:

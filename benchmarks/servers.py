@@ -139,6 +139,9 @@ class Server:
         self.start()
         if self.kind in (MEM, KLEIN) and self.volumes:
             self.call(Flow("Create", create_message(VOLUME), count=self.volumes, connections=4))
+        listed = len(self.daemon.ok("List").get("Volumes") or ())
+        if listed != self.volumes:
+            raise RuntimeError(f"{self.kind} has {listed} volumes, not {self.volumes}")
 
     def pids(self) -> list[int]:
         """Return its processes."""
