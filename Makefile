@@ -18,7 +18,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
 endif
 
 .PHONY: run test test-unit test-functional test-engine lint dist managed-plugin clean \
-        torture soak crash mutations damage-table scale
+        torture soak crash mutations damage-table scale bench
 
 run: $(VENV)/.run
 	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
@@ -33,7 +33,7 @@ test-functional: $(VENV)/.test
 
 test-engine: $(VENV)/.test
 	sh .ci/install-engines
-	$(TRIAL) _trial_temp.engine tests.engine
+	$(TRIAL) _trial_temp.engine tests.engine tests.benchmarks
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
@@ -63,6 +63,17 @@ damage-table: $(VENV)/.test
 
 scale: $(VENV)/.test
 	$(BIN)/python -m benchmarks.scale
+
+# The figures of docs/performance.md; as root, for the engine.
+REPS ?= 5
+ONLY ?=
+QUICK ?=
+WRITE_DOCS ?=
+
+bench: $(VENV)/.test
+	sh benchmarks/install $(BIN)/pip
+	$(BIN)/python -m benchmarks.bench --reps=$(REPS) $(if $(ONLY),--only=$(ONLY)) \
+	    $(if $(QUICK),--quick) $(if $(WRITE_DOCS),--write-docs)
 
 dist: $(VENV)/.test
 	$(BIN)/python -m build --outdir dist .
