@@ -35,8 +35,8 @@ _WHY = 1000
 #: What a driver's method may return: the value, a Deferred of it, or a coroutine.
 Answer: TypeAlias = T | Awaitable[T]
 
-#: An answer's JSON object.
-Fields: TypeAlias = Mapping[str, object]
+#: An answer's JSON object, or what it is as JSON.
+Fields: TypeAlias = Mapping[str, object] | bytes
 
 #: A whole answer: its status and its body.
 Answered: TypeAlias = tuple[int, bytes]
@@ -151,7 +151,7 @@ class Wire:
             else:
                 answer = call.ask(message)
                 if not isinstance(answer, Awaitable):
-                    return 200, encode(call.tell(answer, message))
+                    return 200, _body(call.tell(answer, message))
                 work = Deferred.fromCoroutine(call.settled(answer, message))
         except PluginError as error:
             return error.status, encode({"Err": str(error) or type(error).__name__})
@@ -179,7 +179,7 @@ class Wire:
             if answered is not None and not gone:
                 client.callback(answered)
 
-        work.addCallback(lambda fields: (200, encode(fields))).addErrback(failed).addCallback(
+        work.addCallback(lambda fields: (200, _body(fields))).addErrback(failed).addCallback(
             deliver
         )
         return client
@@ -267,6 +267,10 @@ def reply(request: IRequest, status: int, body: bytes) -> bytes:
     if status == 405:
         request.setHeader(b"Allow", b"POST")
     return body
+
+
+def _body(fields: Fields) -> bytes:
+    return fields if isinstance(fields, bytes) else encode(fields)
 
 
 def _content(request: IRequest) -> bytes:

@@ -30,9 +30,11 @@ from zope.interface import implementer
 from ..backends.interfaces import IBackend
 from ..journal.interfaces import CatalogError, ICatalog
 from ..plugin.volume import Capabilities, IVolumeDriver, Volume
+from ..plugin.wire import Answer
 from .errors import ConflictError, NoSuchVolumeError, VolumeError, quoted
 from .health import HealthChecks, Threads
 from .ledger import MountLedger
+from .listing import Listing, status_of
 from .locks import Locks
 from .model import Options, StoredVolume, check_name
 
@@ -65,6 +67,11 @@ class VolumeService:
     #: Being removed when the daemon died, and still there.
     _interrupted: list[StoredVolume] = field(factory=list, init=False)
     _locks: Locks = field(factory=Locks, init=False)
+    _listing: Listing = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with nothing listed."""
+        self._listing = Listing(self._ledger, self._threads)
 
     def load(self) -> None:
         """Read the journal and settle what a crash interrupted. Blocks.
@@ -177,6 +184,7 @@ class VolumeService:
                 await self._undo(volume)
             raise VolumeError(f"volume {quoted(name)}: {error}") from error
         self._volumes[name] = volume
+        self._listing.changed(name)
         self._health.good(name)
 
     async def _undo(self, volume: StoredVolume) -> None:
@@ -207,6 +215,7 @@ class VolumeService:
             except CatalogError as error:
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
             del self._volumes[name]
+            self._listing.changed(name)
             self._health.forget(name)
             await self._forget_mounts(name)
         self.removed()
@@ -243,6 +252,7 @@ class VolumeService:
                 if not self._ledger.of(name):
                     await self._threads(self._backend.unmount, volume)
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
+            self._listing.changed(name)
             self._health.good(name)
         return path
 
@@ -259,6 +269,7 @@ class VolumeService:
             except CatalogError as error:
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
             volume = self._volumes.get(name)
+            self._listing.changed(name)
             self._health.released(name)
             if known and volume is not None and not self._ledger.of(name):
                 await self._threads(self._backend.unmount, volume)
@@ -282,7 +293,7 @@ class VolumeService:
         """
         volume = self._known(name)
         counts = self._ledger.of(name)
-        status = _status(volume, counts)
+        status = status_of(volume, counts)
         status.update(self._health.status(volume, counts))
         return Volume(name, volume.mountpoint, volume.created, status)
 
@@ -291,21 +302,6 @@ class VolumeService:
         return Capabilities("local")
 
     # Last, because its name hides the builtin from the annotations below it.
-    def list(self) -> Iterable[Volume]:
-        """Return all volumes, by name."""
-        return [
-            Volume(name, volume.mountpoint, volume.created, _status(volume, self._ledger.of(name)))
-            for name, volume in sorted(self._volumes.items())
-        ]
-
-
-def _status(volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
-    """Return what is known of a volume without looking at it, for ``Status``."""
-    status: dict[str, object] = {
-        "Backend": "directory",
-        "Options": volume.options.as_given(),
-        "Mounts": sum(counts.values()) if counts else 0,
-    }
-    if counts:
-        status["MountIDs"] = dict(counts)
-    return status
+    def list(self) -> Answer[Iterable[bytes]]:
+        """Return all volumes, by name, from what was made of each for the List before."""
+        return self._listing.of(self._volumes)

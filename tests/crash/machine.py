@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from exampledriver.journal.log import NEW, Log
 from exampledriver.plugin import PluginError
 from tests.journal.crashfiles import Crash
+from tests.volumes.fixtures import listed
 
 from .simulation import Machine, Power
 
@@ -198,7 +199,7 @@ class CrashMachine(RuleBasedStateMachine):
             self.states[name] = {name in self._names()}
 
     def _names(self) -> set[str]:
-        return {volume.name for volume in self.machine.service.list()}
+        return set(listed(self.machine.service))
 
     def _restart(self, seed: int, again: tuple[str, int] | None = None) -> None:
         random = Random(seed)

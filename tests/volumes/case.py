@@ -10,7 +10,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, execute
 from twisted.trial.unittest import SynchronousTestCase
 
-from .fixtures import World
+from .fixtures import World, listed
 
 
 def hang_at(method: str) -> Callable[..., Deferred[Any]]:
@@ -41,4 +41,4 @@ class ServiceCase(SynchronousTestCase):
 
     def names(self) -> list[str]:
         """Return the volumes' names."""
-        return [volume.name for volume in self.service.list()]
+        return listed(self.service)

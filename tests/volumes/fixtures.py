@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +22,13 @@ from exampledriver.volumes.ledger import MountLedger
 from exampledriver.volumes.service import VolumeService
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
+
+
+def listed(service: VolumeService) -> list[str]:
+    """Return the names of a service's volumes, as its List at once has them."""
+    found = service.list()
+    assert isinstance(found, list), found
+    return [json.loads(volume)["Name"] for volume in found]
 
 
 @implementer(ICatalog)

@@ -21,7 +21,7 @@ from exampledriver.volumes.errors import (
 )
 
 from .case import ServiceCase, hang_at
-from .fixtures import NOON
+from .fixtures import NOON, listed
 from .test_model import BAD_NAMES
 
 
@@ -110,7 +110,7 @@ class CreateTests(ServiceCase):
         self.assertIn("free some", self.fails(VolumeError, self.service.create("db", {})))
         self.assertFalse((self.world.root / "db").exists())
         self.assertEqual(self.names(), [])
-        self.assertEqual(list(self.world.start().list()), [])
+        self.assertEqual(listed(self.world.start()), [])
 
     def test_journal_fails_for_an_adopted_one(self) -> None:
         """A directory that was there before a failed Create stays."""
@@ -165,7 +165,7 @@ class MountpointTests(ServiceCase):
         self.do(self.service.remove("db"))
         self.assertEqual((path / "data").read_text(), "kept")
         self.assertEqual(self.world.trash(), [])
-        self.assertEqual(list(self.world.start().list()), [])
+        self.assertEqual(listed(self.world.start()), [])
 
     def test_refused(self) -> None:
         """Places of the kernel, of the boot and of the driver are refused, by any way to them."""
@@ -306,7 +306,7 @@ class RemoveTests(ServiceCase):
         self.successResultOf(remove)
         self.world.catalog.held = None
         self.assertIn("removing", self.world.catalog.durable["db"])
-        self.assertEqual(list(self.world.start().list()), [])
+        self.assertEqual(listed(self.world.start()), [])
         self.assertEqual(self.world.catalog.durable, {})
 
     def test_crash_before_the_move(self) -> None:

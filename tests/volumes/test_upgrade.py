@@ -13,7 +13,7 @@ from exampledriver.journal.log import Log
 from exampledriver.volumes.model import Options
 from tests.crash.simulation import SimulatedCatalog
 
-from .fixtures import World
+from .fixtures import World, listed
 
 FIXTURES = Path(__file__).parents[1] / "journal/fixtures"
 
@@ -34,7 +34,7 @@ class UpgradeTests(SynchronousTestCase):
         # The removal under way had reached its end.
         (world.root / ".trash").mkdir(parents=True)
         service = world.start()
-        self.assertEqual([v.name for v in service.list()], ["elsewhere", "later", "owned"])
+        self.assertEqual(listed(service), ["elsewhere", "later", "owned"])
         self.assertEqual(service.path("elsewhere"), "/srv/d\u00e4ta/db")
         self.assertEqual(
             service.get("owned").status["Options"], Options(None, 999, 999, 0o700).as_given()

@@ -15,7 +15,7 @@ from exampledriver.volumes.errors import (
 from exampledriver.volumes.service import VolumeService
 
 from .case import ServiceCase
-from .fixtures import MemoryCatalog
+from .fixtures import MemoryCatalog, listed
 
 
 class MountTests(ServiceCase):
@@ -161,7 +161,7 @@ class ReadTests(ServiceCase):
         for name in ("zz", "aa"):
             self.do(self.service.create(name, {}))
         self.assertEqual(self.names(), ["aa", "db", "zz"])
-        self.assertEqual([v.name for v in self.world.start().list()], ["aa", "db", "zz"])
+        self.assertEqual(listed(self.world.start()), ["aa", "db", "zz"])
 
 
 class LoadTests(ServiceCase):
@@ -190,7 +190,7 @@ class LoadTests(ServiceCase):
         self.do(self.service.create("db", {}))
         self.world.catalog.durable["db"] = {**self.world.catalog.durable["db"], "removing": True}
         self.world.root.rename(self.world.base / "away")
-        self.assertEqual([v.name for v in self.world.start().list()], ["db"])
+        self.assertEqual(listed(self.world.start()), ["db"])
         self.world.root.rmdir()
         (self.world.base / "away").rename(self.world.root)
         self.do(self.world.start().mount("db", "c1"))
