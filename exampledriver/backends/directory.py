@@ -95,7 +95,7 @@ class DirectoryBackend:
 
     def mountpoint(self, name: str, options: Options) -> str:
         """Return the option's path, or the one under the root."""
-        return options.mountpoint or str(self.root / name)
+        return options.mountpoint or f"{self.root}/{name}"
 
     def keeps_data(self, volume: StoredVolume) -> bool:
         """Tell whether the volume lives under the root."""

@@ -7,10 +7,10 @@ at once. The reactor's thread never touches the disk.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from threading import Condition, Thread
 
+import msgspec
 from attrs import define, field
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads
@@ -43,7 +43,7 @@ class Journal:
     def entries(self) -> Iterator[tuple[str, Value]]:
         """Decode the map, one value at a time."""
         for key, value in self._journal.entries.items():
-            yield key, json.loads(value)
+            yield key, msgspec.json.decode(value)
 
     def put(self, key: str, value: Value) -> Deferred[None]:
         """Set a key, durably."""

@@ -41,6 +41,7 @@ from collections.abc import Iterator
 from typing import TypeAlias
 from zlib import crc32
 
+import msgspec
 from attrs import frozen
 
 from .interfaces import Value
@@ -102,6 +103,10 @@ class Scan:
     records: int
     length: int
     clean: bool
+
+
+_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_key = msgspec.json.Decoder(str).decode
 
 
 def encode_value(value: Value) -> bytes:
@@ -207,22 +212,18 @@ def read_line(line: bytes) -> Record | None:
 def apply(entries: dict[str, bytes], change: bytes) -> bool:
     """Apply one change to the map; return whether it is one that this version knows."""
     try:
-        fields = json.loads(change)
-    except ValueError:
-        return False
-    match fields:
-        case ["put", str(key), dict()]:
-            # The value is kept as it stands in the file, behind the key.
-            head = b'["put",%s,' % json.dumps(key).encode("ascii")
-            if not change.startswith(head):
-                return False
-            entries[key] = change[len(head) : -1]
-        case ["delete", str(key)]:
-            entries.pop(key, None)
-        case ["synced"]:
-            pass
-        case _:
+        # The parts are read, and kept as they stand in the file: in the one form that is written.
+        kind, *parts = map(bytes, _parts(change))
+        if not change.isascii() or b"[%s]" % b",".join([kind, *parts]) != change:
             return False
+        if kind == b'"put"' and len(parts) == 2 and parts[1].startswith(b"{"):
+            entries[_key(parts[0])] = parts[1]
+        elif kind == b'"delete"' and len(parts) == 1:
+            entries.pop(_key(parts[0]), None)
+        else:
+            return kind == b'"synced"' and not parts
+    except (msgspec.MsgspecError, ValueError):
+        return False
     return True
 
 

@@ -57,6 +57,8 @@ class Options:
 
         :raises InvalidOptionError: one is not known or malformed; the text names it.
         """
+        if not options:
+            return _NO_OPTIONS
         for key in options:
             if key not in KNOWN_OPTIONS:
                 raise InvalidOptionError(
@@ -73,6 +75,8 @@ class Options:
     def as_given(self) -> dict[str, str]:
         """Return the options as strings, each in its one canonical form."""
         given: dict[str, str] = {}
+        if self is _NO_OPTIONS:
+            return given
         if self.gid is not None:
             given["gid"] = str(self.gid)
         if self.mode is not None:
@@ -91,6 +95,10 @@ class Options:
             for key in KNOWN_OPTIONS
             if mine.get(key) != its.get(key)
         )
+
+
+#: Most volumes have none: one object for all of them.
+_NO_OPTIONS = Options()
 
 
 def _bad(name: str, key: str, value: str, rule: str) -> InvalidOptionError:
@@ -166,9 +174,9 @@ class StoredVolume:
     @classmethod
     def _from_json(cls, name: str, value: Mapping[str, object]) -> StoredVolume:
         check_name(name)
-        mountpoint, created, options = (
-            value.get(key) for key in ("mountpoint", "created", "options")
-        )
+        mountpoint = value.get("mountpoint")
+        created = value.get("created")
+        options = value.get("options")
         if not (
             isinstance(mountpoint, str) and isinstance(created, str) and isinstance(options, dict)
         ):
@@ -179,6 +187,23 @@ class StoredVolume:
         moment = datetime.fromisoformat(created.replace("Z", "+00:00"))
         if moment.tzinfo is None:
             raise ValueError(f"created={created!r} has no time zone")
-        if not all(isinstance(text, str) for text in options.values()):
-            raise ValueError("an option is not a text")
-        return cls(name, mountpoint, moment, Options.parse(name, options))
+        return cls(name, mountpoint, moment, _stored_options(name, options))
+
+
+#: Options that were read before: many volumes have the same, and share them.
+_SHARED: dict[tuple[tuple[str, str], ...], Options] = {}
+_MOST_SHARED = 1024
+
+
+def _stored_options(name: str, given: Mapping[str, object]) -> Options:
+    pairs = tuple(given.items())
+    try:
+        return _SHARED[pairs]  # type: ignore[index]
+    except (KeyError, TypeError):
+        if not all(isinstance(text, str) for text in given.values()):
+            raise ValueError("an option is not a text") from None
+    texts = {key: str(text) for key, text in given.items()}
+    options = Options.parse(name, texts)
+    if len(_SHARED) < _MOST_SHARED:
+        _SHARED[tuple(texts.items())] = options
+    return options

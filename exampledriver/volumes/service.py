@@ -82,7 +82,8 @@ class VolumeService:
             volume = StoredVolume.from_json(name, value)
             # The root may have moved since it was written down.
             place = self._backend.mountpoint(name, volume.options)
-            volume = evolve(volume, mountpoint=place)
+            if place != volume.mountpoint:
+                volume = evolve(volume, mountpoint=place)
             if not value.get(_REMOVING):
                 self._volumes[name] = volume
             elif self._backend.is_removed(volume):
