@@ -70,10 +70,16 @@ ONLY ?=
 QUICK ?=
 WRITE_DOCS ?=
 
-bench: $(VENV)/.test
-	sh benchmarks/install $(BIN)/pip
-	$(BIN)/python -m benchmarks.bench --reps=$(REPS) $(if $(ONLY),--only=$(ONLY)) \
+bench: build/bench-venv/.run
+	sh benchmarks/install build/bench-venv/bin/pip
+	build/bench-venv/bin/python -m benchmarks.bench --reps=$(REPS) $(if $(ONLY),--only=$(ONLY)) \
 	    $(if $(QUICK),--quick) $(if $(WRITE_DOCS),--write-docs)
+
+# What make run installs, without the packages of tests and TLS, which cost a start and memory.
+build/bench-venv/.run: setup.py requirements.lock
+	$(PYTHON) -m venv build/bench-venv
+	build/bench-venv/bin/pip install --quiet --constraint requirements.lock --editable .
+	@touch $@
 
 dist: $(VENV)/.test
 	$(BIN)/python -m build --outdir dist .
