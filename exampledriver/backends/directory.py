@@ -172,9 +172,10 @@ class DirectoryBackend:
         with _explained(volume, "moving to the trash"):
             self.trash.put(Path(volume.mountpoint))
 
-    def look(self, volume: StoredVolume) -> tuple[str, str]:
+    def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         """Stat the directory and ask the kernel."""
-        return self._trouble(volume), _described(self.find_holders(volume.mountpoint))
+        trouble = self._trouble(volume)
+        return trouble, _described(self.find_holders(volume.mountpoint)) if mounted else None
 
     def recover(self, known: Set[str]) -> list[str]:
         """Clear half-made directories; list the root's entries that are no volume's."""

@@ -52,8 +52,12 @@ class IBackend(Interface):
     def remove(volume: StoredVolume) -> None:
         """Put the volume's data aside, in one durable step; data that is gone is no error."""
 
-    def look(volume: StoredVolume) -> tuple[str, str]:
-        """Look how the volume is: return its trouble, and who holds it; both may be empty."""
+    def look(volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
+        """Look how the volume is: return its trouble, and who holds it; both may be empty.
+
+        Who holds it is asked only of a volume that is counted as `mounted`, and otherwise
+        ``None``: the answer is in every process's mounts.
+        """
 
     def is_removed(volume: StoredVolume) -> bool:
         """Tell whether :meth:`remove` has been done, to its end.

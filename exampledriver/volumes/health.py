@@ -38,7 +38,8 @@ class Look:
 
     :ivar at: when, in the clock's seconds.
     :ivar trouble: what is wrong with the volume, or an empty text.
-    :ivar holders: who the kernel says holds it; ``None`` after a Mount or Unmount.
+    :ivar holders: who the kernel says holds it; ``None`` if that is not known: it was not
+        mounted, or a Mount or Unmount has come since.
     """
 
     at: float
@@ -65,7 +66,7 @@ class HealthChecks:
         look = self._looks.get(volume.name)
         now = self._clock.seconds()
         if look is None or now - look.at > MAX_AGE or (counts and look.holders is None):
-            self._look(volume)
+            self._look(volume, bool(counts))
         if look is None:
             return {"Health": "being looked at; ask again"}
         shown: dict[str, object] = {
@@ -79,20 +80,20 @@ class HealthChecks:
             )
         return shown
 
-    def _look(self, volume: StoredVolume) -> None:
+    def _look(self, volume: StoredVolume, mounted: bool) -> None:
         name = volume.name
         if name in self._looking:
             return
         self._looking[name] = False
 
-        def seen(result: tuple[str, str] | Failure) -> None:
+        def seen(result: tuple[str, str | None] | Failure) -> None:
             if self._looking.pop(name):
                 return
             if isinstance(result, Failure):
-                result = (f"could not be looked at: {result.value}", "")
+                result = (f"could not be looked at: {result.value}", None)
             self._looks[name] = Look(self._clock.seconds(), *result)
 
-        self._threads(self._backend.look, volume).addBoth(seen)
+        self._threads(self._backend.look, volume, mounted).addBoth(seen)
 
     def good(self, name: str) -> None:
         """Take note that a volume was just made, or found good by a Mount."""

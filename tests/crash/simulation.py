@@ -161,7 +161,7 @@ class SimulatedBackend:
         if volume.name in self.directories:
             self._do("remove", move)
 
-    def look(self, volume: StoredVolume) -> tuple[str, str]:
+    def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         return ("", "")
 
     def recover(self, known: Any) -> list[str]:

@@ -119,6 +119,7 @@ class ReadTests(ServiceCase):
 
     def test_looked_at_once(self) -> None:
         """A volume that many ask about is looked at once in ten seconds, in the background."""
+        self.do(self.service.mount("db", "c1"))
         service = self.world.start()
         for _ in range(5):
             service.get("db")
@@ -145,6 +146,13 @@ class ReadTests(ServiceCase):
         self.assertEqual(len(looks), 2)
         looks[1].callback(("", "pid 1"))
         self.assertEqual(service.get("db").status["HeldBy"], "pid 1")
+
+    def test_not_mounted(self) -> None:
+        """Who holds a volume that is not mounted is not asked: it costs a look at all mounts."""
+        service = self.world.start()
+        service.get("db")
+        self.assertEqual(service.get("db").status["Health"], "ok")
+        self.assertEqual(self.world.looks, [])
 
     def test_leaked(self) -> None:
         """A count that the kernel does not confirm is said in Status."""
