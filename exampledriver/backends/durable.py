@@ -9,13 +9,14 @@ what a crash left.
 from __future__ import annotations
 
 import os
+import stat
 from hashlib import sha256
 from pathlib import Path
 
 _STAGED = ".exampledriver-new"
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(path: Path | str) -> None:
     """Make the names in a directory durable.
 
     :raises OSError: it could not be done.
@@ -42,30 +43,41 @@ def make_parents(path: Path, mode: int = 0o755) -> None:
 def make_directory(path: Path, mode: int, uid: int | None, gid: int | None) -> bool:
     """Make one directory, durably; return whether it is new. Its parent exists.
 
+    It is renamed before it is synced: file systems with a journal make both durable in their
+    order, and one wait for the disk is enough.
+
     :raises FileExistsError: something else than a directory is there.
     :raises OSError: it could not be done, and nothing of it is left.
     """
-    if _is_directory(path):
+    # Not with pathlib's own operations: there are many directories, and this is all of a Create.
+    final = os.fspath(path)
+    parent = os.path.dirname(final)
+    if _is_directory(final):
         # Made by an earlier call whose sync a crash may have prevented.
-        sync_directory(path.parent)
+        sync_directory(parent)
         return False
-    staged = path.parent / f".{sha256(os.fsencode(path)).hexdigest()[:16]}{_STAGED}"
-    if staged.is_dir():
-        staged.rmdir()
-    staged.mkdir(mode=0o700)
+    staged = f"{parent}/.{sha256(os.fsencode(final)).hexdigest()[:16]}{_STAGED}"
+    try:
+        os.mkdir(staged, mode=0o700)
+    except FileExistsError:
+        os.rmdir(staged)
+        os.mkdir(staged, mode=0o700)
+    fd = -1
     try:
         fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        try:
+        if uid is not None or gid is not None:
             os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
-            os.fchmod(fd, mode)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        os.rename(staged, path)
+        os.fchmod(fd, mode)
+        os.rename(staged, final)
+        staged = final
+        os.fsync(fd)
+        sync_directory(parent)
     except OSError:
-        staged.rmdir()
+        os.rmdir(staged)
         raise
-    sync_directory(path.parent)
+    finally:
+        if fd >= 0:
+            os.close(fd)
     return True
 
 
@@ -76,13 +88,17 @@ def clear_staged(parent: Path) -> None:
             os.rmdir(entry.path)
 
 
-def _is_directory(path: Path) -> bool:
+def _is_directory(path: str) -> bool:
     """Tell whether a directory, and no symbolic link to one, is at `path`.
 
     :raises FileExistsError: something else is there.
     """
-    if path.is_symlink():
+    try:
+        kind = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return False
+    if stat.S_ISLNK(kind):
         raise FileExistsError(f"{path} is a symbolic link")
-    if path.exists() and not path.is_dir():
+    if not stat.S_ISDIR(kind):
         raise FileExistsError(f"{path} exists and is not a directory")
-    return path.exists()
+    return True

@@ -34,9 +34,9 @@ class DurableTests(SynchronousTestCase):
         self.patch(os, "fsync", note_fsync)
 
     def test_make(self) -> None:
-        """A directory is complete and synced before it has its name, and then its parent."""
+        """A directory has its mode before its name, and is then synced, and its parent."""
         self.assertTrue(make_directory(self.root / "db", 0o700, None, None))
-        self.assertEqual(self.calls, ["fsync staged", "rename db", f"fsync {self.root.name}"])
+        self.assertEqual(self.calls, ["rename db", "fsync db", f"fsync {self.root.name}"])
 
     def test_make_again(self) -> None:
         """A directory that is there is synced with its parent: a crash may have come between."""
@@ -48,8 +48,8 @@ class DurableTests(SynchronousTestCase):
         """Each missing parent is made and synced, from the top."""
         make_parents(self.root / "a/b/c")
         self.assertEqual(
-            [call for call in self.calls if "staged" not in call],
-            ["rename a", f"fsync {self.root.name}", "rename b", "fsync a"],
+            self.calls,
+            ["rename a", "fsync a", f"fsync {self.root.name}", "rename b", "fsync b", "fsync a"],
         )
 
     def test_cannot(self) -> None:
@@ -57,6 +57,12 @@ class DurableTests(SynchronousTestCase):
         if os.geteuid() == 0:
             self.patch(os, "fchown", _denied)
         self.assertRaises(PermissionError, make_directory, self.root / "db", 0o700, 0, 0)
+        self.assertEqual(list(self.root.iterdir()), [])
+
+    def test_cannot_sync(self) -> None:
+        """What cannot be synced is taken back."""
+        self.patch(os, "fsync", _denied)
+        self.assertRaises(PermissionError, make_directory, self.root / "db", 0o700, None, None)
         self.assertEqual(list(self.root.iterdir()), [])
 
     def test_trash(self) -> None:
