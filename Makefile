@@ -18,7 +18,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
 endif
 
 .PHONY: run test test-unit test-functional test-engine lint dist managed-plugin clean \
-        torture soak crash mutations damage-table scale bench
+        torture soak crash mutations damage-table scale bench bench-check
 
 run: $(VENV)/.run
 	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
@@ -74,6 +74,10 @@ bench: build/bench-venv/.run
 	sh benchmarks/install build/bench-venv/bin/pip
 	build/bench-venv/bin/python -m benchmarks.bench --reps=$(REPS) $(if $(ONLY),--only=$(ONLY)) \
 	    $(if $(QUICK),--quick) $(if $(WRITE_DOCS),--write-docs)
+
+# Function calls for each request, against recorded figures: no clock, so any machine will do.
+bench-check: $(VENV)/.test
+	$(BIN)/python -m benchmarks.check
 
 # What make run installs, without the packages of tests and TLS, which cost a start and memory.
 build/bench-venv/.run: setup.py requirements.lock
