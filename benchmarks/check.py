@@ -71,7 +71,8 @@ class Served:
             Deferred.fromCoroutine(service.create(f"volume-{number:06}", {}))
         self.channel = Plugin(Clock(), [service]).site().buildProtocol(None)
         address = UNIXAddress(None)
-        self.channel.makeConnection(StringTransport(address, address, lenient=True))
+        transport = StringTransport(address, address, lenient=True)
+        self.channel.makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def ask(self, *requests: tuple[str, object]) -> Callable[[], None]:
         """Return what makes these requests."""
