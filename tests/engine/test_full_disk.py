@@ -28,6 +28,11 @@ class FullLogTests(DriverCase):
         done("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(self.logs))
         self.addCleanup(run, "umount", "--lazy", str(self.logs))
 
+    def names(self) -> list[object]:
+        """Return the volumes that the lines of the log are about, the oldest first."""
+        files = sorted(self.logs.iterdir(), reverse=True)
+        return [_name(line) for file in files for line in file.read_text().splitlines()]
+
     def test_goes_on(self) -> None:
         """Changes go on; once there is space, lines are written again, each of them whole."""
         log = self.logs / "x.log"
@@ -45,8 +50,9 @@ class FullLogTests(DriverCase):
             old.unlink()
         for number in range(40):
             self.daemon.ok("Create", Name=f"later{number}")
-        text = "".join(path.read_text() for path in sorted(self.logs.iterdir(), reverse=True))
-        names = [_name(line) for line in text.splitlines()]
+        # The line of a change is written after its answer.
+        until(lambda: self.names()[-1:] == ["later39"], "the last line")
+        names = self.names()
         self.assertEqual(names[-40:], [f"later{number}" for number in range(40)])
         self.assertLessEqual(names.count("torn"), 5)
 

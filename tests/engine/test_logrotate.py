@@ -87,6 +87,8 @@ class LogrotateTests(DriverCase):
         enough.set()
         writer.join(PATIENCE)
         self.assertGreater(len(created), 2 * ROTATIONS)
+        # The line of a change is written after its answer.
+        until(lambda: created[-1] in self.names(), "the last line")
         self.assertEqual(self.names(), created)
         self.assertEqual(len(list(self.logs.iterdir())), ROTATIONS + 1)
         self.assertEqual(stat.S_IMODE(self.log.stat().st_mode), 0o640)

@@ -200,7 +200,8 @@ class RightsTests(ManagedCase):
         self.engine.docker("plugin", "enable", PLUGIN)
         self.engine.docker("volume", "rm", "db")
         until(lambda: not list((self.place / "volumes/.trash").iterdir()), "an empty trash")
-        self.assertRegex(self.log(), r'msg="\{.*VolumeDriver.Remove')
+        # The line of a change is written after its answer.
+        until(lambda: re.search(r'msg="\{.*VolumeDriver.Remove', self.log()), "a line of JSON")
         self.engine.docker("plugin", "disable", "-f", PLUGIN)
         self.engine.docker("plugin", "set", PLUGIN, "TRASH_RETENTION=soon")
         self.assertIn("exampledriver.sock", self.error("plugin", "enable", PLUGIN))
