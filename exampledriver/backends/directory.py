@@ -179,10 +179,11 @@ class DirectoryBackend:
 
     def recover(self, known: Set[str]) -> list[str]:
         """Clear half-made directories; list the root's entries that are no volume's."""
-        clear_staged(self.root)
+        entries = list(os.scandir(self.root))
+        clear_staged(entries)
         return sorted(
             entry.name
-            for entry in os.scandir(self.root)
+            for entry in entries
             if entry.name not in known and not entry.name.startswith(".")
         )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -81,9 +82,9 @@ def make_directory(path: Path, mode: int, uid: int | None, gid: int | None) -> b
     return True
 
 
-def clear_staged(parent: Path) -> None:
-    """Remove the half-made directories that a crash left in `parent`."""
-    for entry in os.scandir(parent):
+def clear_staged(entries: Iterable[os.DirEntry[str]]) -> None:
+    """Remove the half-made directories that a crash left among `entries`."""
+    for entry in entries:
         if entry.name.endswith(_STAGED) and entry.is_dir(follow_symlinks=False):
             os.rmdir(entry.path)
 

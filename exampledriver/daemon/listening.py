@@ -33,6 +33,15 @@ class ListenError(Exception):
     """An endpoint cannot be listened on; the text says which and why."""
 
 
+def endpoint_words(text: str) -> list[str]:
+    r"""Return the parts of a server endpoint string, of which the first is its kind.
+
+    They are divided by colons; one that belongs to a part is written ``\:``.
+    """
+    found = re.findall(r"(?:\\.|[^:\\])+", text)
+    return [re.sub(r"\\(.)", r"\1", word) for word in found] or [""]
+
+
 @frozen
 class UnixEndpoint:
     """A UNIX stream socket to listen on.
@@ -55,8 +64,7 @@ class UnixEndpoint:
 
         :raises ValueError: it is none, or names another kind of endpoint.
         """
-        found = re.findall(r"(?:\\.|[^:\\])+", text)
-        kind, *words = [re.sub(r"\\(.)", r"\1", word) for word in found] or [""]
+        kind, *words = endpoint_words(text)
         if kind in ("tcp", "ssl", "tls", "systemd"):
             raise ValueError(
                 f"--listen={text}: {kind}: is not offered: whoever can open a volume plugin's "

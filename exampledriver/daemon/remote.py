@@ -19,7 +19,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Factory
 
-from .listening import ListenError, Listening
+from .listening import ListenError, Listening, endpoint_words
 
 if TYPE_CHECKING:
     from twisted.internet.protocol import ServerFactory
@@ -38,8 +38,7 @@ def _read(text: str, known: tuple[str, ...]) -> tuple[int, str, int, dict[str, s
     :return: port, interface, backlog, and the other arguments.
     :raises ValueError: it is no such thing.
     """
-    found = re.findall(r"(?:\\.|[^:\\])+", text)
-    kind, *words = [re.sub(r"\\(.)", r"\1", word) for word in found]
+    kind, *words = endpoint_words(text)
     form = f"{kind}:PORT:interface=ADDR"
     if not words:
         raise ValueError(f"--listen={text}: give {form}")

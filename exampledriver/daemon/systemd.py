@@ -62,13 +62,14 @@ class SystemdEndpoint:
         :raises ValueError: it is none of these.
         """
         words = [word for word in text.split(":")[1:] if word and word != "domain=UNIX"]
-        match = re.fullmatch(r"(index)=([0-9]{1,4})|(name)=([^:]+)", words[0]) if words else None
+        match = re.fullmatch(r"index=([0-9]{1,4})|name=([^:]+)", words[0]) if words else None
         if len(words) > 1 or (words and not match):
             raise ValueError(
                 f"--listen={text}: give systemd: for the first socket that is passed, or "
                 "systemd:index=N or systemd:name=NAME"
             )
-        return cls(text, int(match[2] or 0) if match else 0, (match[4] or "") if match else "")
+        index, name = match.groups("") if match else ("", "")
+        return cls(text, int(index or 0), name)
 
     def __str__(self) -> str:
         """Return the endpoint as people write it."""
@@ -173,7 +174,7 @@ class Notifier:
         address = self.environment.get("NOTIFY_SOCKET", "")
         if not address:
             return
-        path = b"\0" + os.fsencode(address[1:]) if address[0] == "@" else os.fsencode(Path(address))
+        path = b"\0" + os.fsencode(address[1:]) if address[0] == "@" else os.fsencode(address)
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sender:
                 sender.sendto(text.encode("utf-8"), path)

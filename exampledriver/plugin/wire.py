@@ -74,9 +74,10 @@ class Call(Generic[T]):
         """
         return Message.decode(self.name, body) if self.body else Message(self.name, {})
 
-    async def settled(self, answer: Awaitable[T], message: Message) -> Fields:
-        """Wait for a driver's answer, a Deferred or a coroutine."""
-        return self.tell(await answer, message)
+    async def settled(self, answer: Answer[T], message: Message) -> Fields:
+        """Wait for a driver's answer, whichever of its three shapes it has."""
+        value = cast(T, await answer) if isinstance(answer, Awaitable) else answer
+        return self.tell(value, message)
 
 
 def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
@@ -199,8 +200,7 @@ class Wire:
         }
 
         async def work() -> Fields:
-            answer = call.ask(message)
-            return call.tell(await answer if isinstance(answer, Awaitable) else answer, message)
+            return await call.settled(call.ask(message), message)
 
         def ended(result: T | Failure) -> None:
             # After the answer: its client does not wait for the log.

@@ -57,8 +57,6 @@ class Options:
 
         :raises InvalidOptionError: one is not known or malformed; the text names it.
         """
-        if not options:
-            return _NO_OPTIONS
         for key in options:
             if key not in KNOWN_OPTIONS:
                 raise InvalidOptionError(
@@ -75,8 +73,6 @@ class Options:
     def as_given(self) -> dict[str, str]:
         """Return the options as strings, each in its one canonical form."""
         given: dict[str, str] = {}
-        if self is _NO_OPTIONS:
-            return given
         if self.gid is not None:
             given["gid"] = str(self.gid)
         if self.mode is not None:
@@ -95,10 +91,6 @@ class Options:
             for key in KNOWN_OPTIONS
             if mine.get(key) != its.get(key)
         )
-
-
-#: Most volumes have none: one object for all of them.
-_NO_OPTIONS = Options()
 
 
 def _bad(name: str, key: str, value: str, rule: str) -> InvalidOptionError:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -96,6 +97,16 @@ class SlowCase(DaemonCase):
         connection.sendall(request_bytes("VolumeDriver.Create", {"Name": name}))
         until((self.base / "begun").exists, "the beginning of the Create")
         return connection
+
+
+def run_program(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run a module of these tests that is a program, to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", f"tests.functional.{name}", *words],
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    )
 
 
 def end(pid: int) -> None:

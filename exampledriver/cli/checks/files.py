@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from ...journal import JournalError
 from ...journal.log import JOURNAL
 from ...journal.repair import judge
 from ...volumes.model import StoredVolume
-from .findings import Finding, Severity
+from .findings import Finding, Severity, quoted
 from .installation import Installation
 from .proc import user
 
@@ -22,10 +21,6 @@ from .proc import user
 _FULL = 64 << 20
 #: Less than this part free is soon full, and full on small file systems.
 _LITTLE = 0.05
-
-
-def _q(path: Path | str) -> str:
-    return shlex.quote(str(path))
 
 
 def modes(at: Installation) -> Iterator[Finding]:
@@ -59,7 +54,7 @@ def _owned(path: Path, found: os.stat_result, owner: int | None) -> Iterator[Fin
         yield _problem(
             f"{path} belongs to user {found.st_uid}, and the driver runs as user {owner}",
             "its owner can change it behind the driver's back, and the driver may be refused it",
-            f"chown {owner} {_q(path)}",
+            f"chown {owner} {quoted(path)}",
         )
 
 
@@ -72,7 +67,7 @@ def _private(at: Installation, path: Path, mode: int, owner: int | None) -> Iter
             f"{path} has mode {_mode(found.st_mode)}, more than {mode:04o}",
             "other users can look at or change what says which volumes there are, or hold its "
             "lock so that the driver does not start",
-            f"chmod {mode:04o} {_q(path)}",
+            f"chmod {mode:04o} {quoted(path)}",
         )
     yield from _owned(path, found, owner)
 
@@ -87,7 +82,7 @@ def _root(at: Installation, owner: int | None) -> Iterator[Finding]:
             f"{at.root} has mode {_mode(found.st_mode)}: it is open to other users",
             "a program with the setuid bit that root of a container puts into a volume could be "
             "run here by any local user, who is root then",
-            f"chmod 0710 {_q(at.root)}",
+            f"chmod 0710 {quoted(at.root)}",
         )
     yield from _owned(at.root, found, owner)
     lock = at.root / ".lock"
@@ -105,7 +100,7 @@ def _socket(at: Installation, owner: int | None) -> Iterator[Finding]:
         yield _problem(
             f"the socket {at.socket} has mode {mode:04o}: it is open to {whom}",
             "whoever talks to a volume plugin is as good as root: it makes directories anywhere",
-            f"chmod 0600 {_q(at.socket)}   # and start the driver without mode= in --listen",
+            f"chmod 0600 {quoted(at.socket)}   # and start the driver without mode= in --listen",
             "problem" if mode & 0o006 else "note",
         )
     yield from _owned(at.socket, found, owner)
@@ -117,7 +112,7 @@ def _plugin_directory(at: Installation, path: Path) -> Iterator[Finding]:
         yield _problem(
             f"the plugin directory {path} has mode {_mode(found.st_mode)}",
             "whoever can write there can put a plugin of their own in the place of any",
-            f"chmod go-w {_q(path)}",
+            f"chmod go-w {quoted(path)}",
         )
 
 
@@ -145,7 +140,7 @@ def judge_space(where: str, path: Path, space: os.statvfs_result) -> Iterator[Fi
         "no volume can be created, removed or mounted until there is space for the journal; what "
         "was answered is safe"
     )
-    more = f"df -h {_q(path)}   # make space, or move it to a larger file system"
+    more = f"df -h {quoted(path)}   # make space, or move it to a larger file system"
     shown = f"{free >> 20} MiB of {size >> 20} MiB are free"
     if space.f_flag & os.ST_RDONLY:
         yield Finding(
@@ -154,14 +149,14 @@ def judge_space(where: str, path: Path, space: os.statvfs_result) -> Iterator[Fi
             f"{where}: the file system is read-only",
             "no volume can be created, removed or mounted; the kernel does that after an error "
             "of the disk",
-            f"dmesg | tail   # why?\nmount -o remount,rw {_q(_mountpoint(path))}",
+            f"dmesg | tail   # why?\nmount -o remount,rw {quoted(_mountpoint(path))}",
         )
     elif size and free < min(_FULL, _LITTLE * size):
         yield Finding("disk", "problem", f"{where}: the file system is full: {shown}", why, more)
     elif size and free < _LITTLE * size:
         yield Finding("disk", "note", f"{where}: the file system is soon full: {shown}", why, more)
     if space.f_files and not space.f_favail:
-        more = f"df -i {_q(path)}   # remove files, or move it to another file system"
+        more = f"df -i {quoted(path)}   # remove files, or move it to another file system"
         yield Finding("disk", "problem", f"{where}: no inode is free", why, more)
 
 
@@ -213,7 +208,7 @@ def _state_journal(at: Installation) -> Iterator[Finding]:
             f"{path}: {verdict.trouble}",
             "the driver does not start with it, so that nothing more is lost; one that runs has "
             "the volumes in memory",
-            f"exampledriver journal repair {_q(at.state)}{stopped}",
+            f"exampledriver journal repair {quoted(at.state)}{stopped}",
         )
     for name, value in verdict.entries.items():
         strange = _strange(name, value)

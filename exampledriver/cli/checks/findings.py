@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import Literal
 
 from attrs import frozen
@@ -25,6 +27,11 @@ class Finding:
     what: str
     why: str
     fix: str
+
+
+def quoted(path: Path | str) -> str:
+    """Return a path or another word as a shell's command has it."""
+    return shlex.quote(str(path))
 
 
 class CannotLookError(Exception):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import stat
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from .findings import CannotLookError, Finding, Severity
+from .findings import CannotLookError, Finding, Severity, quoted
 from .installation import Installation
 from .sockets import judge_socket, plugin_files
 
@@ -37,7 +36,7 @@ def specs(at: Installation) -> Iterator[Finding]:
             yield _problem(
                 f"{file.path} cannot be read as a plugin's spec: {error}",
                 f"Docker cannot load the plugin {file.name}",
-                f"rm {_q(file.path)}   # or write it anew: one URL, such as unix:///run/x.sock",
+                f"rm {quoted(file.path)}   # or write it anew: one URL, such as unix:///run/x.sock",
             )
         else:
             yield from _judge(at, file.path, address, tls)
@@ -98,14 +97,15 @@ def _clear(path: Path, address: str, tls: Mapping[str, Any]) -> Iterator[Finding
             f"{path} has a TLSConfig and the address {address}",
             f"Docker uses TLS only with https://: with {scheme}:// everything is sent in the "
             "clear, and nobody is verified",
-            f"sed -i 's#{scheme}://#https://#' {_q(path)}",
+            f"sed -i 's#{scheme}://#https://#' {quoted(path)}",
         )
     elif _loopback(host):
         yield _problem(
             f"{path} names a port of this machine, {address}",
             "every local user and every container in the host's network can connect to it, and "
             "whoever talks to a volume plugin is as good as root",
-            f"echo unix:///run/docker/plugins/{path.stem}.sock > {_q(path.with_suffix('.spec'))}"
+            f"echo unix:///run/docker/plugins/{path.stem}.sock > "
+            f"{quoted(path.with_suffix('.spec'))}"
             "   # and let it listen there",
             "note",
         )
@@ -124,8 +124,8 @@ def _tls_example(path: Path, address: str) -> str:
         "Addr": "https://" + address.partition("://")[2],
         "TLSConfig": {"CAFile": "/etc/docker/ca.pem", "CertFile": "cert.pem", "KeyFile": "key.pem"},
     }
-    remove = "" if to == path else f"rm {_q(path)}\n"
-    return f"{remove}echo {_q(json.dumps(spec))} > {_q(to)}   # with your files"
+    remove = "" if to == path else f"rm {quoted(path)}\n"
+    return f"{remove}echo {quoted(json.dumps(spec))} > {quoted(to)}   # with your files"
 
 
 def _encrypted(path: Path, tls: Mapping[str, Any]) -> Iterator[Finding]:
@@ -133,7 +133,8 @@ def _encrypted(path: Path, tls: Mapping[str, Any]) -> Iterator[Finding]:
         yield _problem(
             f"{path} has InsecureSkipVerify",
             "the plugin's certificate is not looked at: anybody on the way can answer in its place",
-            f'sed -i \'s#"InsecureSkipVerify": *true#"InsecureSkipVerify": false#I\' {_q(path)}',
+            'sed -i \'s#"InsecureSkipVerify": *true#"InsecureSkipVerify": false#I\' '
+            f"{quoted(path)}",
         )
     if not tls.get("cafile"):
         needs = (
@@ -157,14 +158,14 @@ def _named(at: Installation, spec: Path, key: str, path: Path) -> Iterator[Findi
         yield _problem(
             f"{spec} names a {key} that is not there: {path}",
             "Docker cannot load the plugin",
-            f"put the file there, or correct the path in {_q(spec)}",
+            f"put the file there, or correct the path in {quoted(spec)}",
         )
         return
     if key == "KeyFile" and stat.S_IMODE(found.st_mode) & 0o077:
         yield _problem(
             f"the key {path} has mode {stat.S_IMODE(found.st_mode):04o}",
             "whoever reads it can pass for this engine, and so mount and remove every volume",
-            f"chmod 0600 {_q(path)}",
+            f"chmod 0600 {quoted(path)}",
         )
 
 
@@ -173,10 +174,6 @@ def _loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _q(path: Path | str) -> str:
-    return shlex.quote(str(path))
 
 
 def _problem(what: str, why: str, fix: str, severity: Severity = "problem") -> Finding:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 from ...backends.mounts import holders, mounts_inside
 from ...volumes.errors import InvalidNameError
 from ...volumes.model import check_name
-from .findings import CannotLookError, Finding
+from .findings import CannotLookError, Finding, quoted
 from .installation import Installation, Known
 
 #: Seconds between two looks at a count: between a Mount and the container's start there are fewer.
@@ -32,9 +31,9 @@ def directories(at: Installation) -> Iterator[Finding]:
                 "problem",
                 f'volume "{volume.name}": {trouble}',
                 "containers that use it do not start; the volume is kept until somebody removes it",
-                f"ls -d {_q(at.root)}/.trash/*/{_q(volume.name)}   # was it removed?\n"
-                f"findmnt -T {_q(volume.mountpoint)}   # is its file system mounted?\n"
-                f"docker volume rm {_q(volume.name)}   # if it is not wanted any more",
+                f"ls -d {quoted(at.root)}/.trash/*/{quoted(volume.name)}   # was it removed?\n"
+                f"findmnt -T {quoted(volume.mountpoint)}   # is its file system mounted?\n"
+                f"docker volume rm {quoted(volume.name)}   # if it is not wanted any more",
             )
     at.exists("root", at.root)
     at.looking_at = str(at.root)
@@ -61,7 +60,8 @@ def _trouble(at: Installation, mountpoint: str) -> str:
 def _stray(at: Installation, name: str) -> Finding:
     path = at.root / name
     adopt = (
-        f"docker volume create -d {_q(at.name)} {_q(name)}   # adopts it, with its content; or\n"
+        f"docker volume create -d {quoted(at.name)} {quoted(name)}"
+        "   # adopts it, with its content; or\n"
     )
     try:
         check_name(name)
@@ -72,7 +72,7 @@ def _stray(at: Installation, name: str) -> Finding:
         "note",
         f"{path} belongs to no volume",
         "it takes space, and a volume that is created with that name adopts it",
-        f"{adopt}mv {_q(path)} ELSEWHERE",
+        f"{adopt}mv {quoted(path)} ELSEWHERE",
     )
 
 
@@ -101,7 +101,9 @@ def _counted(at: Installation) -> list[Known]:
 
 def _leaked_count(at: Installation, volume: Known, mount_id: str, count: int) -> Finding:
     message = json.dumps({"Name": volume.name, "ID": mount_id})
-    unmount = f"curl --unix-socket {_q(at.socket)} -d {_q(message)} http://d/VolumeDriver.Unmount"
+    unmount = (
+        f"curl --unix-socket {quoted(at.socket)} -d {quoted(message)} http://d/VolumeDriver.Unmount"
+    )
     return Finding(
         "counts",
         "note",
@@ -134,9 +136,5 @@ def _leaked_mounts(at: Installation) -> Iterator[Finding]:
             "it was left mounted, and keeps the removed data from being deleted"
             if name == ".trash"
             else "as long as it is mounted, the volume cannot be removed",
-            f"umount {_q(mountpoint)}   # if you do not want it there",
+            f"umount {quoted(mountpoint)}   # if you do not want it there",
         )
-
-
-def _q(path: Path | str) -> str:
-    return shlex.quote(str(path))
