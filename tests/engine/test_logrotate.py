@@ -24,6 +24,14 @@ def _age(file: Path) -> int:
     return int(words[2]) if len(words) > 2 else 0
 
 
+def _target(link: Path) -> str:
+    """Return what a descriptor is open for, or nothing if it was closed meanwhile."""
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return ""
+
+
 class LogrotateTests(DriverCase):
     """The snippet of tap/, with its paths and its signal for this daemon."""
 
@@ -105,9 +113,8 @@ class LogrotateTests(DriverCase):
         """Return the log files that the daemon has open, once it has obeyed the signal."""
 
         def found() -> list[str]:
-            links = Path(f"/proc/{self.pid}/fd").iterdir()
-            paths = [os.readlink(link) for link in links if os.path.lexists(link)]
-            return [path for path in paths if path.startswith(str(self.logs))]
+            links = map(_target, Path(f"/proc/{self.pid}/fd").iterdir())
+            return [path for path in links if path.startswith(str(self.logs))]
 
         until(lambda: found() == [str(self.log)], "the new file alone")
         return found()
