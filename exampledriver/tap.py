@@ -281,6 +281,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         backend,
         health,
         changes,
+        reactor,
         lambda: datetime.now(timezone.utc),
         purger.removed,
     )
@@ -319,7 +320,10 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         site,
         site,
         before=[sign, volumes.start, purger.startService],
-        finish=[("ending changes whose clients are gone", plugin.wire.when_idle)],
+        finish=[
+            ("ending changes whose clients are gone", plugin.wire.when_idle),
+            ("making them durable on the disk", volumes.settle),
+        ],
         close=[
             ("stopping the purge", purger.stopService),
             ("closing the mount counts", counts.close),

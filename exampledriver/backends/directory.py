@@ -7,16 +7,17 @@ directory elsewhere is the user's: it is made if missing, and never deleted.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import define
+import msgspec
+from attrs import define, field
 from zope.interface import implementer
 
 from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
 from ..volumes.model import Options, StoredVolume
-from .durable import clear_staged, make_directory, make_parents
+from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .interfaces import IBackend
 from .mounts import Holder, holders, inside, mounts_inside
 from .trash import Trash
@@ -45,6 +46,13 @@ def _denied(error: OSError) -> bool:
     return isinstance(error, PermissionError) and os.geteuid() != 0
 
 
+def _access(volume: StoredVolume) -> tuple[int, int | None, int | None]:
+    """Return the mode of a volume's new directory, its owner and its group."""
+    options = volume.options
+    mode = DEFAULT_MODE if options.mode is None else options.mode
+    return mode, options.uid, options.gid
+
+
 @implementer(IBackend)
 @define(eq=False)
 class DirectoryBackend:
@@ -62,6 +70,8 @@ class DirectoryBackend:
     trash: Trash
     find_holders: Callable[[str], list[Holder]] = holders
     root_only: bool = False
+    #: None of the volumes was there at the start: the root's file system may not be mounted.
+    _strange: bool = field(default=False, init=False)
 
     def resolve(self, name: str, options: Options) -> Options:
         """Resolve and judge the mountpoint option."""
@@ -101,21 +111,18 @@ class DirectoryBackend:
         """Tell whether the volume lives under the root."""
         return volume.options.mountpoint is None
 
-    def is_removed(self, volume: StoredVolume) -> bool:
-        """Tell whether the directory has gone from its place into the trash.
-
-        Under a root without a trash nothing was ever removed: it is another one, such as
-        the empty directory on which the root's file system is not mounted.
-        """
-        return not os.path.lexists(volume.mountpoint) and self.trash.path.is_dir()
-
     def create(self, volume: StoredVolume) -> bool:
         """Make or adopt the directory."""
-        path, options = Path(volume.mountpoint), volume.options
-        mode = DEFAULT_MODE if options.mode is None else options.mode
         with _explained(volume, "creating"):
+            if self.settles(volume) and self._place(volume):
+                return True
+            path = Path(volume.mountpoint)
             make_parents(path)
-            return make_directory(path, mode, options.uid, options.gid)
+            return make_directory(path, *_access(volume))
+
+    @staticmethod
+    def _place(volume: StoredVolume) -> bool:
+        return place_directory(volume.mountpoint, *_access(volume))
 
     def undo_create(self, volume: StoredVolume) -> None:
         """Remove the directory if nothing is in it."""
@@ -167,25 +174,81 @@ class DirectoryBackend:
 
     def remove(self, volume: StoredVolume) -> None:
         """Move a directory under the root to the trash."""
-        if not self.keeps_data(volume) or not os.path.lexists(volume.mountpoint):
+        if not self.keeps_data(volume):
             return
         with _explained(volume, "moving to the trash"):
-            self.trash.put(Path(volume.mountpoint))
+            if os.path.lexists(volume.mountpoint):
+                manifest = msgspec.json.encode({"name": volume.name, **volume.to_json()})
+                self.trash.put(Path(volume.mountpoint), manifest)
+            else:
+                # So that the start sees, should it have to do this again, that it has been done.
+                self.trash.prepare()
+
+    def settles(self, volume: StoredVolume) -> bool:
+        """Tell whether the volume lives under the root.
+
+        Elsewhere is another file system, which may hang: that must not keep the others.
+        """
+        return self.keeps_data(volume)
+
+    def settle(
+        self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
+    ) -> Mapping[str, str]:
+        """Sync each new directory, and the names of all."""
+        failed: dict[str, str] = {}
+        for work, volumes in ((self._make_again, made), (self._remove_again, removed)):
+            for volume in volumes:
+                why = _why_not(work, volume)
+                if why:
+                    failed[volume.name] = why
+        try:
+            sync(self.root)
+            if removed and self.trash.path.is_dir():
+                self.trash.sync()
+        except OSError as error:
+            raise VolumeError(f"syncing {self.root}: {error.strerror or error}") from error
+        return failed
+
+    def _make_again(self, volume: StoredVolume) -> None:
+        if self._strange and not os.path.lexists(volume.mountpoint):
+            raise VolumeError(
+                f"volume {quoted(volume.name)}: its directory {volume.mountpoint} is missing, and "
+                f"so is every other one in {self.root}: is the file system that holds them mounted?"
+            )
+        with _explained(volume, "making durable"):
+            self._place(volume)
+            sync(volume.mountpoint)
+
+    def _remove_again(self, volume: StoredVolume) -> None:
+        if os.path.lexists(volume.mountpoint):
+            self.remove(volume)
+        elif not self.trash.path.is_dir():
+            raise VolumeError(
+                f"volume {quoted(volume.name)}: was removed, and {self.root} has neither its "
+                "directory nor a trash: is the file system that holds them mounted?"
+            )
 
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         """Stat the directory and ask the kernel."""
         trouble = self._trouble(volume)
         return trouble, _described(self.find_holders(volume.mountpoint)) if mounted else None
 
-    def recover(self, known: Set[str]) -> list[str]:
+    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear half-made directories; list the root's entries that are no volume's."""
         entries = list(os.scandir(self.root))
         clear_staged(entries)
-        return sorted(
-            entry.name
-            for entry in entries
-            if entry.name not in known and not entry.name.startswith(".")
-        )
+        there = {entry.name for entry in entries if not entry.name.startswith(".")}
+        lasting = known - fresh
+        self._strange = bool(lasting) and not lasting & there
+        return sorted(there - known)
+
+
+def _why_not(work: Callable[[StoredVolume], None], volume: StoredVolume) -> str:
+    try:
+        work(volume)
+    except VolumeError as error:
+        return str(error)
+    return ""
 
 
 def _described(found: list[Holder]) -> str:

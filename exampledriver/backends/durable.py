@@ -17,12 +17,12 @@ from pathlib import Path
 _STAGED = ".exampledriver-new"
 
 
-def sync_directory(path: Path | str) -> None:
-    """Make the names in a directory durable.
+def sync(path: Path | str) -> None:
+    """Make a file's content durable, or the names in a directory.
 
     :raises OSError: it could not be done.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(fd)
     finally:
@@ -44,6 +44,25 @@ def make_parents(path: Path, mode: int = 0o755) -> None:
 def make_directory(path: Path, mode: int, uid: int | None, gid: int | None) -> bool:
     """Make one directory, durably; return whether it is new. Its parent exists.
 
+    :raises FileExistsError: something else than a directory is there.
+    :raises OSError: it could not be done, and nothing of it is left.
+    """
+    made = place_directory(path, mode, uid, gid)
+    try:
+        if made:
+            sync(path)
+        # What is not new was made by an earlier call whose sync a crash may have prevented.
+        sync(path.parent)
+    except OSError:
+        if made:
+            os.rmdir(path)
+        raise
+    return made
+
+
+def place_directory(path: Path | str, mode: int, uid: int | None, gid: int | None) -> bool:
+    """Make one directory whole, but not durable; return whether it is new. Its parent exists.
+
     It is renamed before it is synced: file systems with a journal make both durable in their
     order, and one wait for the disk is enough.
 
@@ -52,33 +71,27 @@ def make_directory(path: Path, mode: int, uid: int | None, gid: int | None) -> b
     """
     # Not with pathlib's own operations: there are many directories, and this is all of a Create.
     final = os.fspath(path)
-    parent = os.path.dirname(final)
     if _is_directory(final):
-        # Made by an earlier call whose sync a crash may have prevented.
-        sync_directory(parent)
         return False
+    parent = os.path.dirname(final)
     staged = f"{parent}/.{sha256(os.fsencode(final)).hexdigest()[:16]}{_STAGED}"
     try:
         os.mkdir(staged, mode=0o700)
     except FileExistsError:
         os.rmdir(staged)
         os.mkdir(staged, mode=0o700)
-    fd = -1
     try:
         fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-        if uid is not None or gid is not None:
-            os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
-        os.fchmod(fd, mode)
+        try:
+            if uid is not None or gid is not None:
+                os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
+            os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
         os.rename(staged, final)
-        staged = final
-        os.fsync(fd)
-        sync_directory(parent)
     except OSError:
         os.rmdir(staged)
         raise
-    finally:
-        if fd >= 0:
-            os.close(fd)
     return True
 
 

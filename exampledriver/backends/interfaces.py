@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 
 from zope.interface import Interface
 
@@ -25,10 +25,10 @@ class IBackend(Interface):
         """Return where a volume of these (resolved) options lives. Does not touch the disk."""
 
     def create(volume: StoredVolume) -> bool:
-        """Make the volume's place, durably; return whether it is new.
+        """Make the volume's place; return whether it is new.
 
         What is there already is adopted with its content. Interrupted anywhere,
-        it can be called again.
+        it can be called again. It is durable, unless the volume :meth:`settles` and is new.
         """
 
     def undo_create(volume: StoredVolume) -> None:
@@ -50,7 +50,25 @@ class IBackend(Interface):
         """Tell whether :meth:`remove` has something to do. Does not touch the disk."""
 
     def remove(volume: StoredVolume) -> None:
-        """Put the volume's data aside, in one durable step; data that is gone is no error."""
+        """Put the volume's data aside, in one step; data that is gone is no error.
+
+        It is durable, unless the volume :meth:`settles`.
+        """
+
+    def settles(volume: StoredVolume) -> bool:
+        """Tell whether :meth:`settle` makes a creation of this volume durable, and a removal.
+
+        Does not touch the disk.
+        """
+
+    def settle(made: Sequence[StoredVolume], removed: Sequence[StoredVolume]) -> Mapping[str, str]:
+        """Make durable that volumes were made and removed; do it again where a crash undid it.
+
+        :param made: new volumes that :meth:`settles` is true of.
+        :param removed: volumes that keep data, of any kind.
+        :return: the names of those for which it could not be done, and why.
+        :raises VolumeError: it could be done for none.
+        """
 
     def look(volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         """Look how the volume is: return its trouble, and who holds it; both may be empty.
@@ -59,14 +77,9 @@ class IBackend(Interface):
         ``None``: the answer is in every process's mounts.
         """
 
-    def is_removed(volume: StoredVolume) -> bool:
-        """Tell whether :meth:`remove` has been done, to its end.
-
-        Asked of a volume whose removal was begun. When in doubt the answer is no.
-        """
-
-    def recover(known: Set[str]) -> list[str]:
+    def recover(known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear what a crash left half made, before the first call.
 
+        :param fresh: those of `known` whose creation may not have become durable.
         :return: what lies where volumes live and belongs to none of the names `known`.
         """

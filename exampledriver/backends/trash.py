@@ -1,4 +1,4 @@
-"""Where removed volumes wait: ``ROOT/.trash/TIME/NAME``.
+"""Where removed volumes wait: ``ROOT/.trash/TIME/NAME``, and beside it what it was.
 
 The time is when the volume was removed, in UTC to the microsecond. A name that
 comes again does not collide, and a name of 255 characters still fits.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Lock
@@ -15,10 +16,15 @@ from threading import Lock
 from attrs import define, field
 from twisted.logger import Logger
 
-from .durable import sync_directory
+from .durable import sync
 from .mounts import holders, mounts_inside
 
 _log = Logger()
+
+#: In a slot, beside the directory: what is needed to bring the volume back, as JSON. The dot
+#: keeps it apart from every volume's name. Slots of older versions have none.
+MANIFEST = ".volume.json"
+
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
 
 
@@ -29,6 +35,8 @@ class Trash:
     root: Path
     #: The slots that :meth:`put` is at work in; a purge in another thread leaves them alone.
     _filling: set[str] = field(factory=set, init=False)
+    #: The slots that are not durable yet.
+    _unsynced: set[str] = field(factory=set, init=False)
     _lock: Lock = field(factory=Lock, init=False)
 
     @property
@@ -36,33 +44,52 @@ class Trash:
         """The trash's directory; its name cannot be a volume's."""
         return self.root / ".trash"
 
-    def put(self, directory: Path) -> None:
-        """Move a directory of the root into the trash, durably.
+    def prepare(self) -> None:
+        """Make the trash's directory, if there is none.
 
+        :raises OSError: it could not be made.
+        """
+        self.path.mkdir(mode=0o700, exist_ok=True)
+
+    def put(self, directory: Path, manifest: bytes) -> None:
+        """Move a directory of the root into the trash; :meth:`sync` makes that durable.
+
+        :param manifest: what is to be known of it to bring it back, as JSON.
         :raises FileNotFoundError: it is not there.
         :raises OSError: it could not be moved, and is where it was.
         """
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        self.prepare()
         slot = self._slot(datetime.now(timezone.utc))
         try:
-            self._move(directory, slot)
+            try:
+                with open(slot / MANIFEST, "xb", opener=_private) as file:
+                    file.write(manifest)
+                os.rename(directory, slot / directory.name)
+            except OSError:
+                shutil.rmtree(slot)
+                raise
         finally:
-            self._filling.discard(slot.name)
+            with self._lock:
+                self._filling.discard(slot.name)
+                self._unsynced.add(slot.name)
 
-    def _move(self, directory: Path, slot: Path) -> None:
-        try:
-            os.rename(directory, slot / directory.name)
-        except OSError:
-            slot.rmdir()
-            raise
-        try:
-            # Inside out: where it is first, where it was last.
-            for changed in (slot, self.path, self.root):
-                sync_directory(changed)
-        except OSError:
-            os.rename(slot / directory.name, directory)
-            slot.rmdir()
-            raise
+    def sync(self) -> None:
+        """Make durable what :meth:`put` has moved.
+
+        :raises OSError: it could not be done.
+        """
+        with self._lock:
+            slots = sorted(self._unsynced)
+        for name in slots:
+            # A purge may have been there first.
+            with suppress(FileNotFoundError):
+                for path in (self.path / name / MANIFEST, self.path / name):
+                    sync(path)
+        # Inside out: where it is first, where it was last.
+        for path in (self.path, self.root):
+            sync(path)
+        with self._lock:
+            self._unsynced.difference_update(slots)
 
     def _slot(self, moment: datetime) -> Path:
         while True:
@@ -108,10 +135,14 @@ class Trash:
                 mounted=", ".join(mounted),
             )
             return 0
-        volumes = len(list(slot.iterdir()))
+        volumes = len([path for path in slot.iterdir() if path.name != MANIFEST])
         try:
             shutil.rmtree(slot)
         except OSError as error:
             _log.warn("{slot} is not purged: {error}", slot=str(slot), error=error)
             return 0
         return volumes
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

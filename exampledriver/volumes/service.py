@@ -6,12 +6,12 @@ next start, or the same call again, completes:
 - *Create*: validate, lock, make the directory, journal, publish, answer. A
   directory without a journal entry is adopted by the same call again.
 - *Remove*: lock, ask the kernel who uses it, journal that it is *being removed*,
-  move the data to the trash, publish, answer; the entry leaves the journal
-  afterwards. The move, one durable rename, is the moment of truth: a start that
-  finds a volume being removed asks whether its data is still at its place. If so
-  the removal was never answered, and the volume is there as before; if not it is
-  gone. A move that fails therefore takes nothing from anybody.
-- *Mount*: lock, make it usable, count it in the ledger, answer.
+  move the data to the trash, publish, answer. From the journal's word on it is
+  removed: a start that finds it does the rest. A move that fails is taken back in
+  the journal before it is answered.
+- Neither waits until the disk has the directory, or the move: the journal has
+  promised it, and :mod:`~exampledriver.volumes.settling` keeps the promise.
+- *Mount*: lock, see that it is durable, make it usable, count it in the ledger, answer.
 
 Reads answer from memory.
 """
@@ -24,6 +24,7 @@ from typing import Any
 
 from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -37,11 +38,15 @@ from .ledger import MountLedger
 from .listing import Listing, status_of
 from .locks import Locks
 from .model import Options, StoredVolume, check_name
+from .settling import SETTLED, Settler
 
 _log = Logger()
 
-#: In the journal's value of a volume whose removal has begun.
+#: In the journal's value of a volume that is removed: the removal is not settled.
 _REMOVING = "removing"
+
+#: In the journal's value of a volume: the generation in which it was made.
+_GENERATION = "generation"
 
 
 @implementer(IVolumeDriver)
@@ -58,40 +63,45 @@ class VolumeService:
     _backend: IBackend
     _health: HealthChecks
     _threads: Threads
+    _clock: IReactorTime
     now: Callable[[], datetime]
     removed: Callable[[], None] = lambda: None
     _volumes: dict[str, StoredVolume] = field(factory=dict, init=False)
-    #: Removed, but the journal still says "being removed": it is cleared before
-    #: a directory of that name is made, which a start would take for the old one.
-    _uncleared: set[str] = field(factory=set, init=False)
-    #: Being removed when the daemon died, and still there.
-    _interrupted: list[StoredVolume] = field(factory=list, init=False)
     _locks: Locks = field(factory=Locks, init=False)
     _listing: Listing = field(init=False)
+    _settler: Settler = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """Begin with nothing listed."""
+        """Begin with nothing listed, and nothing to settle."""
         self._listing = Listing(self._ledger, self._threads)
+        self._settler = Settler(self._backend, self._catalog, self._threads, self._clock)
 
     def load(self) -> None:
         """Read the journal and settle what a crash interrupted. Blocks.
 
         :raises ValueError: an entry of the journal is no volume.
         """
+        settled = 0
+        made: dict[str, tuple[int, StoredVolume]] = {}
+        removed: list[StoredVolume] = []
         for name, value in self._catalog.entries():
+            generation = value.get(_GENERATION)
+            if name == SETTLED and isinstance(generation, int):
+                settled = generation
+                continue
             volume = StoredVolume.from_json(name, value)
             # The root may have moved since it was written down.
             place = self._backend.mountpoint(name, volume.options)
             if place != volume.mountpoint:
                 volume = evolve(volume, mountpoint=place)
-            if not value.get(_REMOVING):
-                self._volumes[name] = volume
-            elif self._backend.is_removed(volume):
-                self._uncleared.add(name)
-            else:
-                self._interrupted.append(volume)
-                self._volumes[name] = volume
-        strays = self._backend.recover(self._volumes.keys())
+            if value.get(_REMOVING):
+                removed.append(volume)
+                continue
+            self._volumes[name] = volume
+            if isinstance(generation, int):
+                made[name] = generation, volume
+        self._settler.restore(settled, made, removed)
+        strays = self._backend.recover(self._volumes.keys(), self._settler.fresh)
         if strays:
             _log.warn(
                 "{count} entries of the root belong to no volume: {names}; a volume created "
@@ -101,28 +111,20 @@ class VolumeService:
             )
 
     def start(self) -> None:
-        """Journal what :meth:`load` settled, and drop counts of volumes that are gone."""
-        for name in list(self._uncleared):
-            self._in_background(self._clear(name))
-        for volume in self._interrupted:
-            self._in_background(self._put_back(volume))
+        """Settle what a crash interrupted, and drop counts of volumes that are gone."""
+        self._settler.start()
         for name in self._ledger.volumes():
             if name not in self._volumes:
                 self._in_background(self._forget_gone(name))
+
+    async def settle(self) -> None:
+        """Let the disk have what was promised, as far as that can be done now."""
+        await self._settler.all_settled()
 
     async def _forget_gone(self, name: str) -> None:
         async with self._locks.held(name):
             if name not in self._volumes:
                 await self._forget_mounts(name)
-
-    async def _clear(self, name: str) -> None:
-        """Take a removed volume's last entry out of the journal."""
-        await self._catalog.delete(name)
-        self._uncleared.discard(name)
-
-    async def _put_back(self, volume: StoredVolume) -> None:
-        """Let the journal say again that a volume is not being removed."""
-        await self._catalog.put(volume.name, volume.to_json())
 
     @staticmethod
     def _in_background(work: Coroutine[Deferred[Any], Any, None]) -> None:
@@ -172,21 +174,40 @@ class VolumeService:
     async def _create(self, name: str, options: Options) -> None:
         mountpoint = self._backend.mountpoint(name, options)
         volume = StoredVolume(name, mountpoint, self.now().replace(microsecond=0), options)
-        try:
-            if name in self._uncleared:
-                await self._clear(name)
-        except CatalogError as error:
-            raise VolumeError(f"volume {quoted(name)}: {error}") from error
-        new = await self._threads(self._backend.create, volume)
-        try:
-            await self._catalog.put(name, volume.to_json())
-        except CatalogError as error:
-            if new:
-                await self._undo(volume)
-            raise VolumeError(f"volume {quoted(name)}: {error}") from error
+        if not self._settler.is_free(name):
+            await self._settler.free(name, "the one of that name that was removed is in the way")
+        if not self._backend.settles(volume):
+            await self._make(volume, {})
+        else:
+            generation = self._settler.begin()
+            made = None
+            try:
+                if await self._make(volume, {_GENERATION: generation}):
+                    made = volume
+            finally:
+                self._settler.end(generation, made)
         self._volumes[name] = volume
         self._listing.changed(name)
         self._health.good(name)
+
+    async def _make(self, volume: StoredVolume, more: Mapping[str, object]) -> bool:
+        """Make a volume's place and journal it; return whether the place is new."""
+
+        def make_and_write() -> tuple[bool, Deferred[None]]:
+            # Handed on from thread to thread: the reactor has nothing to decide in between.
+            new = self._backend.create(volume)
+            return new, self._catalog.put(
+                volume.name, {**volume.to_json(), **(more if new else {})}
+            )
+
+        new, written = await self._threads(make_and_write)
+        try:
+            await written
+        except CatalogError as error:
+            if new:
+                await self._undo(volume)
+            raise VolumeError(f"volume {quoted(volume.name)}: {error}") from error
+        return bool(new)
 
     async def _undo(self, volume: StoredVolume) -> None:
         try:
@@ -208,6 +229,8 @@ class VolumeService:
             if volume is None:
                 return
             await self._threads(self._backend.check_unused, volume)
+            if not self._settler.is_free(name):
+                await self._settler.free(name, "it is being made durable")
             try:
                 if self._backend.keeps_data(volume):
                     await self._remove_data(volume)
@@ -232,11 +255,20 @@ class VolumeService:
         await self._catalog.put(volume.name, {**volume.to_json(), _REMOVING: True})
         try:
             await self._threads(self._backend.remove, volume)
-        except VolumeError:
-            self._in_background(self._put_back(volume))
+        except VolumeError as error:
+            await self._take_back(volume, error)
             raise
-        self._uncleared.add(volume.name)
-        self._in_background(self._clear(volume.name))
+        self._settler.removed(volume)
+
+    async def _take_back(self, volume: StoredVolume, why: VolumeError) -> None:
+        """Let the journal say again that a volume is not removed."""
+        try:
+            await self._catalog.put(volume.name, volume.to_json())
+        except CatalogError as error:
+            raise VolumeError(
+                f"{why}; and {error}: until that can be done, the next start removes the volume, "
+                "its data into the trash"
+            ) from error
 
     async def mount(self, name: str, mount_id: str) -> str:
         """Make a volume usable, and count it.
@@ -246,6 +278,8 @@ class VolumeService:
         """
         async with self._locks.held(name):
             volume = self._known(name)
+            if not self._settler.is_settled(name):
+                await self._settler.settled(name)
             path: str = await self._threads(self._backend.mount, volume)
             try:
                 await self._ledger.add(name, mount_id)

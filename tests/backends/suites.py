@@ -37,7 +37,6 @@ class BackendSuite(SynchronousTestCase):
         volume = self.volume(backend)
         self.assertTrue(backend.create(volume))
         self.assertFalse(backend.create(volume))
-        self.assertFalse(backend.is_removed(volume))
         self.assertEqual(backend.mount(volume), volume.mountpoint)
 
     def test_mount_missing(self) -> None:
@@ -68,13 +67,25 @@ class BackendSuite(SynchronousTestCase):
         backend.check_unused(volume)
         backend.remove(volume)
         backend.remove(volume)
-        self.assertTrue(backend.is_removed(volume))
         self.assertTrue(backend.create(volume))
-        self.assertFalse(backend.is_removed(volume))
+
+    def test_settle(self) -> None:
+        """What is settled is as it was left; what a crash undid is done again."""
+        backend = self.backend()
+        made, lost, removed, back = (self.volume(backend, name) for name in ("a", "b", "c", "d"))
+        for volume in (made, removed, back):
+            self.assertTrue(backend.settles(volume))
+            backend.create(volume)
+        backend.remove(removed)
+        self.assertEqual(backend.settle([made, lost], [removed, back]), {})
+        for volume in (made, lost):
+            self.assertEqual(backend.mount(volume), volume.mountpoint)
+        for volume in (removed, back):
+            self.assertRaises(VolumeError, backend.mount, volume)
 
     def test_recover(self) -> None:
         """What belongs to no volume is listed."""
         backend = self.backend()
         for name in ("a", "b", "c"):
             backend.create(self.volume(backend, name))
-        self.assertEqual(backend.recover({"b"}), ["a", "c"])
+        self.assertEqual(backend.recover({"b"}, set()), ["a", "c"])

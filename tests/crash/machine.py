@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from exampledriver.journal.log import NEW, Log
 from exampledriver.plugin import PluginError
+from exampledriver.volumes.settling import DELAY
 from tests.journal.crashfiles import Crash
 from tests.volumes.fixtures import listed
 
@@ -97,6 +98,11 @@ class CrashMachine(RuleBasedStateMachine):
     def commit(self) -> None:
         """Let the journal commit what waits, as one batch."""
         self._run(self.machine.catalog.commit)
+
+    @rule()
+    def settle(self) -> None:
+        """Let the time come at which the disk gets what was promised."""
+        self._run(lambda: self.machine.clock.advance(DELAY))
 
     @rule()
     def compact(self) -> None:
@@ -186,9 +192,15 @@ class CrashMachine(RuleBasedStateMachine):
         if not exists:
             self.tokens.pop(name, None)
         elif name not in self.tokens and not self._others(name) and name in self._names():
-            # Its user writes into it; not if a Remove was answered at once after the Create.
-            self.written += 1
-            self.tokens[name] = self.machine.backend.directories[name] = f"token {self.written}"
+            # Its user mounts it and writes; not if a Remove was answered at once after the Create.
+            mount = Deferred.fromCoroutine(self.machine.service.mount(name, "user"))
+            mount.addCallbacks(
+                lambda _: self._write(name), lambda failure: failure.trap(Crash, PluginError)
+            )
+
+    def _write(self, name: str) -> None:
+        self.written += 1
+        self.tokens[name] = self.machine.backend.directories[name] = f"token {self.written}"
 
     def _refused(self, name: str) -> None:
         # A disk that takes neither a change nor its withdrawal leaves it in doubt, and says so.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from random import Random
 from typing import Any
@@ -31,6 +31,7 @@ from exampledriver.volumes.ledger import MountLedger
 from exampledriver.volumes.model import Options, StoredVolume
 from exampledriver.volumes.service import VolumeService
 from tests.journal.crashfiles import Crash, CrashFiles
+from tests.volumes.fixtures import MemoryCatalog
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 ROOT = "/volumes"
@@ -92,10 +93,11 @@ def _caller() -> str:
 @implementer(IBackend)
 @define(eq=False)
 class SimulatedBackend:
-    """Directories in memory; each change is one durable step.
+    """Directories in memory; what was not settled may be gone after a crash.
 
     :ivar directories: the root's directories, with the token that was written into each.
     :ivar trash: the tokens of what was removed.
+    :ivar history: what each name was, and the trash then, before each change that is not durable.
     """
 
     power: Power = field(factory=Power)
@@ -103,6 +105,26 @@ class SimulatedBackend:
     trash: list[str] = field(factory=list)
     held: set[str] = field(factory=set)
     dead: bool = False
+    history: dict[str, list[str | None]] = field(factory=dict)
+
+    def after_crash(self, random: Random) -> SimulatedBackend:
+        """Return what the disk has kept: of each name's changes some first ones."""
+        directories, trash = dict(self.directories), list(self.trash)
+        for name, states in self.history.items():
+            states = [*states, self.directories.get(name)]
+            kept = random.randrange(len(states))
+            for before, after in zip(states[kept:], states[kept + 1 :], strict=False):
+                if before is not None and after is None:
+                    trash.remove(before)
+            state = states[kept]
+            if state is None:
+                directories.pop(name, None)
+            else:
+                directories[name] = state
+        return SimulatedBackend(self.power, directories, trash)
+
+    def _change(self, name: str) -> None:
+        self.history.setdefault(name, []).append(self.directories.get(name))
 
     def _do(self, call: str, change: Any) -> Any:
         if self.dead:
@@ -125,16 +147,27 @@ class SimulatedBackend:
 
     def create(self, volume: StoredVolume) -> bool:
         def create() -> bool:
-            new = volume.name not in self.directories
-            self.directories.setdefault(volume.name, "")
-            return new
+            return self._make(volume.name)
 
         return bool(self._do("create", create))
+
+    def _make(self, name: str) -> bool:
+        if name in self.directories:
+            return False
+        self._change(name)
+        self.directories[name] = ""
+        return True
 
     def undo_create(self, volume: StoredVolume) -> None:
         if self.directories.get(volume.name, "no") != "":
             raise VolumeError("not empty, or not there")
-        self._do("undo_create", lambda: self.directories.pop(volume.name))
+
+        def undo() -> None:
+            self.directories.pop(volume.name)
+            # Nothing that it was made can be told from nothing that it was taken back.
+            self.history[volume.name].pop()
+
+        self._do("undo_create", undo)
 
     def mount(self, volume: StoredVolume) -> str:
         if volume.name not in self.directories:
@@ -151,20 +184,36 @@ class SimulatedBackend:
     def keeps_data(self, volume: StoredVolume) -> bool:
         return True
 
-    def is_removed(self, volume: StoredVolume) -> bool:
-        return volume.name not in self.directories
+    def settles(self, volume: StoredVolume) -> bool:
+        return True
+
+    def settle(
+        self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
+    ) -> Mapping[str, str]:
+        def settle() -> None:
+            for volume in made:
+                self._make(volume.name)
+            for volume in removed:
+                self._move(volume.name)
+            for volume in (*made, *removed):
+                self.history.pop(volume.name, None)
+
+        self._do("settle", settle)
+        return {}
+
+    def _move(self, name: str) -> None:
+        if name in self.directories:
+            self._change(name)
+            self.trash.append(self.directories.pop(name))
 
     def remove(self, volume: StoredVolume) -> None:
-        def move() -> None:
-            self.trash.append(self.directories.pop(volume.name))
-
         if volume.name in self.directories:
-            self._do("remove", move)
+            self._do("remove", lambda: self._move(volume.name))
 
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         return ("", "")
 
-    def recover(self, known: Any) -> list[str]:
+    def recover(self, known: Any, fresh: Any) -> list[str]:
         return sorted(set(self.directories) - set(known))
 
 
@@ -230,6 +279,7 @@ class Machine:
     backend: SimulatedBackend = field(init=False)
     catalog: SimulatedCatalog = field(init=False)
     service: VolumeService = field(init=False)
+    clock: Clock = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.backend = SimulatedBackend(self.power)
@@ -242,11 +292,11 @@ class Machine:
         log = Log(self.files, slack=2000, piece=60)
         log.open()
         self.catalog = SimulatedCatalog(log)
-        counts = SimulatedCatalog(Log(CrashFiles()))
-        ledger = MountLedger(counts, "boot")
+        self.clock = Clock()
+        ledger = MountLedger(MemoryCatalog(), "boot")
         health = HealthChecks(self.backend, execute, Clock())
         self.service = VolumeService(
-            self.catalog, ledger, self.backend, health, execute, lambda: NOW
+            self.catalog, ledger, self.backend, health, execute, self.clock, lambda: NOW
         )
         self.service.load()
         self.service.start()
@@ -260,7 +310,7 @@ class Machine:
     def crash(self, random: Random) -> None:
         """Cut the power: only what the disk keeps is left."""
         self.end()
-        self.backend = SimulatedBackend(self.power, self.backend.directories, self.backend.trash)
+        self.backend = self.backend.after_crash(random)
         self.files = self.files.after_crash(random)
         self.power.schedule.clear()
         self.power.failing.clear()

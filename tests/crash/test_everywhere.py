@@ -11,6 +11,8 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.journal.crashfiles import Crash
+
 from .machine import CRASHES, CrashMachine
 from .simulation import Power
 
@@ -35,6 +37,31 @@ def plain(machine: CrashMachine) -> None:
     machine.stop_and_start()
     machine.create("d")
     machine.commit()
+    machine.settle()
+    machine.commit()
+
+
+def unsettled(machine: CrashMachine) -> None:
+    """Create, remove and create again, with and without time in between to settle."""
+    for seed in range(3):
+        for name in ("a", "b"):
+            machine.create(name)
+            machine.commit()
+            machine.remove(name)
+            machine.commit()
+        machine.create("a")
+        machine.commit()
+        machine.commit()
+        if seed:
+            machine.settle()
+        machine.create("c")
+        machine.commit()
+        machine.remove("a")
+        machine.commit()
+        machine.crash(seed, None)
+        machine.commit()
+        machine.remove("c")
+        machine.commit()
 
 
 def compaction(machine: CrashMachine) -> None:
@@ -124,6 +151,7 @@ def torn(machine: CrashMachine) -> None:
 
 STORIES: list[Story] = [
     plain,
+    unsettled,
     compaction,
     full_disk,
     torn,
@@ -172,4 +200,5 @@ class EverywhereTests(SynchronousTestCase):
             self.assertGreater(cut_everywhere(story, 1, seen), 50)
         missed = {(p, c) for p in seen.seen for c in CRASHES} - seen.struck
         self.assertEqual(missed, set())
+        self.flushLoggedErrors(Crash)
         self.assertGreater(len(seen.seen), 40)

@@ -15,11 +15,12 @@ from zope.interface import implementer
 
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.mounts import Holder
-from exampledriver.backends.trash import Trash
+from exampledriver.backends.trash import MANIFEST, Trash
 from exampledriver.journal.interfaces import CatalogError, ICatalog, Value
 from exampledriver.volumes.health import HealthChecks
 from exampledriver.volumes.ledger import MountLedger
 from exampledriver.volumes.service import VolumeService
+from exampledriver.volumes.settling import DELAY
 
 NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
 
@@ -138,6 +139,7 @@ class World:
             backend,
             HealthChecks(backend, look_threads, self.clock),
             threads,
+            self.clock,
             lambda: NOON,
             self._removed,
         )
@@ -150,4 +152,8 @@ class World:
 
     def trash(self) -> list[str]:
         """Return the names in the trash, oldest first."""
-        return [path.name for path in sorted(self.root.glob(".trash/*/*"))]
+        return [path.name for path in sorted(self.root.glob(".trash/*/*")) if path.name != MANIFEST]
+
+    def settle(self) -> None:
+        """Let the time come at which the disk gets what the journal has promised."""
+        self.clock.advance(DELAY)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends import trash
 from exampledriver.backends.mounts import Holder
-from exampledriver.backends.trash import Trash
+from exampledriver.backends.trash import MANIFEST, Trash
 from exampledriver.settings import parse_retention
 from exampledriver.volumes.purge import TrashPurger
 
@@ -44,14 +44,14 @@ class PurgeTests(SynchronousTestCase):
         """Put a volume with a file into the trash, as if some time ago."""
         (self.root / name).mkdir()
         (self.root / name / "data").write_text("x")
-        self.trash.put(self.root / name)
+        self.trash.put(self.root / name, b"{}")
         (slot,) = (path.parent for path in self.root.glob(f".trash/*/{name}"))
         moment = datetime.now(timezone.utc) - ago
         slot.rename(slot.with_name(moment.strftime("%Y%m%dT%H%M%S.%fZ")))
 
     def left(self) -> set[str]:
         """Return the names in the trash."""
-        return {path.name for path in self.root.glob(".trash/*/*")}
+        return {path.name for path in self.root.glob(".trash/*/*")} - {MANIFEST}
 
     def purger(self, retention: str) -> TrashPurger:
         """Return a purger that has been started."""
@@ -112,5 +112,5 @@ class PurgeTests(SynchronousTestCase):
 
     def test_put_fails(self) -> None:
         """A directory that cannot be moved stays, and no empty slot is left."""
-        self.assertRaises(FileNotFoundError, self.trash.put, self.root / "nosuch")
+        self.assertRaises(FileNotFoundError, self.trash.put, self.root / "nosuch", b"{}")
         self.assertEqual(list((self.root / ".trash").iterdir()), [])

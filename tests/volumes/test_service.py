@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from pathlib import Path
@@ -220,7 +221,8 @@ class RemoveTests(ServiceCase):
         self.assertEqual(stat.S_IMODE((self.world.root / ".trash").stat().st_mode), 0o700)
         self.assertRaises(NoSuchVolumeError, self.service.get, "db")
         self.assertEqual(self.world.purged, 1)
-        self.assertEqual(self.world.catalog.durable, {})
+        manifest = json.loads((kept.parents[1] / ".volume.json").read_text())
+        self.assertEqual((manifest["name"], manifest["options"]), ("db", {"mode": "0700"}))
 
     def test_same_name_again(self) -> None:
         """A name that comes again is a new, empty volume; the trash keeps both."""
@@ -286,52 +288,42 @@ class RemoveTests(ServiceCase):
         self.world.start().get("db")
 
     def test_move_and_journal_fail(self) -> None:
-        """... even if the journal cannot be told that it has not happened."""
+        """... and if the journal cannot be told, the error says what the next start does."""
         self.move_fails()
         self.world.catalog.held = []
         remove = Deferred.fromCoroutine(self.service.remove("db"))
+        self.world.catalog.refuse.add("db")
         self.world.catalog.held.pop()()
-        self.failureResultOf(remove, VolumeError)
-        self.world.catalog.held = None
-        self.assertIn("removing", self.world.catalog.durable["db"])
-        again = self.world.start()
-        self.assertEqual(again.get("db").status["Options"], {"mode": "0700"})
-        self.assertNotIn("removing", self.world.catalog.durable["db"])
+        text = str(self.failureResultOf(remove, VolumeError).value)
+        self.assertIn("the next start removes the volume, its data into the trash", text)
+        self.service.get("db")
 
-    def test_crash_after_the_move(self) -> None:
-        """A removal whose data was moved is complete at the next start, whatever was journalled."""
-        self.world.catalog.held = []
-        remove = Deferred.fromCoroutine(self.service.remove("db"))
-        self.world.catalog.held.pop()()
-        self.successResultOf(remove)
-        self.world.catalog.held = None
-        self.assertIn("removing", self.world.catalog.durable["db"])
-        self.assertEqual(listed(self.world.start()), [])
-        self.assertEqual(self.world.catalog.durable, {})
-
-    def test_crash_before_the_move(self) -> None:
-        """A removal that was never answered is undone by the next start; the data is there."""
-        self.world.catalog.held = []
+    def test_crash_after_the_journal(self) -> None:
+        """A removal that the journal has is completed by the next start, into the trash."""
         self.service = self.world.start(threads=hang_at("remove"))
-        self.world.catalog.held = None
         Deferred.fromCoroutine(self.service.remove("db"))
         self.assertIn("removing", self.world.catalog.durable["db"])
-        again = self.world.start()
-        self.assertEqual(again.path("db"), str(self.world.root / "db"))
-        self.assertNotIn("removing", self.world.catalog.durable["db"])
+        self.assertTrue((self.world.root / "db").exists())
+        self.assertEqual(listed(self.world.start()), [])
+        self.assertEqual(self.world.trash(), ["db"])
+        self.assertNotIn("db", self.world.catalog.durable)
 
-    def test_name_again_before_the_entry_is_cleared(self) -> None:
-        """A name comes again only when the removal's entry is out of the journal.
+    def test_name_again_before_the_move_is_durable(self) -> None:
+        """A name comes again only when its removal is durable on the disk.
 
-        A start would take the new directory for the old volume's.
+        A crash that undoes the move would show the old data in the new volume.
         """
-        self.world.catalog.held = []
-        remove = Deferred.fromCoroutine(self.service.remove("db"))
-        self.world.catalog.held.pop(0)()
-        self.successResultOf(remove)
-        create = Deferred.fromCoroutine(self.service.create("db", {}))
-        self.assertNoResult(create)
-        self.assertFalse((self.world.root / "db").exists())
-        self.world.catalog.release()
-        self.successResultOf(create)
+        synced: list[str] = []
+        fsync = os.fsync
+
+        def note(fd: int) -> None:
+            synced.append(os.readlink(f"/proc/self/fd/{fd}"))
+            fsync(fd)
+
+        self.patch(os, "fsync", note)
+        self.do(self.service.remove("db"))
+        self.assertEqual(synced, [])
+        self.do(self.service.create("db", {}))
+        self.assertIn(str(self.world.root), synced)
+        self.assertIn(str(self.world.root / ".trash"), synced)
         self.assertEqual(self.world.start().get("db").status["Options"], {})

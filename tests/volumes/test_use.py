@@ -60,6 +60,7 @@ class MountTests(ServiceCase):
 
     def test_missing_directory(self) -> None:
         """A volume whose directory is gone is not mounted, not made anew, and still there."""
+        self.world.settle()
         (self.world.root / "db").rmdir()
         text = self.fails(VolumeError, self.service.mount("db", "c1"))
         self.assertIn("is missing: mount the file system", text)
@@ -110,6 +111,7 @@ class ReadTests(ServiceCase):
 
     def test_trouble(self) -> None:
         """A volume in trouble is found all the same, with the trouble in Status."""
+        self.world.settle()
         (self.world.root / "db").rmdir()
         self.world.clock.advance(11)
         self.service.get("db")
@@ -194,11 +196,30 @@ class LoadTests(ServiceCase):
         self.assertEqual(self.world.trash(), ["db"])
 
     def test_absent_root_during_a_removal(self) -> None:
-        """A removal that was begun is not taken for done where the root is not mounted."""
+        """A removal is not taken for done where the root is not mounted; nor is its name free."""
         self.do(self.service.create("db", {}))
         self.world.catalog.durable["db"] = {**self.world.catalog.durable["db"], "removing": True}
         self.world.root.rename(self.world.base / "away")
-        self.assertEqual(listed(self.world.start()), ["db"])
+        service = self.world.start()
+        self.assertEqual(listed(service), [])
+        text = self.fails(VolumeError, service.create("db", {}))
+        self.assertIn("is the file system that holds them mounted?", text)
+        self.assertIn("removing", self.world.catalog.durable["db"])
+        self.world.root.rmdir()
+        (self.world.base / "away").rename(self.world.root)
+        self.do(self.world.start().create("db", {}))
+        self.assertEqual(self.world.trash(), ["db"])
+
+    def test_absent_root_after_a_creation(self) -> None:
+        """A volume is not made again where the root is not mounted: data would go there."""
+        self.do(self.service.create("old", {}))
+        self.world.settle()
+        self.do(self.service.create("db", {}))
+        self.world.root.rename(self.world.base / "away")
+        service = self.world.start()
+        text = self.fails(VolumeError, service.mount("db", "c1"))
+        self.assertIn("so is every other one", text)
+        self.assertEqual(list(self.world.root.iterdir()), [])
         self.world.root.rmdir()
         (self.world.base / "away").rename(self.world.root)
         self.do(self.world.start().mount("db", "c1"))

@@ -170,14 +170,12 @@ class Installation:
         found = {}
         for name, value in self._entries(self.state).items():
             options = value.get("options")
-            if not isinstance(options, dict):
-                continue  # the check of the journal says so
+            if not isinstance(options, dict) or value.get("removing"):
+                continue  # no volume; or removed
             # The root may have moved since it was written down.
             mountpoint = options.get("mountpoint") or os.path.join(
                 os.path.realpath(self.root), name
             )
-            if value.get("removing") and self.look(mountpoint) is None:
-                continue
             found[name] = Known(name, mountpoint, options, counts.get(name, {}))
         return found
 
