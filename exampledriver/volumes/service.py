@@ -252,18 +252,24 @@ class VolumeService:
             _log.warn("volume {name}: mount counts remain: {error}", name=name, error=error)
 
     async def _remove_data(self, volume: StoredVolume) -> None:
-        await self._catalog.put(volume.name, {**volume.to_json(), _REMOVING: True})
+        fresh = self._settler.take(volume)
         try:
-            await self._threads(self._backend.remove, volume)
-        except VolumeError as error:
-            await self._take_back(volume, error)
+            await self._catalog.put(volume.name, {**volume.to_json(), _REMOVING: True})
+            try:
+                await self._threads(self._backend.remove, volume)
+            except VolumeError as error:
+                await self._take_back(volume, fresh, error)
+                raise
+        except BaseException:
+            self._settler.kept(volume, fresh)
             raise
         self._settler.removed(volume)
 
-    async def _take_back(self, volume: StoredVolume, why: VolumeError) -> None:
+    async def _take_back(self, volume: StoredVolume, fresh: bool, why: VolumeError) -> None:
         """Let the journal say again that a volume is not removed."""
+        more = {_GENERATION: self._settler.generation} if fresh else {}
         try:
-            await self._catalog.put(volume.name, volume.to_json())
+            await self._catalog.put(volume.name, {**volume.to_json(), **more})
         except CatalogError as error:
             raise VolumeError(
                 f"{why}; and {error}: until that can be done, the next start removes the volume, "

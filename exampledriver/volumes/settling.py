@@ -24,6 +24,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from ..backends.interfaces import IBackend
 from ..journal.interfaces import ICatalog
@@ -67,6 +68,8 @@ class Settler:
     _scheduled: bool = field(default=False, init=False)
     #: Creations under way, by their generation: it is not settled before they are.
     _beginning: Counter[int] = field(factory=Counter, init=False)
+    #: How many volumes are being removed: one that is kept after all may belong to any generation.
+    _taken: int = field(default=0, init=False)
     #: Why the last pass could not settle a volume.
     _failed: Mapping[str, str] = field(factory=dict, init=False)
 
@@ -84,11 +87,26 @@ class Settler:
             self._made[made.name] = made
             self._schedule()
 
+    def take(self, volume: StoredVolume) -> bool:
+        """Leave a volume to its removal, which begins; return whether it was to be settled.
+
+        :meth:`removed` or :meth:`kept` ends that. The name :meth:`is_free`.
+        """
+        self._taken += 1
+        return self._made.pop(volume.name, None) is not None
+
     def removed(self, volume: StoredVolume) -> None:
         """Take note of a volume whose removal is to be settled."""
-        self._made.pop(volume.name, None)
+        self._taken -= 1
         self._removed[volume.name] = volume
         self._schedule()
+
+    def kept(self, volume: StoredVolume, fresh: bool) -> None:
+        """Take note of a volume whose removal has failed, and what :meth:`take` has returned."""
+        self._taken -= 1
+        if fresh:
+            self._made[volume.name] = volume
+            self._schedule()
 
     def restore(
         self,
@@ -130,9 +148,14 @@ class Settler:
     def _run(self) -> None:
         if not self._running:
             self._running = True
-            Deferred.fromCoroutine(self._passes()).addErrback(
-                lambda failure: _log.failure("settling ended; the next start goes on", failure)
-            )
+            Deferred.fromCoroutine(self._passes()).addErrback(self._died)
+
+    def _died(self, failure: Failure) -> None:
+        """Fail those who wait: a bug ended the passes."""
+        _log.failure("settling ended; it is tried again with the next change", failure)
+        waiting, self._waiting = self._waiting, []
+        for waiter in waiting:
+            waiter.errback(VolumeError("making it durable failed; see the plugin's log"))
 
     def is_free(self, name: str) -> bool:
         """Tell whether no removal of `name` waits for a pass, and none works on the name."""
@@ -193,7 +216,7 @@ class Settler:
         made = [self._made[name] for name in list(self._made)[:_MOST]]
         removed = [self._removed[name] for name in list(self._removed)[:_MOST]]
         more = len(made) < len(self._made) or len(removed) < len(self._removed)
-        whole = self.generation if len(made) == len(self._made) else 0
+        whole = self.generation if len(made) == len(self._made) and not self._taken else 0
         if whole:
             # What is made from now on is not in this pass.
             self.generation += 1

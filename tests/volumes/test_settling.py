@@ -1,0 +1,153 @@
+"""What the journal has promised is kept, whatever comes between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute
+
+from exampledriver.volumes.errors import VolumeError
+from exampledriver.volumes.settling import SETTLED
+
+from .case import ServiceCase
+from .fixtures import listed
+
+
+class Held:
+    """Threads in which one method of the backend waits until it is let go."""
+
+    def __init__(self, method: str) -> None:
+        self.method = method
+        self.waiting: list[tuple[Deferred[None], Callable[[], Any]]] = []
+
+    def __call__(self, function: Callable[..., Any], *args: object) -> Deferred[Any]:
+        if getattr(function, "__name__", "") != self.method:
+            return execute(function, *args)
+        go: Deferred[None] = Deferred()
+        self.waiting.append((go, lambda: function(*args)))
+        return go.addCallback(lambda _: function(*args))
+
+    def go(self) -> None:
+        """Let the first go that waits."""
+        self.waiting.pop(0)[0].callback(None)
+
+
+class SettlingTests(ServiceCase):
+    """Passes."""
+
+    def lost(self, name: str) -> None:
+        """Let a crash have undone the creation of a volume's directory."""
+        (self.world.root / name).rmdir()
+
+    def test_made_again(self) -> None:
+        """A directory that a crash has undone is made again by the start, with its mode."""
+        self.do(self.service.create("db", {"mode": "0700"}))
+        self.lost("db")
+        self.world.start()
+        self.assertEqual((self.world.root / "db").stat().st_mode & 0o7777, 0o700)
+
+    def test_settled(self) -> None:
+        """What was settled is not made again: it did not vanish by a crash."""
+        self.do(self.service.create("db", {}))
+        self.world.settle()
+        self.lost("db")
+        self.service = self.world.start()
+        self.assertFalse((self.world.root / "db").exists())
+        self.assertIn("is missing", self.fails(VolumeError, self.service.mount("db", "c")))
+
+    def test_one_record_for_many(self) -> None:
+        """A pass tells the journal one thing, however many volumes it has settled."""
+        for number in range(20):
+            self.do(self.service.create(f"v{number}", {}))
+        before = len(self.world.catalog.history)
+        self.world.settle()
+        self.assertEqual([key for key, _ in self.world.catalog.history[before:]], [SETTLED])
+
+    def test_more_than_a_pass_takes(self) -> None:
+        """More volumes than one pass takes are settled, all of them."""
+        for number in range(1100):
+            self.do(self.service.create(f"v{number}", {}))
+        self.world.settle()
+        self.lost("v0")
+        self.lost("v1099")
+        self.world.start()
+        self.assertFalse((self.world.root / "v0").exists())
+        self.assertFalse((self.world.root / "v1099").exists())
+
+    def test_pass_during_a_creation(self) -> None:
+        """A creation that is under way during a pass is not taken for settled."""
+        self.do(self.service.create("a", {}))
+        self.world.catalog.held = []
+        create = Deferred.fromCoroutine(self.service.create("b", {}))
+        self.world.settle()
+        self.world.catalog.release()
+        self.successResultOf(create)
+        self.lost("b")
+        self.world.start()
+        self.assertTrue((self.world.root / "b").exists())
+
+    def test_pass_during_a_removal(self) -> None:
+        """A pass leaves a volume alone that is being removed, and the next one settles that."""
+        self.do(self.service.create("db", {}))
+        self.world.catalog.held = []
+        remove = Deferred.fromCoroutine(self.service.remove("db"))
+        self.world.settle()
+        self.world.catalog.release()
+        self.successResultOf(remove)
+        self.world.settle()
+        self.assertEqual(self.world.trash(), ["db"])
+        self.assertNotIn("db", self.world.catalog.durable)
+
+    def test_removal_during_a_pass(self) -> None:
+        """A Remove waits for a pass that works on its volume: it would make the directory again."""
+        held = Held("settle")
+        self.service = self.world.start(threads=held)
+        self.do(self.service.create("db", {}))
+        self.world.settle()
+        remove = Deferred.fromCoroutine(self.service.remove("db"))
+        self.assertNoResult(remove)
+        held.go()
+        self.successResultOf(remove)
+        self.assertFalse((self.world.root / "db").exists())
+
+    def test_mount_waits(self) -> None:
+        """A Mount is answered when the directory is durable: from then on there may be data."""
+        held = Held("settle")
+        self.service = self.world.start(threads=held)
+        self.do(self.service.create("db", {}))
+        mount = Deferred.fromCoroutine(self.service.mount("db", "c1"))
+        self.assertNoResult(mount)
+        held.go()
+        self.successResultOf(mount)
+
+    def test_removal_fails(self) -> None:
+        """A new volume whose removal fails is as it was: it is settled, and made again."""
+        self.do(self.service.create("db", {}))
+        (self.world.root / ".trash").write_text("in the way")
+        self.fails(VolumeError, self.service.remove("db"))
+        self.lost("db")
+        (self.world.root / ".trash").unlink()
+        self.world.start()
+        self.assertTrue((self.world.root / "db").exists())
+
+    def test_cannot(self) -> None:
+        """What cannot be settled is tried again, and bars nothing but itself."""
+        self.do(self.service.create("a", {}))
+        self.do(self.service.create("b", {}))
+        self.lost("a")
+        (self.world.root / "a").write_text("in the way")
+        self.assertIn("not a directory", self.fails(VolumeError, self.service.mount("a", "c")))
+        self.do(self.service.mount("b", "c"))
+        (self.world.root / "a").unlink()
+        self.world.clock.advance(60)
+        self.do(self.service.mount("a", "c"))
+
+    def test_stop(self) -> None:
+        """After a clean stop nothing is left to settle."""
+        self.do(self.service.create("db", {}))
+        self.do(self.service.create("gone", {}))
+        self.do(self.service.remove("gone"))
+        self.do(self.service.settle())
+        self.assertEqual(set(self.world.catalog.durable), {"db", SETTLED})
+        self.assertEqual(listed(self.world.start()), ["db"])
