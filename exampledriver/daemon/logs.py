@@ -12,7 +12,9 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 from pathlib import Path
+from string import Formatter
 from threading import RLock
 from typing import IO, TextIO, cast
 
@@ -55,9 +57,14 @@ def parse_size(text: str) -> int:
     return int(match[1]) * _UNITS[match[2].lower()]
 
 
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).replace(tzinfo=None).isoformat()
+
+
 def _moment(event: LogEvent) -> str:
-    moment = datetime.fromtimestamp(event.get("log_time", 0.0), timezone.utc)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment: float = event.get("log_time", 0.0)
+    return f"{_second(int(moment))}.{int(moment % 1 * 1000):03}Z"
 
 
 def _traceback(event: LogEvent) -> str:
@@ -65,9 +72,35 @@ def _traceback(event: LogEvent) -> str:
     return failure.getTraceback().rstrip() if isinstance(failure, Failure) else ""
 
 
+#: What Twisted's formatting knows beyond Python's: attributes, items and calls of a field.
+_BEYOND = re.compile(r"[.\[()]")
+
+
+@lru_cache(maxsize=256)
+def _plain(template: str) -> bool:
+    """Tell whether Python's own formatting, five times as fast, makes the same of a format."""
+    try:
+        return not any(
+            _BEYOND.search(name or "") or "{" in (spec or "")
+            for _, name, spec, _ in Formatter().parse(template)
+        )
+    except ValueError:
+        return False
+
+
+def _message(event: LogEvent) -> str:
+    template = event.get("log_format")
+    if isinstance(template, str) and _plain(template):
+        try:
+            return template.format_map(event)
+        except Exception:  # as Twisted says it: a log line must not fail
+            return formatEvent(event)
+    return formatEvent(event)
+
+
 def _lines(event: LogEvent) -> list[str]:
     """Return an event's message on one line, and the lines of its traceback."""
-    text = formatEvent(event).rstrip()
+    text = _message(event).rstrip()
     if not text and "log_failure" not in event:
         return []
     return [_one_line(text), *(f"    {_one_line(line)}" for line in _traceback(event).splitlines())]
@@ -107,7 +140,7 @@ def as_json(event: LogEvent) -> str | None:
         "time": _moment(event),
         "level": event.get("log_level", LogLevel.info).name,
         "system": event.get("log_namespace", ""),
-        "message": formatEvent(event),
+        "message": _message(event),
     }
     for key, value in event.items():
         if key.startswith("log_") or key in shown:

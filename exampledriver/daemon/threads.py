@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 _Task: TypeAlias = tuple[Callable[..., Any], tuple[object, ...], Deferred[Any]]
+
+#: After how many seconds without an end of any call another thread comes to help.
+STUCK = 0.01
+
+#: After how many seconds without work a thread that came to help goes.
+IDLE = 5.0
+
+
+class _Reactor(Protocol):
+    """What is needed of the reactor."""
+
+    callFromThread: Callable[..., object]
+
+    def callLater(self, delay: float, call: Callable[[], object], /) -> IDelayedCall:
+        """Call later."""
 
 
 @define(eq=False)
 class DaemonThreads:
     """A bounded pool: call it with a function and its arguments.
+
+    One thread does the work, and hands over many results at once. Calls are short as a rule:
+    threads that run at the same time would wait for each other, for Python's lock and
+    for the kernel's locks of a directory. When a call takes long, other threads come.
 
     Simpler than Twisted's, which carries contexts along and takes twice as long for a
     short call, and of threads that Python does not wait for at exit: what they do may
@@ -27,38 +47,90 @@ class DaemonThreads:
     :ivar size: how many run at once; further calls wait.
     """
 
-    _reactor: IReactorFromThreads
+    _reactor: _Reactor
     name: str
     size: int
     _tasks: SimpleQueue[_Task | None] = field(factory=SimpleQueue, init=False)
+    _results: deque[tuple[Deferred[Any], object]] = field(factory=deque, init=False)
+    _told: bool = field(default=False, init=False)
     _threads: int = field(default=0, init=False)
+    _made: int = field(default=0, init=False)
     _unfinished: int = field(default=0, init=False)
+    #: How many calls have ended, and how many had at the last look.
+    _ended: int = field(default=0, init=False)
+    _seen: int = field(default=0, init=False)
+    _look: IDelayedCall | None = field(default=None, init=False)
+    _stopped: bool = field(default=False, init=False)
 
     def __call__(self, function: Callable[..., Any], *args: object) -> Deferred[Any]:
-        """Run ``function(*args)`` in a thread, which is made if all there are have work."""
+        """Run ``function(*args)`` in a thread."""
         done: Deferred[Any] = Deferred()
         self._unfinished += 1
-        if self._threads < min(self._unfinished, self.size):
-            self._threads += 1
-            Thread(target=self._work, name=f"{self.name}-{self._threads}", daemon=True).start()
         self._tasks.put((function, args, done))
+        if not self._threads:
+            self._add(None)
+        elif self._unfinished > 1 and self._look is None:
+            self._look_later()
         return done
 
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
+    def _add(self, idle: float | None) -> None:
+        self._threads += 1
+        self._made += 1
+        name = f"{self.name}-{self._made}"
+        Thread(target=self._work, args=(idle,), name=name, daemon=True).start()
+
+    def _look_later(self) -> None:
+        self._seen = self._ended
+        self._look = self._reactor.callLater(STUCK, self._look_after)
+
+    def _look_after(self) -> None:
+        """Send another thread if calls wait and none has ended since the last look."""
+        self._look = None
+        if self._stopped or self._unfinished < 2:
+            return
+        if self._ended == self._seen and self._threads < min(self._unfinished, self.size):
+            self._add(IDLE)
+        self._look_later()
+
+    def _work(self, idle: float | None) -> None:
+        while True:
+            try:
+                task = self._tasks.get(timeout=idle)
+            except Empty:
+                task = None
+            if task is None:
+                self._reactor.callFromThread(self._gone)
+                return
             function, args, done = task
             try:
                 result = function(*args)
             except Exception:
                 result = Failure()
-            self._reactor.callFromThread(self._finished, done, result)
+            self._results.append((done, result))
+            if not self._told:
+                self._told = True
+                self._reactor.callFromThread(self._finished)
 
-    def _finished(self, done: Deferred[Any], result: object) -> None:
-        self._unfinished -= 1
-        if not done.called:
-            done.callback(result)
+    def _gone(self) -> None:
+        self._threads -= 1
+        if not (self._threads or self._stopped) and self._unfinished:
+            self._add(None)
+
+    def _finished(self) -> None:
+        # First: what comes after this line is told of anew.
+        self._told = False
+        while self._results:
+            done, result = self._results.popleft()
+            self._unfinished -= 1
+            self._ended += 1
+            if not done.called:
+                done.callback(result)
 
     def stop(self) -> None:
         """Let the threads go, without waiting for a call that hangs."""
+        self._stopped = True
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         for _ in range(self._threads):
             self._tasks.put(None)

@@ -20,6 +20,9 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 
+#: What neither of the two ways to tell a secret can do without.
+_SUSPECT = re.compile("[:=@]")
+
 _HIDDEN = "***"
 #: How many characters of a text are read, and shown; entries of a collection; levels of it.
 _READ, _CHARACTERS, _ENTRIES, _DEPTH = 4096, 200, 20, 4
@@ -57,6 +60,8 @@ def _entries(value: Mapping[object, object], depth: int) -> dict[str, object]:
 
 def masked(text: str, characters: int = _CHARACTERS) -> str:
     """Return a text with what looks like a secret hidden, cut to so many `characters`."""
+    if len(text) <= characters and not _SUSPECT.search(text):
+        return text
     read = text[:_READ]
     # user:password@host of a URL; a password may have a slash or an @ in it.
     begin, end = read.find("//"), read.rfind("@")

@@ -80,28 +80,6 @@ class Call(Generic[T]):
         return self.tell(value, message)
 
 
-def _detached(work: Deferred[T], on_gone: Callable[[], None]) -> Deferred[T]:
-    """Return a Deferred that fires as `work` does, and whose cancellation leaves `work` alone."""
-    gone = False
-
-    def leave(_: Deferred[T]) -> None:
-        nonlocal gone
-        gone = True
-        on_gone()
-
-    client: Deferred[T] = Deferred(leave)
-
-    def deliver(result: T | Failure) -> T | Failure:
-        if not gone:
-            client.callback(cast(T, result))
-        elif isinstance(result, Failure) and not result.check(PluginError):
-            _log.failure("after its client had gone", result)
-        return result
-
-    work.addBoth(deliver)
-    return client
-
-
 @define(eq=False)
 class Wire:
     """The Klein application that engines talk to, and its bookkeeping.
@@ -143,24 +121,19 @@ class Wire:
 
     def begin(self, call: Call[Any], body: bytes) -> Answered | Deferred[Answered]:
         """Begin a call; see :data:`Begin`."""
-        request = ""
         try:
             message = call.message(body)
             if call.changes:
-                request = self._next_id()
-                work = self._change(call, message, request)
-            else:
-                answer = call.ask(message)
-                if not isinstance(answer, Awaitable):
-                    return 200, _body(call.tell(answer, message))
-                work = Deferred.fromCoroutine(call.settled(answer, message))
-        except PluginError as error:
-            return error.status, encode({"Err": str(error) or type(error).__name__})
+                return self._change(call, message)
+            answer = call.ask(message)
+            if not isinstance(answer, Awaitable):
+                return 200, _body(call.tell(answer, message))
+            work = Deferred.fromCoroutine(call.settled(answer, message))
         except Exception:
-            return self._failed(call, Failure(), request)
-        return self._later(call, work, request)
+            return self._failed(call, Failure())
+        return self._later(call, work)
 
-    def _later(self, call: Call[Any], work: Deferred[Fields], request: str) -> Deferred[Answered]:
+    def _later(self, call: Call[Any], work: Deferred[Fields]) -> Deferred[Answered]:
         """Return the whole answer that `work` will give; it is cancelled when its client goes."""
         gone = False
 
@@ -174,7 +147,7 @@ class Wire:
         def failed(failure: Failure) -> Answered | None:
             if gone and failure.check(PluginError, CancelledError):
                 return None  # nobody waits for it
-            return self._failed(call, failure, request)
+            return self._failed(call, failure)
 
         def deliver(answered: Answered | None) -> None:
             if answered is not None and not gone:
@@ -185,13 +158,14 @@ class Wire:
         )
         return client
 
-    def _failed(self, call: Call[Any], failure: Failure, request: str) -> Answered:
+    def _failed(self, call: Call[Any], failure: Failure, request: str = "") -> Answered:
         refused = refusal(failure, request or self._next_id(), f"POST /{call.name}")
         return refused.status, encode({"Err": refused.text})
 
-    def _change(self, call: Call[Any], message: Message, request: str) -> Deferred[Fields]:
-        """Begin a change, detached from its client; log how it ended, and count it until then."""
+    def _change(self, call: Call[Any], message: Message) -> Deferred[Answered]:
+        """Begin a change, which goes on when its client goes, and count it until its end."""
         began = self.clock.seconds()
+        request = self._next_id()
         about = {
             "call": call.name,
             "name": masked(message.text(call.changes)),
@@ -199,44 +173,58 @@ class Wire:
             "request": request,
         }
 
-        async def work() -> Fields:
-            return await call.settled(call.ask(message), message)
+        gone = False
 
-        def ended(result: T | Failure) -> None:
-            # After the answer: its client does not wait for the log.
-            took = (self.clock.seconds() - began) * 1000
-            if isinstance(result, Failure):
-                _log.warn(
-                    "{call} {name!r}{fields}: refused after {duration_ms:.1f} ms, "
-                    "request {request}: {why}",
-                    duration_ms=took,
-                    why=masked(str(result.value), _WHY),
-                    **about,
-                )
-            else:
-                _log.info(
-                    "{call} {name!r}{fields}: done in {duration_ms:.1f} ms, request {request}",
-                    duration_ms=took,
-                    **about,
-                )
-            self.pending -= 1
-            if not self.pending:
-                waiting, self._idle = self._idle, []
-                for waiter in waiting:
-                    waiter.callback(None)
-
-        def gone() -> None:
+        def leave(_: Deferred[Answered]) -> None:
+            nonlocal gone
+            gone = True
             _log.warn(
                 "{call} {name!r}{fields}: the client has gone, request {request}; the change "
                 "goes on",
                 **about,
             )
 
+        client: Deferred[Answered] = Deferred(leave)
+
+        async def work() -> None:
+            why = None
+            try:
+                answered = 200, _body(await call.settled(call.ask(message), message))
+            except Exception as error:
+                why = str(error)
+                answered = self._failed(call, Failure(), request)
+            if not gone:
+                client.callback(answered)
+            # After the answer: its client does not wait for the log.
+            self._ended(about, (self.clock.seconds() - began) * 1000, why)
+
         self.pending += 1
-        done = Deferred.fromCoroutine(work())
-        client = _detached(done, gone)
-        done.addBoth(ended)
+        Deferred.fromCoroutine(work()).addErrback(
+            lambda failure: _log.failure("answering {call}", failure, call=call.name)
+        )
         return client
+
+    def _ended(self, about: Mapping[str, object], took: float, why: str | None) -> None:
+        """Log how a change ended, after `took` milliseconds, and count it no more."""
+        if why is None:
+            _log.info(
+                "{call} {name!r}{fields}: done in {duration_ms:.1f} ms, request {request}",
+                duration_ms=took,
+                **about,
+            )
+        else:
+            _log.warn(
+                "{call} {name!r}{fields}: refused after {duration_ms:.1f} ms, "
+                "request {request}: {why}",
+                duration_ms=took,
+                why=masked(why, _WHY),
+                **about,
+            )
+        self.pending -= 1
+        if not self.pending:
+            waiting, self._idle = self._idle, []
+            for waiter in waiting:
+                waiter.callback(None)
 
     def when_idle(self) -> Deferred[None]:
         """Return a Deferred that fires when no change is under way."""

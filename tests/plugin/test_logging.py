@@ -156,6 +156,6 @@ class LogTests(PluginCase):
         self.driver.answers["create"] = ZeroDivisionError()
         events = self.lines(post("VolumeDriver.Create", {"Name": "v"}))
         levels = [event["log_level"] for event in events]
-        self.assertEqual(levels, [LogLevel.warn, LogLevel.critical])
+        self.assertEqual(levels, [LogLevel.critical, LogLevel.warn])
         self.assertEqual(events[0]["request"], events[1]["request"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
