@@ -59,11 +59,14 @@ def _unescape(text: bytes) -> str:
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), text))
 
 
-def parse(mountinfo: bytes) -> list[Mount]:
-    """Read the text of a mountinfo file."""
+def parse(mountinfo: bytes, device: str = "") -> list[Mount]:
+    """Read the text of a mountinfo file; of the mounts of one file system, if `device` is given."""
     mounts = []
+    wanted = device.encode("ascii")
     for line in mountinfo.splitlines():
         words = line.split(b" ", 5)
+        if wanted and words[2] != wanted:
+            continue
         mounts.append(Mount(words[2].decode("ascii"), _unescape(words[3]), _unescape(words[4])))
     return mounts
 
@@ -97,13 +100,17 @@ def mounts_inside(path: str) -> list[str]:
 def _namespaces() -> Iterator[tuple[list[int], bytes]]:
     """Yield each mount namespace's processes and its mountinfo."""
     groups: dict[str, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                namespace = os.readlink(f"/proc/{entry}/ns/mnt")
-            except OSError:  # gone, or another user's
-                continue
-            groups.setdefault(namespace, []).append(int(entry))
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for entry in os.listdir(proc):
+            if entry.isdigit():
+                try:
+                    namespace = os.readlink(entry + "/ns/mnt", dir_fd=proc)
+                except OSError:  # gone, or another user's
+                    continue
+                groups.setdefault(namespace, []).append(int(entry))
+    finally:
+        os.close(proc)
     for pids in groups.values():
         for pid in pids:
             try:
@@ -136,8 +143,8 @@ def holders(path: str) -> list[Holder]:
     me = os.readlink("/proc/self/ns/mnt")
     found: list[Holder] = []
     for pids, mountinfo in _namespaces():
-        for mount in parse(mountinfo):
-            if mount.device != own.device or not inside(mount.root, in_filesystem):
+        for mount in parse(mountinfo, own.device):
+            if not inside(mount.root, in_filesystem):
                 continue
             seen_at = _below(mount.root, in_filesystem, path)
             if mount.mountpoint == seen_at and _same_root(pids[0]):
