@@ -145,7 +145,7 @@ MUTATIONS = [
     Mutation(
         "a directory that a crash undid is not made again",
         "exampledriver/backends/directory.py",
-        "            self._place(volume)\n            sync(", "            sync(",
+        "                self._place(volume)\n", "",
         "tests.volumes.test_settling",
     ),
     Mutation(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -70,6 +70,8 @@ class DirectoryBackend:
     trash: Trash
     find_holders: Callable[[str], list[Holder]] = holders
     root_only: bool = False
+    #: The volumes that a crash may have undone.
+    _fresh: set[str] = field(factory=set, init=False)
     #: None of the volumes was there at the start: the root's file system may not be mounted.
     _strange: bool = field(default=False, init=False)
 
@@ -210,14 +212,20 @@ class DirectoryBackend:
         return failed
 
     def _make_again(self, volume: StoredVolume) -> None:
-        if self._strange and not os.path.lexists(volume.mountpoint):
-            raise VolumeError(
-                f"volume {quoted(volume.name)}: its directory {volume.mountpoint} is missing, and "
-                f"so is every other one in {self.root}: is the file system that holds them mounted?"
-            )
         with _explained(volume, "making durable"):
-            self._place(volume)
-            sync(volume.mountpoint)
+            if volume.name in self._fresh:
+                if self._strange and not os.path.lexists(volume.mountpoint):
+                    raise VolumeError(
+                        f"volume {quoted(volume.name)}: its directory {volume.mountpoint} is "
+                        f"missing, and so is every other one in {self.root}: is the file system "
+                        "that holds them mounted?"
+                    )
+                self._place(volume)
+                self._fresh.discard(volume.name)
+            # One that was made by this process and is missing was not undone by a crash: what
+            # has happened to it is for Mount and Get to say.
+            with suppress(FileNotFoundError):
+                sync(volume.mountpoint)
 
     def _remove_again(self, volume: StoredVolume) -> None:
         if os.path.lexists(volume.mountpoint):
@@ -239,6 +247,7 @@ class DirectoryBackend:
         clear_staged(entries)
         there = {entry.name for entry in entries if not entry.name.startswith(".")}
         lasting = known - fresh
+        self._fresh = set(fresh)
         self._strange = bool(lasting) and not lasting & there
         return sorted(there - known)
 

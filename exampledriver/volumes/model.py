@@ -15,6 +15,9 @@ from .errors import InvalidNameError, InvalidOptionError, quoted
 #: Docker's own rule for the local driver's names, of one character too.
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}", re.ASCII)
 
+#: The journal's key for the last generation of directories that is durable: no volume's name.
+SETTLED = ".settled"
+
 #: The options of ``docker volume create -o``, in the order in which errors list them.
 KNOWN_OPTIONS = ("gid", "mode", "mountpoint", "uid")
 

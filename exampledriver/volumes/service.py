@@ -37,8 +37,8 @@ from .health import HealthChecks, Threads
 from .ledger import MountLedger
 from .listing import Listing, status_of
 from .locks import Locks
-from .model import Options, StoredVolume, check_name
-from .settling import SETTLED, Settler
+from .model import SETTLED, Options, StoredVolume, check_name
+from .settling import Settler
 
 _log = Logger()
 

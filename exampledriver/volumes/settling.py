@@ -30,12 +30,9 @@ from ..backends.interfaces import IBackend
 from ..journal.interfaces import ICatalog
 from .errors import VolumeError, quoted
 from .health import Threads
-from .model import StoredVolume
+from .model import SETTLED, StoredVolume
 
 _log = Logger()
-
-#: The journal's key for the last generation that is settled: it cannot be a volume's name.
-SETTLED = ".settled"
 
 #: For how many seconds changes come together before a pass.
 DELAY = 1.0

@@ -77,6 +77,7 @@ class BackendSuite(SynchronousTestCase):
             self.assertTrue(backend.settles(volume))
             backend.create(volume)
         backend.remove(removed)
+        backend.recover({"a", "b"}, {"a", "b"})
         self.assertEqual(backend.settle([made, lost], [removed, back]), {})
         for volume in (made, lost):
             self.assertEqual(backend.mount(volume), volume.mountpoint)

@@ -8,7 +8,7 @@ from typing import Any
 from twisted.internet.defer import Deferred, execute
 
 from exampledriver.volumes.errors import VolumeError
-from exampledriver.volumes.settling import SETTLED
+from exampledriver.volumes.model import SETTLED
 
 from .case import ServiceCase
 from .fixtures import listed
@@ -46,6 +46,13 @@ class SettlingTests(ServiceCase):
         self.lost("db")
         self.world.start()
         self.assertEqual((self.world.root / "db").stat().st_mode & 0o7777, 0o700)
+
+    def test_taken_away(self) -> None:
+        """A new directory that somebody took away, and no crash, is not made again."""
+        self.do(self.service.create("db", {}))
+        self.lost("db")
+        self.assertIn("is missing", self.fails(VolumeError, self.service.mount("db", "c")))
+        self.assertFalse((self.world.root / "db").exists())
 
     def test_settled(self) -> None:
         """What was settled is not made again: it did not vanish by a crash."""
@@ -137,6 +144,7 @@ class SettlingTests(ServiceCase):
         self.do(self.service.create("b", {}))
         self.lost("a")
         (self.world.root / "a").write_text("in the way")
+        self.service = self.world.start()
         self.assertIn("not a directory", self.fails(VolumeError, self.service.mount("a", "c")))
         self.do(self.service.mount("b", "c"))
         (self.world.root / "a").unlink()

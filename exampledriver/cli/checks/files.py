@@ -12,7 +12,7 @@ from ...backends.mounts import here, inside
 from ...journal import JournalError
 from ...journal.log import JOURNAL
 from ...journal.repair import judge
-from ...volumes.model import StoredVolume
+from ...volumes.model import SETTLED, StoredVolume
 from .findings import Finding, Severity, quoted
 from .installation import Installation
 from .proc import user
@@ -223,6 +223,8 @@ def _state_journal(at: Installation) -> Iterator[Finding]:
 
 
 def _strange(name: str, value: bytes) -> str:
+    if name == SETTLED:
+        return ""
     try:
         StoredVolume.from_json(name, json.loads(value))
     except ValueError as error:
