@@ -10,19 +10,22 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from datetime import timedelta
 from pathlib import Path
 
 from exampledriver.journal.files import RealFiles
+from exampledriver.journal.live import Change
 from exampledriver.journal.log import JOURNAL, Log
-from exampledriver.journal.records import Change, encode_value
+from exampledriver.journal.records import encode_value
 from exampledriver.volumes.model import Options, StoredVolume
 from tests.process import Daemon, read_answer, remove_directory, request_bytes, short_directory
 from tests.volumes.fixtures import NOON
 
 
-def stored(name: str, root: Path) -> Change:
-    """Return the change that creates a volume."""
-    volume = StoredVolume(name, str(root / name), NOON, Options(None, 999, 999, 0o750))
+def stored(name: str, root: Path, second: int = 0) -> Change:
+    """Return the change that creates a volume, so many seconds after noon."""
+    created = NOON + timedelta(seconds=second)
+    volume = StoredVolume(name, f"{root}/{name}", created, Options(None, 999, 999, 0o750))
     return name, encode_value(volume.to_json())
 
 
@@ -32,7 +35,7 @@ def fill(daemon: Daemon, volumes: int) -> None:
     log = Log(RealFiles(str(daemon.state)))
     log.open()
     for start in range(0, volumes, 1000):
-        log.commit([stored(f"volume-{n:06}", daemon.root) for n in range(start, start + 1000)])
+        log.commit([stored(f"volume-{n:06}", daemon.root, n) for n in range(start, start + 1000)])
     log.close()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 import signal
@@ -22,6 +21,7 @@ from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
 from .backends.mounts import inside
 from .backends.trash import Trash
+from .daemon import memory
 from .daemon.discovery import Announced, announced
 from .daemon.listening import ListenError, UnixEndpoint
 from .daemon.logs import FORMATS, LogOutput, parse_size
@@ -36,6 +36,7 @@ from .plugin import Plugin
 from .settings import DEFAULTS, check_driver_name, parse_retention
 from .volumes.health import HealthChecks
 from .volumes.ledger import MountLedger
+from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
 from .volumes.service import VolumeService
 
@@ -269,7 +270,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     deletions = DaemonThreads(reactor, "purge", 1)
     trash = Trash(root)
     backend = DirectoryBackend(root, [state, runtime], trash, root_only=bool(options["root-only"]))
-    journal = open_journal(state, reactor)
+    journal = open_journal(state, reactor, Packer(backend.mountpoint).codec())
     counts = _open_ledger(runtime, reactor)
     ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
     ledger.load()
@@ -286,8 +287,6 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         purger.removed,
     )
     volumes.load()
-    # What was loaded lives as long as the process: the collector need not walk it again.
-    gc.freeze()
     since = datetime.now(timezone.utc).isoformat(timespec="seconds")
     plugin = Plugin(reactor, [volumes])
     site = plugin.site()
@@ -363,6 +362,7 @@ def makeService(options: Options) -> IService:
     for number in (signal.SIGHUP, signal.SIGUSR2, *((signal.SIGUSR1,) if options["log"] else ())):
         signal.signal(number, signal.SIG_IGN)
     try:
-        return _build(options, reactor)
+        with memory.loading():
+            return _build(options, reactor)
     except (StartError, JournalError, ListenError, OSError, ValueError) as error:
         raise SystemExit(f"exampledriver: {error}") from None

@@ -19,6 +19,7 @@ HERE = Path(__file__).parents[1]
 LOG = "exampledriver/journal/log.py"
 RECORDS = "exampledriver/journal/records.py"
 SERVICE = "exampledriver/volumes/service.py"
+PACKED = "exampledriver/volumes/packed.py"
 
 
 @frozen
@@ -186,9 +187,23 @@ MUTATIONS = [
         "        if self._strange and not", "        if False and not", "tests.volumes.test_use",
     ),
     Mutation(
-        "a moved root looked for where it was", SERVICE,
-        "            if place != volume.mountpoint:", "            if False:",
+        "a moved root looked for where it was", PACKED,
+        "return StoredVolume(name, self._place(name, options), packed",
+        'return StoredVolume(name, "/old/" + name, packed',
         "tests.volumes.test_use",
+    ),
+    Mutation(
+        "a packed volume is written without its generation", PACKED,
+        "if generation else b", "if False else b", "tests.volumes.test_packed",
+    ),
+    Mutation(
+        "the checksums of many records ignored", "exampledriver/journal/bulk.py",
+        '        and b"".join(found) == sums.tobytes().hex().encode("ascii")\n', "",
+        "tests.journal.test_damage",
+    ),
+    Mutation(
+        "a change between two Lists is not seen", "exampledriver/volumes/listing.py",
+        "        self.made = None\n", "", "tests.volumes.test_listing",
     ),
     Mutation(
         "counts of another boot believed", "exampledriver/volumes/ledger.py",

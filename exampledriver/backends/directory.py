@@ -243,13 +243,13 @@ class DirectoryBackend:
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear half-made directories; list the root's entries that are no volume's."""
-        entries = list(os.scandir(self.root))
-        clear_staged(entries)
-        there = {entry.name for entry in entries if not entry.name.startswith(".")}
-        lasting = known - fresh
+        names = os.listdir(self.root)
+        clear_staged(self.root, names)
         self._fresh = set(fresh)
-        self._strange = bool(lasting) and not lasting & there
-        return sorted(there - known)
+        self._strange = len(known) > len(fresh) and not any(
+            name in known and name not in fresh for name in names
+        )
+        return sorted(name for name in names if name not in known and not name.startswith("."))
 
 
 def _why_not(work: Callable[[StoredVolume], None], volume: StoredVolume) -> str:

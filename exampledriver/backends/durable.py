@@ -95,11 +95,11 @@ def place_directory(path: Path | str, mode: int, uid: int | None, gid: int | Non
     return True
 
 
-def clear_staged(entries: Iterable[os.DirEntry[str]]) -> None:
-    """Remove the half-made directories that a crash left among `entries`."""
-    for entry in entries:
-        if entry.name.endswith(_STAGED) and entry.is_dir(follow_symlinks=False):
-            os.rmdir(entry.path)
+def clear_staged(parent: Path, names: Iterable[str]) -> None:
+    """Remove the half-made directories that a crash left among these of `parent`."""
+    for name in names:
+        if name.endswith(_STAGED) and stat.S_ISDIR(os.lstat(parent / name).st_mode):
+            os.rmdir(parent / name)
 
 
 def _is_directory(path: str) -> bool:

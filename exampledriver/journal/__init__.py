@@ -13,13 +13,15 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from .catalog import Journal
 from .files import RealFiles
-from .interfaces import CatalogError, ICatalog, Value
+from .interfaces import CatalogError, Codec, ICatalog, Value
+from .live import PLAIN
 from .lock import Lock
 from .log import Log
 from .records import JournalError
 
 __all__ = [
     "CatalogError",
+    "Codec",
     "ICatalog",
     "Journal",
     "JournalError",
@@ -29,12 +31,13 @@ __all__ = [
 ]
 
 
-def open_journal(directory: Path, reactor: IReactorFromThreads) -> Journal:
+def open_journal(directory: Path, reactor: IReactorFromThreads, codec: Codec = PLAIN) -> Journal:
     """Open the journal in `directory`, which exists and is locked by this process.
 
+    :param codec: how values are kept in memory.
     :raises JournalError: it is damaged, or of a newer version.
     :raises OSError: the directory cannot be read or written.
     """
-    log = Log(RealFiles(str(directory)))
+    log = Log(RealFiles(str(directory)), codec=codec)
     log.open()
     return Journal(reactor, log)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from threading import Condition, Thread
+from typing import Any
 
 import msgspec
 from attrs import define, field
@@ -19,8 +20,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .interfaces import CatalogError, ICatalog, Value
+from .live import Change
 from .log import Log
-from .records import Change, encode_value
+from .records import encode_value
 
 _log = Logger()
 
@@ -40,10 +42,10 @@ class Journal:
     _closed: Deferred[None] | None = field(default=None, init=False)
     _thread: Thread | None = field(default=None, init=False)
 
-    def entries(self) -> Iterator[tuple[str, Value]]:
-        """Decode the map, one value at a time."""
-        for key, value in self._journal.entries.items():
-            yield key, msgspec.json.decode(value)
+    def entries(self) -> Iterator[tuple[str, Any]]:
+        """Yield the map, one value at a time; what is kept as JSON is decoded."""
+        for key, kept in self._journal.entries.items():
+            yield key, msgspec.json.decode(kept) if isinstance(kept, bytes) else kept
 
     def put(self, key: str, value: Value) -> Deferred[None]:
         """Set a key, durably."""

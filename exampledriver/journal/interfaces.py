@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
+import msgspec
+from attrs import field, frozen
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
@@ -15,14 +18,56 @@ class CatalogError(Exception):
     """A change that has not become durable, and therefore has not happened."""
 
 
+def _object(value: msgspec.Raw) -> bytes:
+    text = bytes(value)
+    if not text.startswith(b"{"):
+        raise ValueError("a value is an object")
+    return text
+
+
+@frozen
+class Codec:
+    """How a catalog keeps values in memory; as it stands, as their JSON.
+
+    :ivar kind: what :mod:`msgspec` reads a value as.
+    :ivar pack: makes of that what is kept. What is packed can be written again with nothing
+        lost; of a value with which that cannot be done it raises ``ValueError``, and its JSON is
+        kept as it stands. Never ``bytes``, but for its JSON.
+    :ivar unpack: returns the JSON, in ASCII and on one line, of a key and what was packed.
+    """
+
+    kind: Any = msgspec.Raw
+    pack: Callable[[Any], object] = _object
+    unpack: Callable[[str, Any], bytes] = lambda key, kept: bytes(kept)
+    _decode: Callable[[bytes], Any] = field(init=False)
+
+    @_decode.default
+    def _decoder(self) -> Callable[[bytes], Any]:
+        return msgspec.json.Decoder(self.kind).decode
+
+    def read(self, value: bytes) -> object:
+        """Return what is kept of a value's JSON."""
+        try:
+            return self.pack(self._decode(value))
+        except (msgspec.MsgspecError, ValueError):
+            return value
+
+    def write(self, key: str, kept: object) -> bytes:
+        """Return the JSON of what is kept."""
+        return kept if isinstance(kept, bytes) else self.unpack(key, kept)
+
+
 class ICatalog(Interface):
     """A durable map from keys to JSON objects.
 
     The journal is the embedded implementation; a distributed store can be another.
     """
 
-    def entries() -> Iterable[tuple[str, Value]]:
-        """Return keys and values as they are, decoded one by one; read them before any change."""
+    def entries() -> Iterable[tuple[str, Any]]:
+        """Return keys and values as they are; read them before any change.
+
+        A value is what the catalog's :class:`Codec` has packed, or else its :data:`Value`.
+        """
 
     def put(key: str, value: Value) -> Deferred[None]:
         """Set `key`. Fires once that survives a power cut.

@@ -19,13 +19,14 @@ import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
+from typing import Any
 
 from attrs import define, field
 from twisted.logger import Logger
 
-from .interfaces import CatalogError, IFile, IFiles
+from .interfaces import CatalogError, Codec, IFile, IFiles
+from .live import PLAIN, Change, LiveMap, record_size
 from .records import (
-    Change,
     DamagedError,
     JournalError,
     encode_change,
@@ -45,27 +46,31 @@ TORN_KEPT = 16
 SLACK = 1 << 20
 #: How many bytes a step of compaction writes, between two batches.
 PIECE = 1 << 18
-#: Bytes of a record beside its key and value, about.
-_FRAME = 40
-
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 @define(eq=False)
 class _Rewrite:
-    """A fresh journal on its way: ``journal.new`` until it is complete and durable."""
+    """A fresh journal on its way: ``journal.new`` until it is complete and durable.
+
+    :ivar live: by how much the live map turned out to be larger than it was taken for, in bytes.
+    """
 
     files: IFiles
-    entries: list[tuple[str, bytes]]
+    entries: list[tuple[str, Any]]
+    codec: Codec
     file: IFile
     piece: int
     written: int = 0
     length: int = 0
+    live: int = 0
     tail: list[Change] = field(factory=list)
 
     @classmethod
-    def begin(cls, files: IFiles, entries: dict[str, bytes], piece: int) -> _Rewrite:
-        rewrite = cls(files, list(entries.items()), files.create(NEW), piece)
+    def begin(cls, log: Log) -> _Rewrite:
+        entries = list(log.entries.items())
+        rewrite = cls(log.files, entries, log.codec, log.files.create(NEW), log.piece)
+        rewrite.live = -log._live.size
         rewrite._write(encode_header(len(entries)))
         return rewrite
 
@@ -78,8 +83,11 @@ class _Rewrite:
         lines: list[bytes] = []
         size = 0
         while size < self.piece and self.written < len(self.entries):
-            line = encode_change(self.written + 1, 0, self.entries[self.written])
+            key, kept = self.entries[self.written]
             self.written += 1
+            value = self.codec.write(key, kept)
+            line = encode_change(self.written, 0, (key, value))
+            self.live += record_size(key, value)
             size += len(line)
             lines.append(line)
         self._write(b"".join(lines))
@@ -109,7 +117,7 @@ class Log:
 
     :ivar slack: compaction begins at twice the live map's size plus this, in bytes.
     :ivar piece: how much of it is written between two batches, in bytes.
-    :ivar entries: the durable map; values are JSON.
+    :ivar codec: how values are kept in memory.
     :ivar doubtful: the disk took neither a change, nor its withdrawal, nor a fresh
         file: a crash now may bring the refused change back.
     """
@@ -117,15 +125,24 @@ class Log:
     files: IFiles
     slack: int = SLACK
     piece: int = PIECE
-    entries: dict[str, bytes] = field(factory=dict, init=False)
+    codec: Codec = PLAIN
     doubtful: bool = field(default=False, init=False)
     _file: IFile | None = field(default=None, init=False)
     _records: int = field(default=0, init=False)
     _length: int = field(default=0, init=False)
-    _live: int = field(default=0, init=False)
+    _live: LiveMap = field(init=False)
     _rewrite: _Rewrite | None = field(default=None, init=False)
     _retry_at: int = field(default=0, init=False)
     _clean: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Begin with an empty map."""
+        self._live = LiveMap(self.codec)
+
+    @property
+    def entries(self) -> dict[str, Any]:
+        """The durable map, with what is kept of the values."""
+        return self._live.entries
 
     def open(self) -> None:
         """Read the journal, or make the first one.
@@ -142,7 +159,7 @@ class Log:
             return
         data = self.files.read(JOURNAL)
         try:
-            found = scan(data)
+            found = scan(data, self.codec)
         except JournalError as error:
             hint = (
                 f'; "exampledriver journal verify {self.files.path}" shows it'
@@ -150,21 +167,19 @@ class Log:
                 else ""
             )
             raise JournalError(f"{self.files.path}/{JOURNAL}: {error}{hint}") from error
-        self.entries = found.entries
+        self._live.entries, self._live.size = found.entries, found.live
         self._records, self._length, self._clean = found.records, found.length, found.clean
-        self._live = sum(len(k) + len(v) + _FRAME for k, v in self.entries.items())
         self._file = self.files.append(JOURNAL)
         if found.length < len(data):
             self._set_aside(names, data[found.length :])
             self._file.truncate(found.length)
 
-    def begin(self, entries: dict[str, bytes]) -> None:
-        """Write a journal of `entries` in the place of the one that is there.
+    def begin(self, entries: dict[str, Any]) -> None:
+        """Write a journal of `entries`, as they are kept, in the place of the one that is there.
 
         :raises OSError: it could not be done, and the one that was there is as it was.
         """
-        self.entries = entries
-        self._live = sum(len(k) + len(v) + _FRAME for k, v in entries.items())
+        self._live.entries, self._live.size = entries, 0
         self._write_fresh()
 
     def compact(self) -> None:
@@ -225,12 +240,7 @@ class Log:
 
     def _apply(self, changes: Sequence[Change]) -> None:
         for key, value in changes:
-            old = self.entries.pop(key, None)
-            if old is not None:
-                self._live -= len(key) + len(old) + _FRAME
-            if value is not None:
-                self.entries[key] = value
-                self._live += len(key) + len(value) + _FRAME
+            self._live.replace(key, value)
         if self._rewrite is not None:
             self._rewrite.tail.extend(changes)
 
@@ -288,7 +298,7 @@ class Log:
 
     def _write_fresh(self) -> None:
         """Write the whole map to a fresh journal, at once."""
-        rewrite = _Rewrite.begin(self.files, self.entries, self.piece)
+        rewrite = _Rewrite.begin(self)
         try:
             while rewrite.step():
                 pass
@@ -303,12 +313,14 @@ class Log:
         if self._file is not None:
             _close_quietly(self._file)
         self._file, self._records, self._length = rewrite.file, records, rewrite.length
+        # Values may have grown or shrunk since they were read, such as by another root.
+        self._live.size += rewrite.live
         self._clean = True
         self.doubtful = False
 
     @property
     def _compaction_due(self) -> bool:
-        limit = max(2 * self._live + self.slack, self._retry_at)
+        limit = max(2 * max(self._live.size, 0) + self.slack, self._retry_at)
         return self._file is not None and self._length > limit
 
     def step(self) -> bool:
@@ -317,7 +329,7 @@ class Log:
             return False
         try:
             if self._rewrite is None:
-                self._rewrite = _Rewrite.begin(self.files, self.entries, self.piece)
+                self._rewrite = _Rewrite.begin(self)
             if self._rewrite.step():
                 return True
             records = self._rewrite.complete()

@@ -38,22 +38,20 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from typing import TypeAlias
+from typing import Any
 from zlib import crc32
 
-import msgspec
-from attrs import frozen
+from attrs import field, frozen
 
-from .interfaces import Value
+from .bulk import BLOCK, read_lines
+from .interfaces import Codec, Value
+from .live import PLAIN, Change, LiveMap
 
 MAGIC = b"exampledriver-journal"
 VERSION = 1
 #: How a record begins, wherever that is.
 _RECORD = re.compile(rb"(?=[0-9a-f]{8} [0-9]+ [0-9]+ \[)")
 _SYNCED = b'["synced"]'
-
-#: A change: a key with its value's JSON, or with ``None`` for a deletion.
-Change: TypeAlias = tuple[str, "bytes | None"]
 
 
 class JournalError(Exception):
@@ -93,20 +91,18 @@ class Record:
 class Scan:
     """What a journal holds.
 
-    :ivar entries: the live map, values as JSON.
+    :ivar entries: the live map, with what is kept of the values.
     :ivar records: how many records it has: the last one's sequence number.
     :ivar length: how many bytes are good; what is behind them is a torn tail.
     :ivar clean: the last record says that everything before it is durable.
+    :ivar live: how many bytes the records of the live map have, about.
     """
 
-    entries: dict[str, bytes]
+    entries: dict[str, Any]
     records: int
     length: int
     clean: bool
-
-
-_parts = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_key = msgspec.json.Decoder(str).decode
+    live: int = field(default=0, eq=False)
 
 
 def encode_value(value: Value) -> bytes:
@@ -139,29 +135,26 @@ def encode_synced(sequence: int) -> bytes:
     return _line(sequence, sequence - 1, _SYNCED)
 
 
-def scan(data: bytes) -> Scan:
+def scan(data: bytes, codec: Codec = PLAIN) -> Scan:
     """Read a whole journal.
 
+    :param codec: how values are kept.
     :raises NewerVersionError: another version wrote it.
     :raises DamagedError: the header, or a record that was durable, cannot be read.
     """
     end = data.find(b"\n") + 1
     durable = _read_header(data[:end])
-    entries: dict[str, bytes] = {}
-    records = 0
-    offset = end
-    record: Record | None = None
-    while offset < len(data):
-        end = data.find(b"\n", offset) + 1
-        record = read_line(data[offset : end - 1]) if end else None
-        if record is None or record.sequence != records + 1:
-            break
-        if not apply(entries, record.change):
+    live = LiveMap(codec)
+    records, offset, last = 0, end, b""
+    for changes, end in _runs(data, offset):
+        known = live.apply(changes)
+        if known < len(changes):
+            for _ in range(known):
+                offset = data.find(b"\n", offset) + 1
             raise DamagedError(
-                offset, f"record {record.sequence} is whole, but its change is not known"
+                offset, f"record {records + known + 1} is whole, but its change is not known"
             )
-        records += 1
-        offset = end
+        records, offset, last = records + len(changes), end, changes[-1]
     for later, proof in _proofs(data, offset):
         if proof > records:
             raise DamagedError(
@@ -174,8 +167,31 @@ def scan(data: bytes) -> Scan:
             offset,
             f"record {records + 1} of the {durable} that the file was born with cannot be read",
         )
-    clean = offset == len(data) and record is not None and record.change == _SYNCED
-    return Scan(entries, records, offset, clean)
+    clean = offset == len(data) and last == _SYNCED
+    return Scan(live.entries, records, offset, clean, live.size)
+
+
+def _runs(data: bytes, offset: int) -> Iterator[tuple[list[bytes], int]]:
+    """Yield the changes of a journal's records, some at a time, and where these records end.
+
+    The first record that cannot be read ends it.
+    """
+    records, singly = 0, offset
+    while offset < len(data):
+        changes = None
+        if offset >= singly:
+            end = data.rfind(b"\n", offset, offset + BLOCK) + 1
+            changes = read_lines(data, offset, end, records + 1) if end else None
+        if changes is None:
+            singly = max(singly, offset + BLOCK)
+            end = data.find(b"\n", offset) + 1
+            record = read_line(data[offset : end - 1]) if end else None
+            if record is None or record.sequence != records + 1:
+                return
+            changes = [record.change]
+        records += len(changes)
+        offset = end
+        yield changes, end
 
 
 def _read_header(line: bytes) -> int:
@@ -207,24 +223,6 @@ def read_line(line: bytes) -> Record | None:
     if not (words[1].isdigit() and words[2].isdigit()):
         return None
     return Record(int(words[1]), int(words[2]), words[3])
-
-
-def apply(entries: dict[str, bytes], change: bytes) -> bool:
-    """Apply one change to the map; return whether it is one that this version knows."""
-    try:
-        # The parts are read, and kept as they stand in the file: in the one form that is written.
-        kind, *parts = map(bytes, _parts(change))
-        if not change.isascii() or b"[%s]" % b",".join([kind, *parts]) != change:
-            return False
-        if kind == b'"put"' and len(parts) == 2 and parts[1].startswith(b"{"):
-            entries[_key(parts[0])] = parts[1]
-        elif kind == b'"delete"' and len(parts) == 1:
-            entries.pop(_key(parts[0]), None)
-        else:
-            return kind == b'"synced"' and not parts
-    except (msgspec.MsgspecError, ValueError):
-        return False
-    return True
 
 
 def _proofs(data: bytes, offset: int) -> Iterator[tuple[int, int]]:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from attrs import field, frozen
 
 from .interfaces import IFiles
+from .live import LiveMap
 from .log import JOURNAL, Log, keep_beside
-from .records import DamagedError, JournalError, Record, apply, read_line, scan
+from .records import DamagedError, JournalError, Record, read_line, scan
 
 DAMAGED = "journal.damaged-"
 
@@ -87,9 +88,10 @@ def salvage(data: bytes) -> Salvage:
     or none.
     """
     saved = Salvage()
+    live = LiveMap(entries=saved.entries)
     expected = 1
     for line in lines(data):
-        if line.record is None or not apply(saved.entries, line.record.change):
+        if line.record is None or not live.apply([line.record.change]):
             saved.lost.append(line)
             continue
         if line.record.sequence > expected:

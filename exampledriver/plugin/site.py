@@ -22,7 +22,13 @@ from types import MappingProxyType
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.interfaces import IAddress, IReactorTime, IReadDescriptor, ITCPTransport
+from twisted.internet.interfaces import (
+    IAddress,
+    IReactorTime,
+    IReadDescriptor,
+    ITCPTransport,
+    ITransport,
+)
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, datetimeToString
@@ -33,7 +39,7 @@ from twisted.web.server import Request, Site, version
 
 from .errors import BadRequest, TooLarge
 from .message import CONTENT_TYPE, encode
-from .wire import Answered, Begin
+from .wire import Answered, Begin, Pieces
 
 #: The largest body that is read, in bytes.
 MAX_BODY = 1 << 20
@@ -141,7 +147,7 @@ class PluginChannel(HTTPChannel):
                 if isinstance(answered, Deferred):
                     self._wait(answered)
                 else:
-                    self.transport.write(self.site.response(*answered))
+                    self.site.send(self.transport, *answered)
                 return
             self._whole = whole
         super().dataReceived(data)
@@ -157,7 +163,7 @@ class PluginChannel(HTTPChannel):
     def _answer(self, answered: Answered) -> None:
         self._later = None
         last = not self.persistent or self.site.draining
-        self.transport.write(self.site.response(*answered, last=last))
+        self.site.send(self.transport, *answered, last=last)
         if last:
             self.loseConnection()
             return
@@ -291,8 +297,10 @@ class PluginSite(Site):
                 self.heads.clear()
             self.heads[whole] = begin
 
-    def response(self, status: int, body: bytes, last: bool = False) -> bytes:
-        """Return the bytes of a whole answer, with the headers of Twisted's own.
+    def send(
+        self, transport: ITransport, status: int, body: bytes | Pieces, last: bool = False
+    ) -> None:
+        """Write a whole answer, with the headers of Twisted's own.
 
         :param last: it is the connection's last.
         """
@@ -306,7 +314,12 @@ class PluginSite(Site):
             )
         line = _LINES.get(status) or _line(status)
         close = b"\r\nConnection: close" if last else b""
-        return b"%s%s%s%d\r\n\r\n%s" % (line, close, self._fixed, len(body), body)
+        if isinstance(body, bytes):
+            transport.write(b"%s%s%s%d\r\n\r\n%s" % (line, close, self._fixed, len(body), body))
+        else:
+            length = sum(map(len, body))
+            head = b"%s%s%s%d\r\n\r\n" % (line, close, self._fixed, length)
+            transport.writeSequence([head, *body])
 
     def startFactory(self) -> None:
         """Start without the access log and its clock."""

@@ -15,7 +15,7 @@ from zope.interface import Interface
 
 from .errors import PluginError
 from .message import Message, encode
-from .wire import Answer, Call, Wire
+from .wire import Answer, Call, Pieces, Wire
 
 #: The name of this protocol in the answer to ``Plugin.Activate``.
 IMPLEMENTS = "VolumeDriver"
@@ -39,9 +39,10 @@ class Volume:
     created: datetime | None = None
     status: Mapping[str, object] = field(factory=dict)
 
-    def encoded(self) -> bytes:
-        """Return the volume as JSON, for a driver that keeps it for many Lists."""
-        return encode(_shown(self))
+
+def encoded(volumes: Iterable[Volume]) -> bytes:
+    """Return volumes as JSON, separated by commas, for a driver that keeps it for many Lists."""
+    return encode([_shown(volume) for volume in volumes])[1:-1]
 
 
 @frozen
@@ -94,7 +95,7 @@ class IVolumeDriver(Interface):
 
     # Last, because its name hides the builtin from the annotations below it.
     def list() -> Answer[Iterable[Volume | bytes]]:
-        """Return all volumes, or of some what :meth:`Volume.encoded` has made of them."""
+        """Return all volumes, or of some what :func:`encoded` has made of them."""
 
     def capabilities() -> Answer[Capabilities]:
         """Return the driver's capabilities, at once."""
@@ -123,9 +124,13 @@ def _shown(volume: Volume) -> dict[str, object]:
     return shown
 
 
-def _listed(volumes: Iterable[Volume | bytes]) -> bytes:
-    each = (volume if isinstance(volume, bytes) else volume.encoded() for volume in volumes)
-    return b'{"Volumes":[%s],"Err":""}' % b",".join(each)
+def _listed(volumes: Iterable[Volume | bytes]) -> Pieces:
+    pieces = [b'{"Volumes":[']
+    for volume in volumes:
+        pieces += volume if isinstance(volume, bytes) else encoded([volume]), b","
+    # The last comma, if there is one, gives way to the end.
+    pieces[(len(pieces) > 1 and -1) or 1 :] = [b'],"Err":""}']
+    return pieces
 
 
 def _mounted(mountpoint: str, message: Message) -> Mapping[str, object]:

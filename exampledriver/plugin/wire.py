@@ -35,11 +35,13 @@ _WHY = 1000
 #: What a driver's method may return: the value, a Deferred of it, or a coroutine.
 Answer: TypeAlias = T | Awaitable[T]
 
+#: A long body, in pieces that are sent one after the other, and never joined.
+Pieces: TypeAlias = list[bytes]
 #: An answer's JSON object, or what it is as JSON.
-Fields: TypeAlias = Mapping[str, object] | bytes
+Fields: TypeAlias = Mapping[str, object] | bytes | Pieces
 
 #: A whole answer: its status and its body.
-Answered: TypeAlias = tuple[int, bytes]
+Answered: TypeAlias = tuple[int, bytes | Pieces]
 #: Begins a call with a request's body. The answer is there at once, or comes later; a call
 #: that changes something is not stopped by a cancellation.
 Begin: TypeAlias = Callable[[bytes], Answered | Deferred[Answered]]
@@ -247,8 +249,10 @@ class Wire:
         return reply(request, refused.status, encode({"Err": refused.text}))
 
 
-def reply(request: IRequest, status: int, body: bytes) -> bytes:
+def reply(request: IRequest, status: int, body: bytes | Pieces) -> bytes:
     """Set status and headers of an answer and return its body."""
+    if isinstance(body, list):
+        body = b"".join(body)
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", CONTENT_TYPE)
     request.setHeader(b"Content-Length", b"%d" % len(body))
@@ -257,8 +261,8 @@ def reply(request: IRequest, status: int, body: bytes) -> bytes:
     return body
 
 
-def _body(fields: Fields) -> bytes:
-    return fields if isinstance(fields, bytes) else encode(fields)
+def _body(fields: Fields) -> bytes | Pieces:
+    return fields if isinstance(fields, (bytes, list)) else encode(fields)
 
 
 def _content(request: IRequest) -> bytes:

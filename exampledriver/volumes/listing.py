@@ -1,24 +1,29 @@
-"""All volumes at once, for List: what was made of each is kept until the volume changes.
+"""All volumes at once, for List: kept as JSON, some hundred volumes in one piece.
 
-A List of a hundred thousand volumes is then a join. The first one, and what has changed
-since the last, is made of few volumes at a time, and in a thread, so that Gets go on.
+A List of a hundred thousand volumes hands out the pieces that were made before. A change makes
+one piece anew, at the next List. The first List, and what has changed much since the last, is
+made piece by piece in a thread, so that Gets go on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from ..plugin.volume import Volume
+from ..plugin.volume import Volume, encoded
 from ..plugin.wire import Answer
 from .health import Threads
 from .ledger import MountLedger
 from .model import StoredVolume
+from .packed import Volumes
 
-#: So many volumes are made ready at a time; if no more are missing, without a thread.
-_SLICE = 500
+#: How many volumes a piece has when it is new; it is halved when it has twice as many.
+_PIECE = 256
+#: So many pieces are made at once; if more are missing, in a thread.
+_AT_ONCE = 2
 
 
 def status_of(volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
@@ -33,60 +38,97 @@ def status_of(volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, obje
     return status
 
 
-def _encoded(volume: StoredVolume, counts: Mapping[str, int]) -> bytes:
-    status = status_of(volume, counts)
-    return Volume(volume.name, volume.mountpoint, volume.created, status).encoded()
+def _encoded(known: Iterable[tuple[StoredVolume, Mapping[str, int]]]) -> bytes:
+    return encoded(
+        Volume(volume.name, volume.mountpoint, volume.created, status_of(volume, counts))
+        for volume, counts in known
+    )
 
 
-def _encode_all(known: list[tuple[StoredVolume, Mapping[str, int]]]) -> list[bytes]:
-    return [_encoded(volume, counts) for volume, counts in known]
+@define(eq=False)
+class _Piece:
+    """Volumes whose names follow one another.
+
+    :ivar made: their JSON, separated by commas; ``None`` if they have changed.
+    :ivar changes: how often they have changed.
+    """
+
+    names: list[str]
+    made: bytes | None = None
+    changes: int = 0
+
+    def put(self, name: str, there: bool) -> None:
+        """Take note of a change of one volume, which is there or is not."""
+        place = bisect_left(self.names, name)
+        known = self.names[place : place + 1] == [name]
+        if there and not known:
+            self.names.insert(place, name)
+        elif known and not there:
+            del self.names[place]
+        self.made = None
+        self.changes += 1
 
 
 @define(eq=False)
 class Listing:
     """What Lists have made of the volumes.
 
-    Whoever changes a volume says so with :meth:`changed`.
+    Whoever changes a volume says so afterwards with :meth:`changed`.
     """
 
+    _volumes: Volumes
     _ledger: MountLedger
     _threads: Threads
-    _made: dict[str, bytes] = field(factory=dict, init=False)
-    _names: list[str] | None = field(default=None, init=False)
+    #: In the order of names; none before the first List.
+    _pieces: list[_Piece] = field(factory=list, init=False)
+    #: The first name that may be in each piece.
+    _firsts: list[str] = field(factory=list, init=False)
 
     def changed(self, name: str) -> None:
         """Take note that a volume was made, removed, mounted or unmounted."""
-        if self._made.pop(name, None) is None:
-            self._names = None
+        if not self._pieces:
+            return
+        at = max(0, bisect_right(self._firsts, name) - 1)
+        piece = self._pieces[at]
+        piece.put(name, name in self._volumes)
+        if not piece.names:
+            del self._pieces[at], self._firsts[at]
+        elif len(piece.names) > 2 * _PIECE:
+            self._pieces[at : at + 1] = halves = _pieces(piece.names)
+            self._firsts[at : at + 1] = [half.names[0] for half in halves]
 
-    def of(self, volumes: Mapping[str, StoredVolume]) -> Answer[Iterable[bytes]]:
-        """Return all of `volumes` as JSON, by name."""
-        if len(volumes) - len(self._made) > _SLICE:
-            return Deferred.fromCoroutine(self._slowly(volumes))
-        return self._joined(volumes)
+    def all(self) -> Answer[Sequence[bytes]]:
+        """Return all volumes as JSON, by name, in pieces that are separated by commas."""
+        if not self._pieces:
+            self._pieces = _pieces(sorted(self._volumes))
+            self._firsts = [piece.names[0] for piece in self._pieces]
+        missing = [piece for piece in self._pieces if piece.made is None]
+        if len(missing) > _AT_ONCE:
+            return Deferred.fromCoroutine(self._slowly(missing))
+        return self._made()
 
-    async def _slowly(self, volumes: Mapping[str, StoredVolume]) -> Iterable[bytes]:
-        missing = [name for name in volumes if name not in self._made]
-        for start in range(0, len(missing), _SLICE):
-            known = [
-                (volumes[name], self._ledger.of(name))
-                for name in missing[start : start + _SLICE]
-                if name in volumes
-            ]
-            made = await self._threads(_encode_all, known)
-            for (volume, counts), encoded in zip(known, made, strict=True):
-                name = volume.name
-                # A change since then has made another volume, or other counts.
-                if volumes.get(name) is volume and self._ledger.of(name) is counts:
-                    self._made[name] = encoded
-        return self._joined(volumes)
+    async def _slowly(self, missing: list[_Piece]) -> Sequence[bytes]:
+        for piece in missing:
+            if piece.made is None:
+                changes = piece.changes
+                made = await self._threads(_encoded, self._known(piece))
+                if piece.changes == changes:
+                    piece.made = made
+        return self._made()
 
-    def _joined(self, volumes: Mapping[str, StoredVolume]) -> Iterable[bytes]:
-        if self._names is None or len(self._names) != len(volumes):
-            self._names = sorted(volumes)
-        made = self._made
-        if len(made) != len(volumes):
-            for name in self._names:
-                if name not in made:
-                    made[name] = _encoded(volumes[name], self._ledger.of(name))
-        return [made[name] for name in self._names]
+    def _known(self, piece: _Piece) -> list[tuple[StoredVolume, Mapping[str, int]]]:
+        return [
+            (volume, self._ledger.of(volume.name)) for volume in self._volumes.some(piece.names)
+        ]
+
+    def _made(self) -> Sequence[bytes]:
+        found = []
+        for piece in self._pieces:
+            if piece.made is None:
+                piece.made = _encoded(self._known(piece))
+            found.append(piece.made)
+        return found
+
+
+def _pieces(names: list[str]) -> list[_Piece]:
+    return [_Piece(names[at : at + _PIECE]) for at in range(0, len(names), _PIECE)]

@@ -13,7 +13,7 @@ from ..plugin.volume import rfc3339
 from .errors import InvalidNameError, InvalidOptionError, quoted
 
 #: Docker's own rule for the local driver's names, of one character too.
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}", re.ASCII)
+is_name = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}", re.ASCII).fullmatch
 
 #: The journal's key for the last generation of directories that is durable: no volume's name.
 SETTLED = ".settled"
@@ -31,7 +31,7 @@ def check_name(name: str) -> None:
     :raises InvalidNameError: it is not 1 to 255 letters, digits, ``_``, ``.`` and
         ``-``, the first a letter or digit.
     """
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidNameError(
             f"volume {quoted(name)}: the name is not valid: it needs 1 to 255 characters, ASCII "
             "letters, digits, _ . and -, the first a letter or digit"

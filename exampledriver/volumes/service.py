@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import define, evolve, field
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -37,16 +37,11 @@ from .health import HealthChecks, Threads
 from .ledger import MountLedger
 from .listing import Listing, status_of
 from .locks import Locks
-from .model import SETTLED, Options, StoredVolume, check_name
+from .model import SETTLED, Options, StoredVolume, check_name, is_name
+from .packed import GENERATION, REMOVING, Packed, Packer, Volumes
 from .settling import Settler
 
 _log = Logger()
-
-#: In the journal's value of a volume that is removed: the removal is not settled.
-_REMOVING = "removing"
-
-#: In the journal's value of a volume: the generation in which it was made.
-_GENERATION = "generation"
 
 
 @implementer(IVolumeDriver)
@@ -66,14 +61,15 @@ class VolumeService:
     _clock: IReactorTime
     now: Callable[[], datetime]
     removed: Callable[[], None] = lambda: None
-    _volumes: dict[str, StoredVolume] = field(factory=dict, init=False)
+    _volumes: Volumes = field(init=False)
     _locks: Locks = field(factory=Locks, init=False)
     _listing: Listing = field(init=False)
     _settler: Settler = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with nothing listed, and nothing to settle."""
-        self._listing = Listing(self._ledger, self._threads)
+        self._volumes = Volumes(Packer(self._backend.mountpoint))
+        self._listing = Listing(self._volumes, self._ledger, self._threads)
         self._settler = Settler(self._backend, self._catalog, self._threads, self._clock)
 
     def load(self) -> None:
@@ -82,24 +78,27 @@ class VolumeService:
         :raises ValueError: an entry of the journal is no volume.
         """
         settled = 0
-        made: dict[str, tuple[int, StoredVolume]] = {}
+        dated: list[str] = []
         removed: list[StoredVolume] = []
+        loaded: dict[str, Packed] = {}
+        packer = self._volumes.packer
+        read = packer.read
         for name, value in self._catalog.entries():
-            generation = value.get(_GENERATION)
-            if name == SETTLED and isinstance(generation, int):
-                settled = generation
+            if name == SETTLED and isinstance(value, Mapping):
+                generation = value.get(GENERATION)
+                if isinstance(generation, int):
+                    settled = generation
+                    continue
+            # Of a hundred thousand all but a few are packed: they are not asked much.
+            packed = value if isinstance(value, Packed) and is_name(name) else read(name, value)
+            if packed.shared.removing:
+                removed.append(packer.volume(name, packed))
                 continue
-            volume = StoredVolume.from_json(name, value)
-            # The root may have moved since it was written down.
-            place = self._backend.mountpoint(name, volume.options)
-            if place != volume.mountpoint:
-                volume = evolve(volume, mountpoint=place)
-            if value.get(_REMOVING):
-                removed.append(volume)
-                continue
-            self._volumes[name] = volume
-            if isinstance(generation, int):
-                made[name] = generation, volume
+            loaded[name] = packed
+            if packed.generation:
+                dated.append(name)
+        self._volumes.load(loaded)
+        made = self._volumes.since(settled, dated)
         self._settler.restore(settled, made, removed)
         strays = self._backend.recover(self._volumes.keys(), self._settler.fresh)
         if strays:
@@ -138,7 +137,7 @@ class VolumeService:
         :raises InvalidNameError: that is no name.
         :raises NoSuchVolumeError: there is none.
         """
-        volume = self._volumes.get(name)
+        volume: StoredVolume | None = self._volumes.get(name)
         if volume is None:
             check_name(name)
             raise NoSuchVolumeError(
@@ -182,7 +181,7 @@ class VolumeService:
             generation = self._settler.begin()
             made = None
             try:
-                if await self._make(volume, {_GENERATION: generation}):
+                if await self._make(volume, {GENERATION: generation}):
                     made = volume
             finally:
                 self._settler.end(generation, made)
@@ -254,7 +253,7 @@ class VolumeService:
     async def _remove_data(self, volume: StoredVolume) -> None:
         fresh = self._settler.take(volume)
         try:
-            await self._catalog.put(volume.name, {**volume.to_json(), _REMOVING: True})
+            await self._catalog.put(volume.name, {**volume.to_json(), REMOVING: True})
             try:
                 await self._threads(self._backend.remove, volume)
             except VolumeError as error:
@@ -267,7 +266,7 @@ class VolumeService:
 
     async def _take_back(self, volume: StoredVolume, fresh: bool, why: VolumeError) -> None:
         """Let the journal say again that a volume is not removed."""
-        more = {_GENERATION: self._settler.generation} if fresh else {}
+        more = {GENERATION: self._settler.generation} if fresh else {}
         try:
             await self._catalog.put(volume.name, {**volume.to_json(), **more})
         except CatalogError as error:
@@ -344,5 +343,5 @@ class VolumeService:
 
     # Last, because its name hides the builtin from the annotations below it.
     def list(self) -> Answer[Iterable[bytes]]:
-        """Return all volumes, by name, from what was made of each for the List before."""
-        return self._listing.of(self._volumes)
+        """Return all volumes, by name, from what was made for the List before."""
+        return self._listing.all()

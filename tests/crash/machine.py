@@ -259,6 +259,6 @@ class CrashMachine(RuleBasedStateMachine):
         """No file grows without bound: the map here is small."""
         sizes = {n: len(i.cached) for n, i in self.machine.files._names.items()}
         log: Log = self.machine.catalog.log
-        limit = 2 * log._live + 2000 + 4000
+        limit = 2 * log._live.size + 2000 + 4000
         assert sizes.get(NEW, 0) <= limit, sizes
         assert len(sizes) < 25, sizes

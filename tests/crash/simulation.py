@@ -23,12 +23,14 @@ from zope.interface import implementer
 
 from exampledriver.backends.interfaces import IBackend
 from exampledriver.journal.interfaces import CatalogError, ICatalog, Value
+from exampledriver.journal.live import Change
 from exampledriver.journal.log import Log
-from exampledriver.journal.records import Change, encode_value
+from exampledriver.journal.records import encode_value
 from exampledriver.volumes.errors import BusyError, VolumeError
 from exampledriver.volumes.health import HealthChecks
 from exampledriver.volumes.ledger import MountLedger
 from exampledriver.volumes.model import Options, StoredVolume
+from exampledriver.volumes.packed import Packer
 from exampledriver.volumes.service import VolumeService
 from tests.journal.crashfiles import Crash, CrashFiles
 from tests.volumes.fixtures import MemoryCatalog
@@ -226,8 +228,9 @@ class SimulatedCatalog:
     waiting: list[tuple[Change, Deferred[None]]] = field(factory=list)
     dead: bool = False
 
-    def entries(self) -> Iterator[tuple[str, Value]]:
-        return ((key, json.loads(value)) for key, value in self.log.entries.items())
+    def entries(self) -> Iterator[tuple[str, Any]]:
+        for key, kept in self.log.entries.items():
+            yield key, json.loads(kept) if isinstance(kept, bytes) else kept
 
     def put(self, key: str, value: Value) -> Deferred[None]:
         return self._ask((key, encode_value(value)))
@@ -289,7 +292,8 @@ class Machine:
         """Start the daemon on what the disk has; the start itself may crash."""
         self.power.off = False
         self.files.plan = self.power
-        log = Log(self.files, slack=2000, piece=60)
+        codec = Packer(self.backend.mountpoint).codec()
+        log = Log(self.files, slack=2000, piece=60, codec=codec)
         log.open()
         self.catalog = SimulatedCatalog(log)
         self.clock = Clock()

@@ -6,6 +6,8 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.journal.crashfiles import Crash
+
 from .machine import CrashMachine
 
 
@@ -20,3 +22,5 @@ class MachineTests(SynchronousTestCase):
                 max_examples=100, stateful_step_count=40, deadline=None, derandomize=True
             ),
         )
+        # A pass in which the power was cut says that it ended, to nobody.
+        self.flushLoggedErrors(Crash)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.journal.live import Change
 from exampledriver.journal.records import (
-    Change,
     DamagedError,
     NewerVersionError,
     Scan,

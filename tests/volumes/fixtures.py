@@ -27,9 +27,13 @@ NOON = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
 
 def listed(service: VolumeService) -> list[str]:
     """Return the names of a service's volumes, as its List at once has them."""
-    found = service.list()
+    return list(shown(service.list()))
+
+
+def shown(found: Any) -> dict[str, Any]:
+    """Return the volumes of a service's List, by name, in the order in which they come."""
     assert isinstance(found, list), found
-    return [json.loads(volume)["Name"] for volume in found]
+    return {volume["Name"]: volume for volume in json.loads(b"[%s]" % b",".join(found))}
 
 
 @implementer(ICatalog)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from random import Random
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,7 +13,7 @@ from exampledriver.volumes.listing import Listing
 from exampledriver.volumes.service import VolumeService
 
 from .case import ServiceCase
-from .fixtures import listed
+from .fixtures import listed, shown
 
 
 class ListingTests(ServiceCase):
@@ -21,9 +21,7 @@ class ListingTests(ServiceCase):
 
     def shown(self, service: VolumeService | None = None) -> dict[str, Any]:
         """Return what List shows of each volume."""
-        found = (service or self.service).list()
-        assert isinstance(found, list)
-        return {volume["Name"]: volume for volume in map(json.loads, found)}
+        return shown((service or self.service).list())
 
     def test_as_get(self) -> None:
         """List shows what Get shows, without the health that was looked at."""
@@ -62,7 +60,8 @@ class ListingTests(ServiceCase):
         self.assertEqual(listed(self.service), ["a", "b", "z"])
 
     def test_kept(self) -> None:
-        """What has not changed is not made again."""
+        """A piece in which nothing has changed is not made again."""
+        self.patch(listing, "_PIECE", 1)
         for name in ("a", "b"):
             self.do(self.service.create(name, {}))
         listed(self.service)
@@ -85,11 +84,12 @@ class ManyTests(ServiceCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.patch(listing, "_SLICE", 3)
+        self.patch(listing, "_PIECE", 3)
+        self.patch(listing, "_AT_ONCE", 1)
         for number in range(10):
             self.do(self.service.create(f"v{number}", {}))
         self.waiting: list[tuple[Deferred[Any], Callable[[], Any]]] = []
-        self.listing = Listing(self.service._ledger, self.later)
+        self.listing = Listing(self.service._volumes, self.service._ledger, self.later)
         self.service._listing = self.listing
 
     def later(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
@@ -105,7 +105,9 @@ class ManyTests(ServiceCase):
 
     def waited(self, answer: Any) -> dict[str, Any]:
         """Return what a List that was waited for shows of each volume."""
-        return {v["Name"]: v for v in map(json.loads, self.successResultOf(answer))}
+        while self.waiting:
+            self.run_one()
+        return shown(answer if isinstance(answer, list) else self.successResultOf(answer))
 
     def test_slices(self) -> None:
         """They are made in a thread, few at a time, once."""
@@ -130,3 +132,24 @@ class ManyTests(ServiceCase):
         self.assertEqual(sorted(volumes), ["new", *(f"v{number}" for number in range(9))])
         self.assertEqual(volumes["v0"]["Status"]["MountIDs"], {"c1": 1})
         self.assertEqual(volumes["v1"]["Status"]["Options"], {"mode": "0700"})
+
+    def test_pieces(self) -> None:
+        """However many volumes come and go, List shows those that are there, in order."""
+        self.waited(self.listing.all())
+        random = Random(7)
+        there = {f"v{number}" for number in range(10)}
+        for _ in range(300):
+            name = f"n{random.randrange(40):02}"
+            if name in there:
+                self.do(self.service.remove(name))
+                there.remove(name)
+            else:
+                self.do(self.service.create(name, {}))
+                there.add(name)
+            if random.random() < 0.2:
+                self.assertEqual(list(self.waited(self.listing.all())), sorted(there))
+                sizes = [len(piece.names) for piece in self.listing._pieces]
+                self.assertLessEqual(max(sizes), 6)
+        for name in there:
+            self.do(self.service.remove(name))
+        self.assertEqual(listed(self.service), [])

@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from exampledriver.journal.files import RealFiles
 from exampledriver.journal.log import Log
 from exampledriver.volumes.model import Options
+from exampledriver.volumes.packed import Packed, Packer
 from tests.crash.simulation import SimulatedCatalog
 
 from .fixtures import World, listed
@@ -26,11 +27,13 @@ class UpgradeTests(SynchronousTestCase):
         state = Path(os.path.realpath(self.mktemp()))
         state.mkdir()
         (state / "journal").write_bytes((FIXTURES / "journal-1").read_bytes())
-        log = Log(RealFiles(str(state)))
-        log.open()
         world = World(state / "world")
+        codec = Packer(lambda name, options: options.mountpoint or f"{world.root}/{name}").codec()
+        log = Log(RealFiles(str(state)), codec=codec)
+        log.open()
+        self.assertEqual({type(kept) for kept in log.entries.values()}, {Packed})
         world.clock = Clock()
-        world.catalog.durable.update(SimulatedCatalog(log).entries())
+        world.catalog.durable.update(SimulatedCatalog(log).entries())  # as they are kept
         # The removal under way had reached its end.
         (world.root / ".trash").mkdir(parents=True)
         service = world.start()
