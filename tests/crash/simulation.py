@@ -304,6 +304,9 @@ class Machine:
         )
         self.service.load()
         self.service.start()
+        if self.power.off:
+            # What the start does in the background has met the crash.
+            raise Crash
 
     def end(self) -> None:
         """Let the process be gone: no part of it touches the disk again."""
