@@ -139,7 +139,7 @@ MUTATIONS = [
     ),
     Mutation(
         "data moved before the removal is journalled", SERVICE,
-        "            await self._catalog.put(volume.name, {**volume.to_json(), _REMOVING: True})\n",
+        "            await self._catalog.put(volume.name, {**volume.to_json(), REMOVING: True})\n",
         "",
         "tests.volumes.test_service",
     ),
@@ -151,7 +151,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a removal that a crash interrupted is not done again", SERVICE,
-        "                removed.append(volume)\n", "", "tests.crash.test_everywhere",
+        "                removed.append(packer.volume(name, packed))\n", "                pass\n", "tests.crash.test_everywhere",
     ),
     Mutation(
         "a Mount does not wait for the directory to be durable", SERVICE,
