@@ -151,7 +151,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a removal that a crash interrupted is not done again", SERVICE,
-        "                removed.append(packer.volume(name, packed))\n", "                pass\n", "tests.crash.test_everywhere",
+        "                removed.append(packer.volume(name, packed))\n", "                pass\n",
+        "tests.crash.test_everywhere",
     ),
     Mutation(
         "a Mount does not wait for the directory to be durable", SERVICE,
