@@ -16,6 +16,7 @@ ALLOWED = {
     "journal": ["journal", "processes"],
     "daemon": ["daemon", "processes"],
     "backends": ["backends", "processes", "volumes.model", "volumes.errors"],
+    "admin": ["admin", "plugin"],
     "volumes": [
         "volumes",
         "plugin",
@@ -23,12 +24,24 @@ ALLOWED = {
         "backends.interfaces",
         "backends.trash",
     ],
+    "volumes/administration": [
+        "volumes",
+        "plugin.volume",
+        "admin.interfaces",
+        "backends.interfaces",
+        "backends.trash",
+        "backends.removed",
+        "backends.bringing",
+    ],
+    "volumes/usage": ["volumes.health", "backends.measuring"],
     "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors"],
     "volumes/errors": ["plugin.errors"],
     "cli": ["cli", "journal", "settings"],
+    "cli/unixhttp": [],
     # They judge what the others have left behind.
     "cli/checks": [
         "cli.checks",
+        "cli.unixhttp",
         "settings",
         "journal",
         "processes",

@@ -13,7 +13,7 @@ from ...processes import command
 from .findings import CannotLookError, Finding
 from .installation import SERVICE, EngineSilentError, Installation
 from .proc import started, unit
-from .unixhttp import SILENCE, peer
+from ..unixhttp import SILENCE, peer
 
 _DOCKER_PID = Path("/run/docker.pid")
 _ENABLED = frozenset({"enabled", "enabled-runtime", "static", "generated", "linked", "alias"})

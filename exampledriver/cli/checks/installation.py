@@ -21,7 +21,7 @@ from ...journal.repair import judge
 from ...settings import DEFAULTS
 from .findings import CannotLookError
 from .proc import holds
-from .unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask, peer
+from ..unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask, peer
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SYSTEMD = Path("/run/systemd/system")

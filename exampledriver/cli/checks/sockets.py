@@ -17,7 +17,7 @@ from attrs import frozen
 from ...processes import command
 from .findings import CannotLookError, Finding
 from .installation import Installation
-from .unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask
+from ..unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask
 
 #: In Docker's order: of one name, the first that is found is used.
 KINDS = (".sock", ".spec", ".json")

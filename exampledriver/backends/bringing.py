@@ -1,0 +1,58 @@
+"""Bringing a directory of the host into the root, where it becomes a volume's."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from ..volumes.errors import BusyError, VolumeError, quoted
+from .durable import sync
+from .mounts import holders, mounts_inside
+
+
+def check_source(name: str, path: str) -> str:
+    """Return the real path of a directory that is to become the volume `name`.
+
+    :raises VolumeError: it is none, or somebody uses it.
+    """
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise VolumeError(f"volume {quoted(name)}: {path}: {error.strerror}") from None
+    if not os.path.isdir(real):
+        raise VolumeError(f"volume {quoted(name)}: {path} is not a directory")
+    found = holders(real)
+    if found:
+        who = "; ".join(holder.describe() for holder in found[:5])
+        raise BusyError(
+            f"volume {quoted(name)}: {path} is in use by {who}; stop the containers that use it "
+            "first: what is written meanwhile would be torn"
+        )
+    inside = mounts_inside(real)
+    if inside:
+        raise BusyError(
+            f"volume {quoted(name)}: {', '.join(inside)} is mounted in {path}; unmount that first"
+        )
+    return real
+
+
+def move(name: str, source: str, target: str) -> None:
+    """Rename a directory, durably.
+
+    :param source: real and absolute; see :func:`check_source`.
+    :raises VolumeError: something is at `target`, or it cannot be renamed; it is where it was.
+    """
+    if os.path.lexists(target):
+        raise VolumeError(
+            f"volume {quoted(name)}: {target} is in the way and belongs to no volume: move it "
+            "away, or give another name"
+        )
+    try:
+        os.rename(source, target)
+        for path in (target, source):
+            sync(os.path.dirname(path))
+    except OSError as error:
+        why = error.strerror or str(error)
+        if error.errno == errno.EXDEV:
+            why = "it is on another file system than the root: copy it"
+        raise VolumeError(f"volume {quoted(name)}: moving {source} to {target}: {why}") from error
