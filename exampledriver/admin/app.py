@@ -79,7 +79,9 @@ class AdminServer:
             ),
             Call(
                 "Admin.Check",
-                lambda message: administration.check(*_wanted(message)),
+                lambda message: administration.check(
+                    *_wanted(message), _optional(message, "Source"), _flag(message, "Move")
+                ),
                 _fields,
             ),
             Call(

@@ -47,8 +47,10 @@ class IAdministration(Interface):
         :param fresh: measure them now, and wait for that.
         """
 
-    def check(name: str, options: Mapping[str, str]) -> Answer[Fields]:
-        """Judge a Create without making anything.
+    def check(
+        name: str, options: Mapping[str, str], source: str, move: bool
+    ) -> Answer[Fields]:
+        """Judge a Create, or with a `source` a :meth:`bring`, without making anything.
 
         :return: ``Exists``: whether the volume is there already, with these options.
         """

@@ -10,11 +10,14 @@ from .durable import sync
 from .mounts import holders, mounts_inside
 
 
-def check_source(name: str, path: str) -> str:
+def check_source(name: str, path: str, root: str, move: bool) -> str:
     """Return the real path of a directory that is to become the volume `name`.
 
-    :raises VolumeError: it is none, or somebody uses it.
+    :param move: it is to be renamed into `root`, not copied.
+    :raises VolumeError: it is none, or somebody uses it, or it cannot be renamed.
     """
+    if not move:
+        raise VolumeError(f"volume {quoted(name)}: this version moves, and does not copy")
     try:
         real = os.path.realpath(path, strict=True)
     except OSError as error:
@@ -32,6 +35,10 @@ def check_source(name: str, path: str) -> str:
     if inside:
         raise BusyError(
             f"volume {quoted(name)}: {', '.join(inside)} is mounted in {path}; unmount that first"
+        )
+    if os.stat(real).st_dev != os.stat(root).st_dev:
+        raise VolumeError(
+            f"volume {quoted(name)}: {path} is on another file system than {root}: copy it"
         )
     return real
 

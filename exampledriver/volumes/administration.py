@@ -224,9 +224,25 @@ class Administration:
             await self._usages.wait([_key(volume)], None)
         return [{"Name": volume.name, **self._usages.of(_key(volume))} for volume in wanted]
 
-    async def check(self, name: str, options: Mapping[str, str]) -> Fields:
-        """Judge a Create without making anything."""
+    async def check(
+        self, name: str, options: Mapping[str, str], source: str, move: bool
+    ) -> Fields:
+        """Judge a Create, or a :meth:`bring`, without making anything."""
+        if source:
+            await self._check_source(name, source, move)
         return {"Exists": await self._service.check(name, options)}
+
+    async def _check_source(self, name: str, source: str, move: bool) -> str:
+        """Return the real path of what is to be brought.
+
+        :raises PluginError: it cannot be.
+        """
+        if name in self._service.volumes:
+            raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
+        # As strict about the place as with a volume's own directory.
+        await self._service.check(name, {"mountpoint": source})
+        real: str = await self._threads(check_source, name, source, str(self._trash.root), move)
+        return real
 
     async def create(self, name: str, options: Mapping[str, str]) -> Fields:
         """Make a volume; return it."""
@@ -244,13 +260,7 @@ class Administration:
         self, name: str, options: Mapping[str, str], source: str, move: bool, report: Report
     ) -> Fields:
         """Make a volume of a directory of the host."""
-        if not move:
-            raise VolumeError(f"volume {quoted(name)}: this version moves, and does not copy")
-        if name in self._service.volumes:
-            raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
-        # As strict about the place as with a volume's own directory.
-        await self._service.check(name, {"mountpoint": source})
-        real = await self._threads(check_source, name, source)
+        real = await self._check_source(name, source, move)
         await self._service.create(name, options, _moved(real))
         return self._shown(self._service.about(name))
 
