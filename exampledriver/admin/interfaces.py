@@ -47,9 +47,7 @@ class IAdministration(Interface):
         :param fresh: measure them now, and wait for that.
         """
 
-    def check(
-        name: str, options: Mapping[str, str], source: str, move: bool
-    ) -> Answer[Fields]:
+    def check(name: str, options: Mapping[str, str], source: str, move: bool) -> Answer[Fields]:
         """Judge a Create, or with a `source` a :meth:`bring`, without making anything.
 
         :return: ``Exists``: whether the volume is there already, with these options.
@@ -90,9 +88,7 @@ class IAdministration(Interface):
         :param name: its name from now on, or an empty text for the one that it had.
         """
 
-    def purge(
-        which: Sequence[str], older_than: float, report: Report
-    ) -> Answer[Fields]:
+    def purge(which: Sequence[str], older_than: float, report: Report) -> Answer[Fields]:
         """Delete for good what is in the trash.
 
         :param which: slots, or names of volumes; empty for all.

@@ -36,7 +36,7 @@ class Lines:
 
     def __attrs_post_init__(self) -> None:
         """Take note of when the client goes."""
-        self._request.notifyFinish().addErrback(self._left)
+        cast(Request, self._request).notifyFinish().addErrback(self._left)
 
     def _left(self, reason: Failure) -> None:
         self._gone = True

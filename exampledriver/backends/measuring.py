@@ -30,9 +30,12 @@ _BLOCK = 512
 
 #: File systems that answer without a network or a program of somebody's.
 LOCAL = frozenset(
-    "bcachefs btrfs erofs exfat ext2 ext3 ext4 f2fs hfsplus jfs nilfs2 ntfs3 overlay ramfs "
-    "reiserfs squashfs tmpfs udf vfat xfs zfs".split()
-)
+    (
+        "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfsplus", "jfs",
+        "nilfs2", "ntfs3", "overlay", "ramfs", "reiserfs", "squashfs", "tmpfs", "udf", "vfat",
+        "xfs", "zfs",
+    )
+)  # fmt: skip
 
 
 class MeasureError(Exception):

@@ -84,8 +84,8 @@ class Client:
             raise UnreachableError(f"{self.socket}: permission denied: run this as root") from None
         except TimeoutError:
             raise UnreachableError(
-                f"{self.socket}: process {connection.pid} has not answered for {SILENCE:.0f} s; what "
-                "it was asked to do goes on"
+                f"{self.socket}: process {connection.pid} has not answered for {SILENCE:.0f} s; "
+                "what it was asked to do goes on"
             ) from None
         except (OSError, HTTPException, ValueError) as error:
             raise UnreachableError(

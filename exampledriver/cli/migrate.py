@@ -19,7 +19,7 @@ from attrs import define, field
 
 from .client import AdminError, Client, UnreachableError, add_socket
 from .sources import NETSHARE, Step, docker_local, engine_volumes, local_persist, netshare
-from .tables import confirmed, note, show_json, table
+from .tables import age, confirmed, note, show_json, table
 
 LOCAL_PERSIST = "/var/lib/docker/plugin-data/local-persist.json"
 CREDENTIALS = "/etc/exampledriver/credentials"
@@ -219,7 +219,8 @@ def write_secret(path: Path, text: str) -> None:
 
 
 def _progress(fields: Mapping[str, Any]) -> None:
-    note("  " + ", ".join(f"{key} {value}" for key, value in fields.items()))
+    if fields["Seconds"]:
+        note(f"  {fields['Volume']}: {age(fields['Seconds'])}")
 
 
 def _steps(options: argparse.Namespace) -> list[Step]:

@@ -114,9 +114,11 @@ def _of_local_options(name: str, given: Mapping[str, str]) -> Step:
             return Step(name, "create", {"mountpoint": device}, refused=why)
         return Step(name, "create", {"mountpoint": device})
     if kind == "tmpfs":
-        pairs = dict(word.partition("=")[::2] for word in words)
-        known = {key: pairs.pop(key) for key in ("size", "uid", "gid", "mode") if key in pairs}
-        options = {"backend": "tmpfs", **known}
+        pairs = {word.partition("=")[0]: word.partition("=")[2] for word in words}
+        known: dict[str, str] = {
+            key: pairs.pop(key) for key in ("size", "uid", "gid", "mode") if key in pairs
+        }
+        options: dict[str, str] = {"backend": "tmpfs", **known}
         why = f"options of tmpfs that are not known here: {','.join(pairs)}" if pairs else ""
         return Step(name, "create", options, refused=why)
     options = {"backend": "mount", "type": kind, "device": device}
@@ -158,14 +160,16 @@ def _netshare_steps(
         name, driver = str(volume.get("Name", "")), str(volume.get("Driver", "")).split(":")[0]
         if driver not in drivers:
             continue
-        given = {str(k): str(v) for k, v in (volume.get("Options") or {}).items()}
+        said: Mapping[str, object] = volume.get("Options") or {}
+        given = {str(key): str(value) for key, value in said.items()}
         kind = drivers[driver]
         options = {"backend": "mount", "type": kind, **given}
         password = options.pop("password", None)
         secret = ""
         if password is not None:
             who = {key: options.pop(key) for key in ("username", "domain") if key in options}
-            secret = "".join(f"{k}={v}\n" for k, v in {**who, "password": password}.items())
+            who["password"] = password
+            secret = "".join(f"{key}={value}\n" for key, value in who.items())
         if "share" in options or "device" in options:
             yield Step(name, "create", options, secret=secret)
         else:

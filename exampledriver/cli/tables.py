@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
 
 def plain(text: object) -> str:
     """Return a text on one line, with nothing in it that a terminal obeys."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text)
-    )
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -30,12 +30,11 @@ def size(count: int) -> str:
     """Return a number of bytes in units of 1024, to three digits."""
     if count < 1024:
         return f"{count} B"
-    number = float(count)
-    for unit in ("KiB", "MiB", "GiB", "TiB", "PiB"):
-        number /= 1024
-        if number < 1023.5:
-            break
-    return f"{number:.0f} {unit}" if number >= 99.5 else f"{number:.3g} {unit}"
+    number, power = float(count), 0
+    while number >= 1023.5 and power < len(_UNITS):
+        number, power = number / 1024, power + 1
+    shown = f"{number:.0f}" if number >= 99.5 else f"{number:.3g}"
+    return f"{shown} {_UNITS[power - 1]}"
 
 
 def age(seconds: float) -> str:
@@ -64,6 +63,13 @@ def usage(found: Mapping[str, Any]) -> tuple[str, str, str]:
     if "Bytes" not in found:
         return "-", "-", found.get("Trouble") or measured or "-"
     return size(found["Bytes"]), str(found["Files"]), measured
+
+
+def number(progress: Mapping[str, Any]) -> str:
+    """Return how far a long work is, and how long it has taken for the present thing."""
+    seconds = progress["Seconds"]
+    took = f", {age(seconds)}" if seconds else ""
+    return f"{progress['Done'] + 1} of {progress['Of']}{took}"
 
 
 def show_json(found: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..settings import parse_retention
 from .client import AdminError, Client, add_socket
-from .tables import confirmed, note, show_json, since, table, usage
+from .tables import confirmed, note, number, show_json, since, table, usage
 
 #: Makes the completion offer the slots and names in the trash for an argument.
 REMOVED = "SLOT|NAME"
@@ -20,7 +20,9 @@ def add_to(rooms: Any) -> None:
     actions = room.add_subparsers(metavar="ACTION", required=True)
 
     text = "list what is in the trash, oldest first"
-    made = actions.add_parser("list", aliases=["ls"], help=text, description=f"{text.capitalize()}.")
+    made = actions.add_parser(
+        "list", aliases=["ls"], help=text, description=f"{text.capitalize()}."
+    )
     add_socket(made)
     made.add_argument("-q", "--quiet", action="store_true", help="print slots and names alone")
     made.add_argument("--json", action="store_true", help="JSON in place of a table")
@@ -113,4 +115,4 @@ def purge(options: argparse.Namespace) -> int:
 
 
 def _purging(progress: Mapping[str, Any]) -> None:
-    note(f"deleting {progress['Name']} ({progress['Done'] + 1} of {progress['Of']})")
+    note(f"deleting {progress['Name']} ({number(progress)})")

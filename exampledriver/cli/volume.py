@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from .client import AdminError, Client, add_socket
-from .tables import note, plain, show_json, since, table, usage
+from .tables import note, number, plain, show_json, since, table, usage
 
 #: Makes the completion offer the names of volumes for an argument.
 VOLUME = "VOLUME"
@@ -152,8 +152,8 @@ def mounts(options: argparse.Namespace) -> int:
     for volume in found:
         held = volume["Trouble"] or volume["HeldBy"] or "nobody"
         ids = volume["MountIDs"] or {"-": 0}
-        for number, (mount_id, count) in enumerate(ids.items()):
-            first = number == 0
+        for place, (mount_id, count) in enumerate(ids.items()):
+            first = place == 0
             rows.append((volume["Name"] if first else "", mount_id, count, held if first else ""))
     print(table(("NAME", "MOUNT ID", "COUNT", "HELD BY"), rows))
     left = [v["Name"] for v in found if v["MountIDs"] and v["HeldBy"] == ""]
@@ -186,6 +186,4 @@ def show_usage(options: argparse.Namespace) -> int:
 
 
 def _measuring(progress: Mapping[str, Any]) -> None:
-    note(f"measuring {progress['Volume']} ({progress['Done'] + 1} of {progress['Of']})")
-
-
+    note(f"measuring {progress['Volume']} ({number(progress)})")

@@ -6,19 +6,19 @@ and the kernel, and puts together what they say.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..admin.interfaces import Fields, IAdministration, Report
-from ..backends.bringing import check_source, move
+from ..backends.bringing import check_source, copy, move
 from ..backends.interfaces import IBackend
 from ..backends.removed import Removed, bring_back, forget, removed
 from ..backends.trash import Trash
@@ -31,6 +31,7 @@ from .service import Origin, VolumeService
 from .usage import Key, Usages
 
 _log = Logger()
+T = TypeVar("T")
 
 #: How many volumes one call looks at; of the others it says what is known.
 MOST_LOOKS = 1000
@@ -39,6 +40,8 @@ PATIENCE = 1.5
 #: Seconds between the two looks before a release: a container that is just being started is
 #: counted, and not mounted yet.
 A_WHILE = 2.0
+#: Seconds between two signs of a long work.
+BEAT = 5.0
 #: So many volumes are shown in one turn of the reactor.
 _SLICE = 500
 
@@ -220,13 +223,11 @@ class Administration:
         if not fresh:
             await self._usages.wait(left, PATIENCE)
         for number, volume in enumerate(wanted if fresh else []):
-            report({"Volume": volume.name, "Done": number, "Of": len(wanted)})
-            await self._usages.wait([_key(volume)], None)
+            about = {"Volume": volume.name, "Done": number, "Of": len(wanted)}
+            await self._telling(report, about, self._usages.wait([_key(volume)], None))
         return [{"Name": volume.name, **self._usages.of(_key(volume))} for volume in wanted]
 
-    async def check(
-        self, name: str, options: Mapping[str, str], source: str, move: bool
-    ) -> Fields:
+    async def check(self, name: str, options: Mapping[str, str], source: str, move: bool) -> Fields:
         """Judge a Create, or a :meth:`bring`, without making anything."""
         if source:
             await self._check_source(name, source, move)
@@ -261,7 +262,8 @@ class Administration:
     ) -> Fields:
         """Make a volume of a directory of the host."""
         real = await self._check_source(name, source, move)
-        await self._service.create(name, options, _moved(real))
+        making = self._service.create(name, options, _moved(real) if move else _copied(real))
+        await self._telling(report, {"Volume": name}, making)
         return self._shown(self._service.about(name))
 
     def _until(self, at: datetime) -> str | None:
@@ -324,7 +326,9 @@ class Administration:
         def undo(volume: StoredVolume) -> None:
             move(volume.name, volume.mountpoint, one.path)
 
-        created = datetime.fromisoformat(one.created.replace("Z", "+00:00")) if one.created else None
+        created = (
+            datetime.fromisoformat(one.created.replace("Z", "+00:00")) if one.created else None
+        )
         return Origin(bring, undo, created)
 
     async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:
@@ -343,13 +347,35 @@ class Administration:
         kept: list[Fields] = []
         for number, one in enumerate(wanted):
             shown = {"Slot": one.slot, "Name": one.name}
-            report({**shown, "Done": number, "Of": len(wanted)})
-            count, why = await self._delete_threads(self._trash.purge_slot, one.slot)
+            about = {**shown, "Done": number, "Of": len(wanted)}
+            count, why = await self._telling(report, about, self._purge_slot(one.slot))
             if count:
                 purged.append(shown)
             else:
                 kept.append({**shown, "Why": why or "a removal, a restore or a purge is at it"})
         return {"Purged": purged, "Kept": kept}
+
+    async def _purge_slot(self, slot: str) -> tuple[int, str]:
+        purged: tuple[int, str] = await self._delete_threads(self._trash.purge_slot, slot)
+        return purged
+
+    async def _telling(
+        self, report: Report, about: Fields, work: Coroutine[Deferred[Any], Any, T]
+    ) -> T:
+        """Wait for a work, and say again and again that it goes on: the client waits as long."""
+        began = self._clock.seconds()
+        timer: IDelayedCall
+
+        def tell() -> None:
+            nonlocal timer
+            report({**about, "Seconds": round(self._clock.seconds() - began)})
+            timer = self._clock.callLater(BEAT, tell)
+
+        tell()
+        try:
+            return await Deferred.fromCoroutine(work)
+        finally:
+            timer.cancel()
 
     def _after(self, seconds: float) -> Deferred[None]:
         waiter: Deferred[None] = Deferred()
@@ -390,11 +416,20 @@ def _not_in_trash(which: str) -> str:
 
 
 def _moved(source: str) -> Origin:
+    def bring(volume: StoredVolume) -> None:
+        move(volume.name, source, volume.mountpoint)
+
     def undo(volume: StoredVolume) -> None:
         move(volume.name, volume.mountpoint, source)
 
-    return Origin(partial(_move_in, source), undo)
+    return Origin(bring, undo)
 
 
-def _move_in(source: str, volume: StoredVolume) -> None:
-    move(volume.name, source, volume.mountpoint)
+def _copied(source: str) -> Origin:
+    def bring(volume: StoredVolume) -> None:
+        copy(volume.name, source, volume.mountpoint)
+
+    def undo(volume: StoredVolume) -> None:
+        shutil.rmtree(volume.mountpoint, ignore_errors=True)
+
+    return Origin(bring, undo)
