@@ -167,7 +167,9 @@ def _netshare_steps(
         password = options.pop("password", None)
         secret = ""
         if password is not None:
-            who = {key: options.pop(key) for key in ("username", "domain") if key in options}
+            who: dict[str, str] = {
+                key: options.pop(key) for key in ("username", "domain") if key in options
+            }
             who["password"] = password
             secret = "".join(f"{key}={value}\n" for key, value in who.items())
         if "share" in options or "device" in options:

@@ -341,7 +341,8 @@ class Administration:
         wanted = [
             one
             for one in found
-            if one.at <= limit and (not which or {one.slot, one.name} & set(which))
+            if (not older_than or one.at <= limit)
+            and (not which or {one.slot, one.name} & set(which))
         ]
         purged: list[Fields] = []
         kept: list[Fields] = []
