@@ -225,14 +225,14 @@ function __exampledriver_way
       set value
       continue
     end
-    switch "$(string join ' ' $way $word)"
+    switch "$(string join -- ' ' $way $word)"
     case @WITH_VALUES@
       set value yes
     case @WAYS@
       set -a way $word
     end
   end
-  string join ' ' $way
+  string join -- ' ' $way
 end
 
 function __exampledriver_at
@@ -277,8 +277,7 @@ def fish(commands: list[Command]) -> str:
                 f"-l {flag[2:]}" if flag.startswith("--") else f"-s {flag[1:]}"
                 for flag in option.flags
             )
-            value = " -r" if option.takes else ""
-            value += " -F" if option.file else ""
+            value = "" if not option.takes else " -r -F" if option.file else " -x"
             value += f" -a {_fish(' '.join(option.choices))}" if option.choices else ""
             lines.append(f"{at} {flags}{value} -d {_fish(option.help)}")
     return "\n".join(lines) + "\n"
