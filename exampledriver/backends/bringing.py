@@ -37,11 +37,21 @@ def check_source(name: str, path: str, root: str, move: bool) -> str:
         raise BusyError(
             f"volume {quoted(name)}: {', '.join(inside)} is mounted in {path}; unmount that first"
         )
-    if move and os.stat(real).st_dev != os.stat(root).st_dev:
+    if move and _mount_id(real) != _mount_id(root):
         raise VolumeError(
-            f"volume {quoted(name)}: {path} is on another file system than {root}: copy it"
+            f"volume {quoted(name)}: {path} is on another file system or mount than {root}: copy it"
         )
     return real
+
+
+def _mount_id(path: str) -> str:
+    """Return the number of the mount that a path lies in: only within one can be renamed."""
+    fd = os.open(path, os.O_PATH)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            return next((line for line in file if line.startswith("mnt_id:")), "")
+    finally:
+        os.close(fd)
 
 
 def move(name: str, source: str, target: str) -> None:
@@ -58,7 +68,7 @@ def move(name: str, source: str, target: str) -> None:
     except OSError as error:
         why = error.strerror or str(error)
         if error.errno == errno.EXDEV:
-            why = "it is on another file system than the root: copy it"
+            why = "it is on another file system or mount than the root: copy it"
         raise VolumeError(f"volume {quoted(name)}: moving {source} to {target}: {why}") from error
 
 
