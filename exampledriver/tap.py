@@ -42,8 +42,10 @@ from .volumes.health import HealthChecks
 from .volumes.ledger import MountLedger
 from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
+from .volumes.removed import RemovedVolumes
 from .volumes.service import VolumeService
 from .volumes.usage import MOST_HANGING, Usages
+from .volumes.waiting import Waits
 
 _log = Logger()
 
@@ -314,6 +316,17 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     site = plugin.site()
     site.linger = LINGER
     usages = Usages(measure, measurements, reactor)
+    waits = Waits(reactor)
+    removed = RemovedVolumes(
+        volumes,
+        trash,
+        usages,
+        changes,
+        deletions,
+        waits,
+        volumes.now,
+        options["retention"],
+    )
     admin = AdminServer(
         Administration(
             volumes,
@@ -321,13 +334,11 @@ def _build(options: Options, reactor: Any) -> DaemonService:
             backend,
             health,
             usages,
-            trash,
+            removed,
+            root,
             changes,
             looks,
-            deletions,
-            reactor,
-            lambda: datetime.now(timezone.utc),
-            options["retention"],
+            waits,
             _version,
         ),
         reactor,

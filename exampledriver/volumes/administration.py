@@ -7,41 +7,32 @@ and the kernel, and puts together what they say.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from attrs import define, field
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ..admin.interfaces import Fields, IAdministration, Report
 from ..backends.bringing import check_source, copy, move
 from ..backends.interfaces import IBackend
-from ..backends.removed import Removed, bring_back, forget, removed
-from ..backends.trash import Trash
 from ..plugin.volume import rfc3339
-from .errors import BusyError, ConflictError, NoSuchVolumeError, VolumeError, quoted
+from .errors import BusyError, ConflictError, VolumeError, quoted
 from .health import HealthChecks, Threads
 from .ledger import MountLedger
 from .model import StoredVolume
+from .removed import PATIENCE, RemovedVolumes
 from .service import Origin, VolumeService
 from .usage import Key, Usages
-
-_log = Logger()
-T = TypeVar("T")
+from .waiting import Waits
 
 #: How many volumes one call looks at; of the others it says what is known.
 MOST_LOOKS = 1000
-#: Seconds that a call waits for looks and measures.
-PATIENCE = 1.5
 #: Seconds between the two looks before a release: a container that is just being started is
 #: counted, and not mounted yet.
 A_WHILE = 2.0
-#: Seconds between two signs of a long work.
-BEAT = 5.0
 #: So many volumes are shown in one turn of the reactor.
 _SLICE = 500
 
@@ -51,9 +42,8 @@ _SLICE = 500
 class Administration:
     """The administrator's view of one daemon's volumes.
 
+    :ivar root: where volumes live.
     :ivar version: the daemon's.
-    :ivar retention: how long the trash keeps; ``None`` for ever.
-    :ivar now: the time of day, with a time zone.
     """
 
     _service: VolumeService
@@ -61,24 +51,23 @@ class Administration:
     _backend: IBackend
     _health: HealthChecks
     _usages: Usages
-    _trash: Trash
+    _removed: RemovedVolumes
+    _root: Path
     _threads: Threads
     _look_threads: Threads
-    _delete_threads: Threads
-    _clock: IReactorTime
-    now: Callable[[], datetime]
-    retention: timedelta | None
+    _waits: Waits
     version: Callable[[], str]
     #: The questions to the kernel under way, by volume: one that hangs is not asked twice.
     _asking: dict[str, list[Deferred[Any]]] = field(factory=dict, init=False)
 
     def about(self) -> Fields:
         """Return what the daemon is."""
+        retention = self._removed.retention
         return {
             "Version": self.version(),
-            "Root": str(self._trash.root),
+            "Root": str(self._root),
             "Volumes": self._service.count,
-            "TrashRetention": None if self.retention is None else self.retention.total_seconds(),
+            "TrashRetention": None if retention is None else retention.total_seconds(),
         }
 
     def names(self) -> Sequence[str]:
@@ -101,12 +90,12 @@ class Administration:
         if not names:
             self._usages.keep([_key(volume) for volume in wanted])
         looks = [self._health.looked(volume.name) for volume in wanted[:MOST_LOOKS]]
-        await self._within(PATIENCE, looks)
+        await self._waits.within(PATIENCE, looks)
         await self._usages.wait([_key(volume) for volume in wanted], PATIENCE / 3)
         found: list[Fields] = []
         for start in range(0, len(wanted), _SLICE):
             if start:
-                await self._after(0)
+                await self._waits.after(0)
             found += [
                 self._shown(volume, start + number < MOST_LOOKS)
                 for number, volume in enumerate(wanted[start : start + _SLICE])
@@ -145,7 +134,7 @@ class Administration:
         wanted = self._named(names) if names else self._named([]) if counted else []
         wanted = [volume for volume in wanted if names or self._ledger.of(volume.name)]
         answers = [self._ask(volume) for volume in wanted]
-        await self._within(PATIENCE, answers)
+        await self._waits.within(PATIENCE, answers)
         found: list[Fields] = []
         for volume, answer in zip(wanted, answers, strict=True):
             counts = self._ledger.of(volume.name)
@@ -181,7 +170,7 @@ class Administration:
 
     async def _refuse_held(self, volume: StoredVolume) -> None:
         answer = self._ask(volume)
-        await self._within(PATIENCE, [answer])
+        await self._waits.within(PATIENCE, [answer])
         if not (answer.called and isinstance(answer.result, tuple)):
             raise VolumeError(
                 f"volume {quoted(volume.name)}: its file system does not answer, so nobody can say "
@@ -207,7 +196,7 @@ class Administration:
             counted = {mount_id: counted[mount_id]}
         if counted:
             await self._refuse_held(volume)
-            await self._after(A_WHILE)
+            await self._waits.after(A_WHILE)
             await self._refuse_held(volume)
         released: dict[str, int] = {}
         for one, count in counted.items():
@@ -224,7 +213,7 @@ class Administration:
             await self._usages.wait(left, PATIENCE)
         for number, volume in enumerate(wanted if fresh else []):
             about = {"Volume": volume.name, "Done": number, "Of": len(wanted)}
-            await self._telling(report, about, self._usages.wait([_key(volume)], None))
+            await self._waits.telling(report, about, self._usages.wait([_key(volume)], None))
         return [{"Name": volume.name, **self._usages.of(_key(volume))} for volume in wanted]
 
     async def check(self, name: str, options: Mapping[str, str], source: str, move: bool) -> Fields:
@@ -242,7 +231,7 @@ class Administration:
             raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
         # As strict about the place as with a volume's own directory.
         await self._service.check(name, {"mountpoint": source})
-        real: str = await self._threads(check_source, name, source, str(self._trash.root), move)
+        real: str = await self._threads(check_source, name, source, str(self._root), move)
         return real
 
     async def create(self, name: str, options: Mapping[str, str]) -> Fields:
@@ -255,7 +244,11 @@ class Administration:
         volume = self._service.about(name)
         kept = self._backend.keeps_data(volume)
         await self._service.remove(name)
-        return {"Name": name, "Kept": kept, "Until": self._until(self.now()) if kept else None}
+        return {
+            "Name": name,
+            "Kept": kept,
+            "Until": self._removed.until(self._removed.now()) if kept else None,
+        }
 
     async def bring(
         self, name: str, options: Mapping[str, str], source: str, move: bool, report: Report
@@ -263,157 +256,26 @@ class Administration:
         """Make a volume of a directory of the host."""
         real = await self._check_source(name, source, move)
         making = self._service.create(name, options, _moved(real) if move else _copied(real))
-        await self._telling(report, {"Volume": name}, making)
+        await self._waits.telling(report, {"Volume": name}, making)
         return self._shown(self._service.about(name))
-
-    def _until(self, at: datetime) -> str | None:
-        return None if self.retention is None else rfc3339(at + self.retention)
-
-    async def _in_trash(self) -> list[Removed]:
-        try:
-            found: list[Removed] = await self._threads(removed, self._trash)
-        except OSError as error:
-            raise VolumeError(f"the trash cannot be read: {error}") from error
-        return found
 
     async def trash(self) -> Sequence[Fields]:
         """Return what is in the trash, oldest first."""
-        found = [one for one in await self._in_trash() if one.there]
-        left = [(_trash_key(one), one.path) for one in found]
-        for key, path in left:
-            self._usages.ask(key, path)
-        await self._usages.wait([key for key, _ in left], PATIENCE)
-        return [
-            {
-                "Slot": one.slot,
-                "Name": one.name,
-                "RemovedAt": rfc3339(one.at),
-                "PurgedAt": self._until(one.at),
-                "CreatedAt": one.created or None,
-                "Backend": one.backend,
-                "Options": one.options,
-                "Usage": self._usages.of(_trash_key(one)),
-            }
-            for one in found
-        ]
+        return await self._removed.listed()
 
     async def restore(self, which: str, name: str) -> Fields:
         """Bring a removed volume back, the one removed last if there are several."""
-        found = [one for one in await self._in_trash() if which in (one.slot, one.name)]
-        if not found:
-            raise NoSuchVolumeError(f"trash: {_not_in_trash(which)}")
-        # One whose restore was cut short has no directory there: it is completed, unless there
-        # is a whole one.
-        one = ([one for one in found if one.there] or found)[-1]
-        if one.backend != "directory":
-            raise VolumeError(
-                f"trash {one.slot}: was a volume of backend {one.backend}, which this version "
-                "cannot restore"
-            )
-        target = name or one.name
-        await self._service.create(target, one.options, self._restored(one))
-        try:
-            await self._threads(forget, self._trash, one)
-        except OSError as error:
-            _log.warn("trash {slot}: is empty, and stays: {error}", slot=one.slot, error=error)
-        older = [other.slot for other in found if other is not one and other.there]
-        return {**self._shown(self._service.about(target)), "Slot": one.slot, "Others": older}
-
-    def _restored(self, one: Removed) -> Origin:
-        def bring(volume: StoredVolume) -> None:
-            bring_back(self._trash, one, volume.name, volume.mountpoint)
-
-        def undo(volume: StoredVolume) -> None:
-            move(volume.name, volume.mountpoint, one.path)
-
-        created = (
-            datetime.fromisoformat(one.created.replace("Z", "+00:00")) if one.created else None
-        )
-        return Origin(bring, undo, created)
+        target, about = await self._removed.restore(which, name)
+        return {**self._shown(self._service.about(target)), **about}
 
     async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:
         """Delete for good what is in the trash."""
-        found = [one for one in await self._in_trash() if one.there]
-        for text in which:
-            if not any(text in (one.slot, one.name) for one in found):
-                raise NoSuchVolumeError(f"trash: {_not_in_trash(text)}")
-        limit = self.now() - timedelta(seconds=older_than)
-        wanted = [
-            one
-            for one in found
-            if (not older_than or one.at <= limit)
-            and (not which or {one.slot, one.name} & set(which))
-        ]
-        purged: list[Fields] = []
-        kept: list[Fields] = []
-        for number, one in enumerate(wanted):
-            shown = {"Slot": one.slot, "Name": one.name}
-            about = {**shown, "Done": number, "Of": len(wanted)}
-            count, why = await self._telling(report, about, self._purge_slot(one.slot))
-            if count:
-                purged.append(shown)
-            else:
-                kept.append({**shown, "Why": why or "a removal, a restore or a purge is at it"})
-        return {"Purged": purged, "Kept": kept}
-
-    async def _purge_slot(self, slot: str) -> tuple[int, str]:
-        purged: tuple[int, str] = await self._delete_threads(self._trash.purge_slot, slot)
-        return purged
-
-    async def _telling(
-        self, report: Report, about: Fields, work: Coroutine[Deferred[Any], Any, T]
-    ) -> T:
-        """Wait for a work, and say again and again that it goes on: the client waits as long."""
-        began = self._clock.seconds()
-        timer: IDelayedCall
-
-        def tell() -> None:
-            nonlocal timer
-            report({**about, "Seconds": round(self._clock.seconds() - began)})
-            timer = self._clock.callLater(BEAT, tell)
-
-        tell()
-        try:
-            return await Deferred.fromCoroutine(work)
-        finally:
-            timer.cancel()
-
-    def _after(self, seconds: float) -> Deferred[None]:
-        waiter: Deferred[None] = Deferred()
-        self._clock.callLater(seconds, waiter.callback, None)
-        return waiter
-
-    async def _within(self, seconds: float, waiters: Sequence[Deferred[Any]]) -> None:
-        """Wait until all have fired, or for so many seconds."""
-        done: Deferred[Any] = DeferredList(list(waiters))
-        if done.called:
-            return
-        first: Deferred[None] = Deferred()
-
-        def enough(result: object) -> None:
-            if not first.called:
-                first.callback(None)
-
-        done.addCallback(enough)
-        timer = self._clock.callLater(seconds, enough, None)
-        try:
-            await first
-        finally:
-            if timer.active():
-                timer.cancel()
+        return await self._removed.purge(which, older_than, report)
 
 
 def _key(volume: StoredVolume) -> Key:
     # A name that comes again is another volume.
     return volume.name, volume.created, volume.mountpoint
-
-
-def _trash_key(one: Removed) -> Key:
-    return one.slot, one.name
-
-
-def _not_in_trash(which: str) -> str:
-    return f'no removed volume {quoted(which)}; "exampledriver trash list" shows what there is'
 
 
 def _moved(source: str) -> Origin:

@@ -18,8 +18,10 @@ from exampledriver.backends.trash import Trash
 from exampledriver.volumes.administration import Administration
 from exampledriver.volumes.health import HealthChecks
 from exampledriver.volumes.ledger import MountLedger
+from exampledriver.volumes.removed import RemovedVolumes
 from exampledriver.volumes.service import VolumeService
 from exampledriver.volumes.usage import Usages
+from exampledriver.volumes.waiting import Waits
 from tests.plugin.memory import Client, Response, post
 from tests.volumes.fixtures import NOON, World
 
@@ -48,19 +50,28 @@ class AdminCase(SynchronousTestCase):
         self.service.load()
         self.service.start()
         self.usages = Usages(measure, execute, world.clock)
+        waits = Waits(world.clock)
+        removed = RemovedVolumes(
+            self.service,
+            self.trash,
+            self.usages,
+            execute,
+            deletions,
+            waits,
+            lambda: NOON,
+            timedelta(days=1),
+        )
         self.administration = Administration(
             self.service,
             self.ledger,
             backend,
             health,
             self.usages,
-            self.trash,
+            removed,
+            world.root,
             execute,
             looks,
-            deletions,
-            world.clock,
-            lambda: NOON,
-            timedelta(days=1),
+            waits,
             lambda: "1.0",
         )
         self.server = AdminServer(self.administration, world.clock)
