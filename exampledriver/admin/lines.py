@@ -51,9 +51,11 @@ class Lines:
             self._request.setHeader(b"Content-Type", CONTENT_TYPE)
         self._request.write(encode({"Progress": progress}) + b"\n")
 
-    def end(self, status: int, body: bytes) -> bytes:
+    def end(self, status: int, body: bytes | list[bytes]) -> bytes:
         """Return what is left to be written of the answer.
 
         Once lines were written its status is 200; the last line has ``Err`` for an error.
         """
-        return body + b"\n" if self._begun else reply(self._request, status, body)
+        if not self._begun:
+            return reply(self._request, status, body)
+        return (body if isinstance(body, bytes) else b"".join(body)) + b"\n"
