@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-SUITES := tests.plugin tests.crash tests.journal tests.volumes tests.backends tests.daemon tests.cli \
+SUITES := tests.plugin tests.admin tests.crash tests.journal tests.volumes tests.backends tests.daemon tests.cli \
           tests.test_imports tests.test_processes tests.test_tap
 TRIAL  := $(BIN)/trial --rterrors --temp-directory
 

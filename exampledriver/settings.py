@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from pathlib import Path
 
 DEFAULTS = {
     "name": "exampledriver",
@@ -19,6 +20,11 @@ DEFAULTS = {
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 #: Retentions beyond this are "forever": timedelta ends at 999,999,999 days.
 _LONGEST_DAYS = 36500
+
+
+def admin_socket(runtime: str) -> Path:
+    """Return where the administrator's socket is, unless another place is given."""
+    return Path(runtime, "admin.sock")
 
 
 def check_driver_name(name: str) -> None:

@@ -17,11 +17,14 @@ from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python import usage
 
+from .admin import AdminServer
 from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
+from .backends.measuring import measure
 from .backends.mounts import inside
 from .backends.trash import Trash
 from .daemon import memory
+from .daemon.apart import Apart, Together
 from .daemon.discovery import Announced, announced
 from .daemon.listening import ListenError, UnixEndpoint
 from .daemon.logs import FORMATS, LogOutput, parse_size
@@ -33,12 +36,16 @@ from .daemon.systemd import Notifier, SystemdEndpoint
 from .daemon.threads import DaemonThreads
 from .journal import Journal, JournalError, Lock, open_journal
 from .plugin import Plugin
-from .settings import DEFAULTS, check_driver_name, parse_retention
+from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
+from .volumes.administration import Administration
 from .volumes.health import HealthChecks
 from .volumes.ledger import MountLedger
 from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
+from .volumes.removed import RemovedVolumes
 from .volumes.service import VolumeService
+from .volumes.usage import MOST_HANGING, Usages
+from .volumes.waiting import Waits
 
 _log = Logger()
 
@@ -72,6 +79,7 @@ class Options(usage.Options):
         ["root", None, DEFAULTS["root"], "Where volumes live, as DIR/VOLUME."],
         ["state", None, DEFAULTS["state"], "Where the journal is."],
         ["runtime", None, DEFAULTS["runtime"], "Where mounts are counted; dies with the boot."],
+        ["admin", None, None, "The admin's socket, or none [default: admin.sock in runtime]."],
         [
             "trash-retention",
             None,
@@ -122,7 +130,9 @@ class Options(usage.Options):
             self["log"] = self._log_options().output(self.parent)
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
-        _check_distinct(self["endpoints"])
+        self["admin_endpoint"] = _admin_endpoint(self["admin"], self["runtime"])
+        also = [self["admin_endpoint"]] if self["admin_endpoint"] else []
+        _check_distinct([*self["endpoints"], *also])
         for option in ("root", "state", "runtime"):
             # twistd changes its directory: a relative path is meant from here.
             self[option + "_path"] = Path(os.path.realpath(self[option]))
@@ -145,6 +155,18 @@ def _endpoint(text: str, insecure: bool) -> CheckedEndpoint:
     if kind == "ssl":
         return TlsEndpoint.parse(text)
     return SystemdEndpoint.parse(text) if kind == "systemd" else UnixEndpoint.parse(text)
+
+
+def _admin_endpoint(given: str | None, runtime: str) -> UnixEndpoint | None:
+    if given == "none":
+        return None
+    path = Path(os.path.abspath(given)) if given else admin_socket(os.path.realpath(runtime))
+    endpoint = UnixEndpoint(path)
+    try:
+        endpoint.check_path()
+    except ValueError as error:
+        raise usage.UsageError(f"--admin={path}: {error}, or give none") from None
+    return endpoint
 
 
 def _endpoints(options: Options) -> list[CheckedEndpoint | Announced]:
@@ -260,7 +282,8 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         _prepare("root", root, 0o710, ".lock"),
     ]
     endpoints = _endpoints(options)
-    for endpoint in endpoints:
+    admin_endpoint: UnixEndpoint | None = options["admin_endpoint"]
+    for endpoint in [*endpoints, *([admin_endpoint] if admin_endpoint else [])]:
         endpoint.check()
     if log is not None:
         _open_log(log)
@@ -268,6 +291,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
     deletions = DaemonThreads(reactor, "purge", 1)
+    measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
     trash = Trash(root)
     backend = DirectoryBackend(root, [state, runtime], trash, root_only=bool(options["root-only"]))
     journal = open_journal(state, reactor, Packer(backend.mountpoint).codec())
@@ -291,6 +315,35 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     plugin = Plugin(reactor, [volumes])
     site = plugin.site()
     site.linger = LINGER
+    usages = Usages(measure, measurements, reactor)
+    waits = Waits(reactor)
+    removed = RemovedVolumes(
+        volumes,
+        trash,
+        usages,
+        changes,
+        deletions,
+        waits,
+        volumes.now,
+        options["retention"],
+    )
+    admin = AdminServer(
+        Administration(
+            volumes,
+            ledger,
+            backend,
+            health,
+            usages,
+            removed,
+            root,
+            changes,
+            looks,
+            waits,
+            _version,
+        ),
+        reactor,
+    )
+    admin_site = admin.site()
 
     def sign() -> None:
         # The process that took the locks may have been forked since.
@@ -298,7 +351,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
             lock.sign()
 
     def release() -> None:
-        for pool in (changes, looks, deletions):
+        for pool in (changes, looks, deletions, measurements):
             pool.stop()
         for lock in locks:
             lock.release()
@@ -315,16 +368,18 @@ def _build(options: Options, reactor: Any) -> DaemonService:
 
     service = DaemonService(
         reactor,
-        endpoints,
+        [*endpoints, *([Apart(admin_endpoint, admin_site)] if admin_endpoint else [])],
         site,
-        site,
+        Together([site, admin_site]),
         before=[sign, volumes.start, purger.startService],
         finish=[
             ("ending changes whose clients are gone", plugin.wire.when_idle),
+            ("ending the administrator's changes", admin.wire.when_idle),
             ("making them durable on the disk", volumes.settle),
         ],
         close=[
             ("stopping the purge", purger.stopService),
+            ("stopping to measure", usages.stop),
             ("closing the mount counts", counts.close),
             ("closing the journal", journal.close),
             ("letting go", release),
@@ -344,6 +399,16 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     service.before = [signals.install, *service.before]
     exit_with(lambda: service.complete)
     return service
+
+
+def _version() -> str:
+    # Imported when it is wanted: that is seldom, and takes a while.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("exampledriver")
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _nothing_to(do: str) -> Callable[[], None]:

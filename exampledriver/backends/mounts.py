@@ -89,7 +89,8 @@ def inside(path: str, parent: str) -> bool:
 
 def _below(path: str, old: str, new: str) -> str:
     """Return `path`, which lies in `old`, with `new` in the place of `old`."""
-    return os.path.normpath(new + "/" + path[len(old) :])
+    # Two slashes at the beginning would stay two; three become one.
+    return os.path.normpath("//" + new + "/" + path[len(old) :])
 
 
 def mounts_inside(path: str) -> list[str]:

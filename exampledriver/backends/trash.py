@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Lock
@@ -33,8 +34,8 @@ class Trash:
     """The trash of a root directory. All methods block."""
 
     root: Path
-    #: The slots that :meth:`put` is at work in; a purge in another thread leaves them alone.
-    _filling: set[str] = field(factory=set, init=False)
+    #: The slots that somebody is at work in; everybody else leaves them alone.
+    _claimed: set[str] = field(factory=set, init=False)
     #: The slots that are not durable yet.
     _unsynced: set[str] = field(factory=set, init=False)
     _lock: Lock = field(factory=Lock, init=False)
@@ -70,7 +71,7 @@ class Trash:
                 raise
         finally:
             with self._lock:
-                self._filling.discard(slot.name)
+                self._claimed.discard(slot.name)
                 self._unsynced.add(slot.name)
 
     def sync(self) -> None:
@@ -97,15 +98,25 @@ class Trash:
             try:
                 with self._lock:
                     slot.mkdir(mode=0o700)
-                    self._filling.add(slot.name)
+                    self._claimed.add(slot.name)
             except FileExistsError:
                 moment += timedelta(microseconds=1)
             else:
                 return slot
 
-    def _is_filling(self, slot: Path) -> bool:
+    @contextmanager
+    def claimed(self, slot: str) -> Iterator[bool]:
+        """Keep everybody else out of a slot; give whether nobody is in it."""
         with self._lock:
-            return slot.name in self._filling
+            mine = slot not in self._claimed
+            if mine:
+                self._claimed.add(slot)
+        try:
+            yield mine
+        finally:
+            if mine:
+                with self._lock:
+                    self._claimed.discard(slot)
 
     def purge(self, older_than: timedelta) -> int:
         """Delete for good what was removed more than `older_than` ago; return how many volumes.
@@ -117,31 +128,43 @@ class Trash:
         limit = datetime.now(timezone.utc) - older_than
         purged = 0
         for slot in sorted(self.path.iterdir()):
-            try:
-                removed = datetime.strptime(slot.name, _FORMAT).replace(tzinfo=timezone.utc)
-            except ValueError:
-                continue  # not ours
-            if removed <= limit and not self._is_filling(slot):
-                purged += self._purge_slot(slot)
+            removed = slot_time(slot.name)
+            if removed is not None and removed <= limit:
+                count, why = self.purge_slot(slot.name)
+                purged += count
+                if why:
+                    _log.warn("{slot} is not purged: {why}", slot=str(slot), why=why)
         return purged
 
-    def _purge_slot(self, slot: Path) -> int:
-        # In anybody's namespace: a container may have what was removed under it.
-        mounted = mounts_inside(str(slot)) or [h.describe() for h in holders(str(slot.resolve()))]
-        if mounted:
-            _log.warn(
-                "{slot} is not purged: mounted, and not to be deleted under its users: {mounted}",
-                slot=str(slot),
-                mounted=", ".join(mounted),
-            )
-            return 0
-        volumes = len([path for path in slot.iterdir() if path.name != MANIFEST])
-        try:
-            shutil.rmtree(slot)
-        except OSError as error:
-            _log.warn("{slot} is not purged: {error}", slot=str(slot), error=error)
-            return 0
-        return volumes
+    def purge_slot(self, name: str) -> tuple[int, str]:
+        """Delete a slot for good; return how many volumes were in it, and why it is not done."""
+        slot = self.path / name
+        with self.claimed(name) as mine:
+            if not mine:
+                return 0, ""  # a removal or a restore is at work in it
+            try:
+                # In anybody's namespace: a container may have what was removed under it.
+                mounted = mounts_inside(str(slot)) or [
+                    holder.describe() for holder in holders(str(slot.resolve()))
+                ]
+                if mounted:
+                    where = ", ".join(mounted)
+                    return 0, f"mounted, and not to be deleted under its users: {where}"
+                volumes = len([path for path in slot.iterdir() if path.name != MANIFEST])
+                shutil.rmtree(slot)
+            except FileNotFoundError:
+                return 0, ""  # another one was there first
+            except OSError as error:
+                return 0, str(error)
+        return volumes, ""
+
+
+def slot_time(name: str) -> datetime | None:
+    """Return when what is in a slot was removed; ``None`` if that is no slot's name."""
+    try:
+        return datetime.strptime(name, _FORMAT).replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
 
 
 def _private(path: str, flags: int) -> int:

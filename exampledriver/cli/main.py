@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from ..journal import JournalError
 from ..settings import DEFAULTS
-from . import certs, doctor, install, journal
+from . import certs, completion, doctor, install, journal, migrate, trash, volume
+from .client import AdminError
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,6 +41,10 @@ def parser() -> argparse.ArgumentParser:
     install.add_to(rooms)
     doctor.add_to(rooms)
     certs.add_to(rooms)
+    volume.add_to(rooms)
+    trash.add_to(rooms)
+    migrate.add_to(rooms)
+    completion.add_to(rooms, parser)
     return top
 
 
@@ -52,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; Python's own flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (JournalError, certs.CertsError, install.InstallError, OSError) as error:
+    except (AdminError, JournalError, certs.CertsError, install.InstallError, OSError) as error:
         print(f"exampledriver: {error}", file=sys.stderr)
         return 1
     return status

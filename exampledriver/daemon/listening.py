@@ -82,9 +82,20 @@ class UnixEndpoint:
             )
         if not re.fullmatch("[0-7]{3,4}", mode) or not re.fullmatch("[1-9][0-9]{0,4}", backlog):
             raise ValueError(f"--listen={text}: mode is octal, such as 600, backlog a number")
-        if len(os.fsencode(path)) > _MAX_PATH:
-            raise ValueError(f"--listen={text}: a socket's path has at most {_MAX_PATH} bytes")
-        return cls(path, int(mode, 8), int(backlog))
+        endpoint = cls(path, int(mode, 8), int(backlog))
+        try:
+            endpoint.check_path()
+        except ValueError as error:
+            raise ValueError(f"--listen={text}: {error}") from None
+        return endpoint
+
+    def check_path(self) -> None:
+        """Judge the path's length.
+
+        :raises ValueError: it is too long for a socket.
+        """
+        if len(os.fsencode(self.path)) > _MAX_PATH:
+            raise ValueError(f"a socket's path has at most {_MAX_PATH} bytes")
 
     def __str__(self) -> str:
         """Return the endpoint as people write it."""

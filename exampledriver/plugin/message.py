@@ -89,6 +89,10 @@ class Message:
         found = shown(said)
         return Loggable(found if isinstance(found, dict) else {"message": found})
 
+    def value(self, key: str) -> object:
+        """Return the field `key`, whatever it is; ``None`` if it is absent."""
+        return self._fields.get(key)
+
     def text(self, key: str) -> str:
         """Return the field `key`, a string of at least one character.
 

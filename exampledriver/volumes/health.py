@@ -57,6 +57,7 @@ class HealthChecks:
     _looks: dict[str, Look] = field(factory=dict, init=False)
     #: The looks under way; whether something has happened since that they may have missed.
     _looking: dict[str, bool] = field(factory=dict, init=False)
+    _waiting: dict[str, list[Deferred[None]]] = field(factory=dict, init=False)
 
     def status(self, volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
         """Return what is known of the volume's health, for ``Status``.
@@ -80,6 +81,15 @@ class HealthChecks:
             )
         return shown
 
+    def looked(self, name: str) -> Deferred[None]:
+        """Return a Deferred that fires when no look at the volume `name` is under way."""
+        waiter: Deferred[None] = Deferred()
+        if name in self._looking:
+            self._waiting.setdefault(name, []).append(waiter)
+        else:
+            waiter.callback(None)
+        return waiter
+
     def _look(self, volume: StoredVolume, mounted: bool) -> None:
         name = volume.name
         if name in self._looking:
@@ -87,11 +97,13 @@ class HealthChecks:
         self._looking[name] = False
 
         def seen(result: tuple[str, str | None] | Failure) -> None:
-            if self._looking.pop(name):
-                return
-            if isinstance(result, Failure):
-                result = (f"could not be looked at: {result.value}", None)
-            self._looks[name] = Look(self._clock.seconds(), *result)
+            if not self._looking.pop(name):
+                if isinstance(result, Failure):
+                    result = (f"could not be looked at: {result.value}", None)
+                self._looks[name] = Look(self._clock.seconds(), *result)
+            for waiter in self._waiting.pop(name, []):
+                if not waiter.called:
+                    waiter.callback(None)
 
         self._threads(self._backend.look, volume, mounted).addBoth(seen)
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -42,6 +42,21 @@ from .packed import GENERATION, REMOVING, Packed, Packer, Volumes
 from .settling import Settler
 
 _log = Logger()
+
+
+@frozen
+class Origin:
+    """Where the data of a new volume comes from.
+
+    :ivar bring: puts it at the volume's mountpoint, durably, in a thread; called again after a
+        crash, it completes what it began. It raises VolumeError, and then has left no trace.
+    :ivar undo: takes it back; it raises VolumeError, and then the data is at the mountpoint.
+    :ivar created: when the volume was created, if not now.
+    """
+
+    bring: Callable[[StoredVolume], None]
+    undo: Callable[[StoredVolume], None]
+    created: datetime | None = None
 
 
 @implementer(IVolumeDriver)
@@ -145,9 +160,36 @@ class VolumeService:
             )
         return volume
 
-    async def create(self, name: str, options: Mapping[str, str]) -> None:
+    async def check(self, name: str, options: Mapping[str, str]) -> bool:
+        """Judge a Create without making anything; return whether the volume is there already.
+
+        :raises InvalidNameError, InvalidOptionError, ConflictError: as :meth:`create` does.
+        """
+        check_name(name)
+        wanted = Options.parse(name, options)
+        async with self._locks.held(name):
+            if wanted.mountpoint is not None:
+                wanted = await self._threads(self._backend.resolve, name, wanted)
+            existing = self._volumes.get(name)
+            if existing is not None:
+                self._check_same(existing, wanted)
+            return existing is not None
+
+    @staticmethod
+    def _check_same(existing: StoredVolume, wanted: Options) -> None:
+        difference = existing.options.difference(wanted)
+        if difference:
+            raise ConflictError(
+                f"volume {quoted(existing.name)}: exists with other options: {difference}; use it "
+                "as it is, or remove it first"
+            )
+
+    async def create(
+        self, name: str, options: Mapping[str, str], origin: Origin | None = None
+    ) -> None:
         """Make a volume; one that exists with the same options is a success.
 
+        :param origin: where its data comes from; a volume that exists is a conflict then.
         :raises InvalidNameError: the name cannot be one.
         :raises InvalidOptionError: an option cannot be used.
         :raises ConflictError: it exists with other options.
@@ -161,27 +203,25 @@ class VolumeService:
                 wanted = await self._threads(self._backend.resolve, name, parsed)
             existing = self._volumes.get(name)
             if existing is None:
-                await self._create(name, wanted)
+                await self._create(name, wanted, origin)
                 return
-            difference = existing.options.difference(wanted)
-            if difference:
-                raise ConflictError(
-                    f"volume {quoted(name)}: exists with other options: {difference}; use it as "
-                    "it is, or remove it first"
-                )
+            if origin is not None:
+                raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
+            self._check_same(existing, wanted)
 
-    async def _create(self, name: str, options: Options) -> None:
+    async def _create(self, name: str, options: Options, origin: Origin | None) -> None:
         mountpoint = self._backend.mountpoint(name, options)
-        volume = StoredVolume(name, mountpoint, self.now().replace(microsecond=0), options)
+        created = self.now() if origin is None or origin.created is None else origin.created
+        volume = StoredVolume(name, mountpoint, created.replace(microsecond=0), options)
         if not self._settler.is_free(name):
             await self._settler.free(name, "the one of that name that was removed is in the way")
         if not self._backend.settles(volume):
-            await self._make(volume, {})
+            await self._make(volume, {}, origin)
         else:
             generation = self._settler.begin()
             made = None
             try:
-                if await self._make(volume, {GENERATION: generation}):
+                if await self._make(volume, {GENERATION: generation}, origin):
                     made = volume
             finally:
                 self._settler.end(generation, made)
@@ -189,10 +229,14 @@ class VolumeService:
         self._listing.changed(name)
         self._health.good(name)
 
-    async def _make(self, volume: StoredVolume, more: Mapping[str, object]) -> bool:
+    async def _make(
+        self, volume: StoredVolume, more: Mapping[str, object], origin: Origin | None
+    ) -> bool:
         """Make a volume's place and journal it; return whether the place is new."""
 
         def make_and_write() -> tuple[bool, Deferred[None]]:
+            if origin is not None:
+                origin.bring(volume)
             # Handed on from thread to thread: the reactor has nothing to decide in between.
             new = self._backend.create(volume)
             return new, self._catalog.put(
@@ -203,14 +247,14 @@ class VolumeService:
         try:
             await written
         except CatalogError as error:
-            if new:
-                await self._undo(volume)
+            if new or origin is not None:
+                await self._undo(volume, origin)
             raise VolumeError(f"volume {quoted(volume.name)}: {error}") from error
         return bool(new)
 
-    async def _undo(self, volume: StoredVolume) -> None:
+    async def _undo(self, volume: StoredVolume, origin: Origin | None) -> None:
         try:
-            await self._threads(self._backend.undo_create, volume)
+            await self._threads(origin.undo if origin else self._backend.undo_create, volume)
         except VolumeError as error:
             _log.warn("{error}; it is adopted when the volume is created again", error=error)
 
@@ -313,6 +357,18 @@ class VolumeService:
             self._health.released(name)
             if known and volume is not None and not self._ledger.of(name):
                 await self._threads(self._backend.unmount, volume)
+
+    @property
+    def volumes(self) -> Mapping[str, StoredVolume]:
+        """The volumes by name, as they are; it changes with them."""
+        return self._volumes
+
+    def about(self, name: str) -> StoredVolume:
+        """Return what is kept of the volume `name`.
+
+        :raises NoSuchVolumeError: there is none.
+        """
+        return self._known(name)
 
     @property
     def count(self) -> int:

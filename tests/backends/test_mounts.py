@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends import mounts
 from exampledriver.backends.mounts import Holder, Mount, holders, inside, mounts_inside, parse
 
 
@@ -30,6 +31,17 @@ class ParseTests(SynchronousTestCase):
         self.assertTrue(inside("/a", "/"))
         self.assertFalse(inside("/ab", "/a"))
         self.assertFalse(inside("/a", "/a/b"))
+
+    def test_below(self) -> None:
+        """A path is found again below another directory, the root directory too."""
+        for path, old, new, found in (
+            ("/var/db", "/", "/", "/var/db"),
+            ("/var/db", "/var", "/", "/db"),
+            ("/db", "/", "/var", "/var/db"),
+            ("/srv", "/srv", "/", "/"),
+            ("/srv/db", "/srv", "/vols/x", "/vols/x/db"),
+        ):
+            self.assertEqual(mounts._below(path, old, new), found)
 
 
 class HolderTests(SynchronousTestCase):

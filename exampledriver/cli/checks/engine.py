@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ...processes import command
+from ..unixhttp import SILENCE, peer
 from .findings import CannotLookError, Finding
 from .installation import SERVICE, EngineSilentError, Installation
 from .proc import started, unit
-from .unixhttp import SILENCE, peer
 
 _DOCKER_PID = Path("/run/docker.pid")
 _ENABLED = frozenset({"enabled", "enabled-runtime", "static", "generated", "linked", "alias"})

@@ -19,9 +19,9 @@ from ...journal import JournalError
 from ...journal.log import JOURNAL
 from ...journal.repair import judge
 from ...settings import DEFAULTS
+from ..unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask, peer
 from .findings import CannotLookError
 from .proc import holds
-from .unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask, peer
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SYSTEMD = Path("/run/systemd/system")

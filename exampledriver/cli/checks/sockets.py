@@ -15,9 +15,9 @@ from pathlib import Path
 from attrs import frozen
 
 from ...processes import command
+from ..unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask
 from .findings import CannotLookError, Finding
 from .installation import Installation
-from .unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask
 
 #: In Docker's order: of one name, the first that is found is used.
 KINDS = (".sock", ".spec", ".json")

@@ -55,15 +55,21 @@ class Answer:
     pid: int
 
 
-class _Connection(HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=SILENCE)
+class Connection(HTTPConnection):
+    """HTTP over a UNIX socket.
+
+    :ivar pid: the process that listens, once connected; 0 if it cannot be seen from here.
+    """
+
+    def __init__(self, path: Path, silence: float = SILENCE) -> None:
+        super().__init__("localhost", timeout=silence)
         self._path = path
         self.pid = 0
 
     def connect(self) -> None:
+        """Connect, and find out who listens."""
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(SILENCE)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(os.fspath(self._path))
         peer = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size)
         self.pid = _PEER.unpack(peer)[0]
@@ -71,7 +77,7 @@ class _Connection(HTTPConnection):
 
 def peer(path: Path) -> int:
     """Return the process that listens at a socket, or 0 if there is none to be seen."""
-    connection = _Connection(path)
+    connection = Connection(path)
     try:
         connection.connect()
     except OSError:
@@ -87,7 +93,7 @@ def ask(path: Path, method: str, target: str, body: bytes = b"") -> Answer:
     :raises DeadError, SilentError, NoHTTPError: there is no answer.
     :raises OSError: the socket cannot be reached at all.
     """
-    connection = _Connection(path)
+    connection = Connection(path)
     try:
         connection.connect()
         end = Timer(LIMIT, connection.sock.shutdown, [socket.SHUT_RDWR])

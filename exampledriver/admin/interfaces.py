@@ -1,0 +1,97 @@
+"""What the administrator's routes need from the volume driver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
+
+from zope.interface import Interface
+
+from ..plugin.wire import Answer
+
+#: A JSON object.
+Fields: TypeAlias = Mapping[str, object]
+
+#: Told, in the reactor's thread, how far a long work has come.
+Report: TypeAlias = Callable[[Fields], None]
+
+
+class IAdministration(Interface):
+    """What an administrator can ask, beyond what engines do.
+
+    Methods refuse by raising :class:`~exampledriver.plugin.errors.PluginError` with a text
+    for people. What changes something outlives its client. Names come as they were sent.
+    """
+
+    def about() -> Answer[Fields]:
+        """Return what the daemon is: ``Version``, ``Root``, ``TrashRetention`` (seconds)."""
+
+    def names() -> Answer[Sequence[str]]:
+        """Return the names of the volumes, in order, at once."""
+
+    def volumes(names: Sequence[str]) -> Answer[Sequence[Fields]]:
+        """Return what is known of the volumes, or of all; they are looked at, for a moment.
+
+        :raises PluginError: one of `names` is none.
+        """
+
+    def mounts(names: Sequence[str]) -> Answer[Sequence[Fields]]:
+        """Return who has mounted what: counts, and holders as the kernel says.
+
+        Without `names`, of the volumes that are counted as mounted.
+        """
+
+    def usage(names: Sequence[str], fresh: bool, report: Report) -> Answer[Sequence[Fields]]:
+        """Return what the volumes take on the disk, as it was measured.
+
+        :param fresh: measure them now, and wait for that.
+        """
+
+    def check(name: str, options: Mapping[str, str], source: str, move: bool) -> Answer[Fields]:
+        """Judge a Create, or with a `source` a :meth:`bring`, without making anything.
+
+        :return: ``Exists``: whether the volume is there already, with these options.
+        """
+
+    def create(name: str, options: Mapping[str, str]) -> Answer[Fields]:
+        """Make a volume; return it."""
+
+    def remove(name: str) -> Answer[Fields]:
+        """Remove a volume; return ``Kept``: whether its data is in the trash.
+
+        :raises PluginError: there is none, or it is in use.
+        """
+
+    def release(name: str, mount_id: str) -> Answer[Fields]:
+        """Drop mount counts that an engine left behind; with an empty `mount_id`, all.
+
+        :return: ``Released``: the counts by mount ID.
+        :raises PluginError: the kernel says that the volume is in use, or the ID is not counted.
+        """
+
+    def bring(
+        name: str, options: Mapping[str, str], source: str, move: bool, report: Report
+    ) -> Answer[Fields]:
+        """Make a volume of a directory of the host; return it.
+
+        :param source: an absolute path, which nobody uses.
+        :param move: rename the directory; otherwise copy what is in it.
+        """
+
+    def trash() -> Answer[Sequence[Fields]]:
+        """Return what is in the trash, oldest first."""
+
+    def restore(which: str, name: str) -> Answer[Fields]:
+        """Bring a removed volume back; return it, with ``Slot``: where it was.
+
+        :param which: a slot of the trash, or the name of a volume: the one removed last.
+        :param name: its name from now on, or an empty text for the one that it had.
+        """
+
+    def purge(which: Sequence[str], older_than: float, report: Report) -> Answer[Fields]:
+        """Delete for good what is in the trash.
+
+        :param which: slots, or names of volumes; empty for all.
+        :param older_than: only what was removed so many seconds ago.
+        :return: ``Purged`` and ``Kept``, lists of slots, the latter with ``Why``.
+        """

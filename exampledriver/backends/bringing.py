@@ -1,0 +1,114 @@
+"""Bringing a directory of the host into the root, where it becomes a volume's."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import subprocess
+from hashlib import sha256
+
+from ..volumes.errors import BusyError, VolumeError, quoted
+from .durable import sync
+from .mounts import holders, mounts_inside
+
+
+def check_source(name: str, path: str, root: str, move: bool) -> str:
+    """Return the real path of a directory that is to become the volume `name`.
+
+    :param move: it is to be renamed into `root`, not copied.
+    :raises VolumeError: it is none, or somebody uses it, or it cannot be renamed.
+    """
+    try:
+        real = os.path.realpath(path, strict=True)
+    except OSError as error:
+        raise VolumeError(f"volume {quoted(name)}: {path}: {error.strerror}") from None
+    if not os.path.isdir(real):
+        raise VolumeError(f"volume {quoted(name)}: {path} is not a directory")
+    found = holders(real)
+    if found:
+        who = "; ".join(holder.describe() for holder in found[:5])
+        raise BusyError(
+            f"volume {quoted(name)}: {path} is in use by {who}; stop the containers that use it "
+            "first: what is written meanwhile would be torn"
+        )
+    inside = mounts_inside(real)
+    if inside:
+        raise BusyError(
+            f"volume {quoted(name)}: {', '.join(inside)} is mounted in {path}; unmount that first"
+        )
+    if move and _mount_id(real) != _mount_id(root):
+        raise VolumeError(
+            f"volume {quoted(name)}: {path} is on another file system or mount than {root}: copy it"
+        )
+    return real
+
+
+def _mount_id(path: str) -> str:
+    """Return the number of the mount that a path lies in: only within one can be renamed."""
+    fd = os.open(path, os.O_PATH)
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
+            return next((line for line in file if line.startswith("mnt_id:")), "")
+    finally:
+        os.close(fd)
+
+
+def move(name: str, source: str, target: str) -> None:
+    """Rename a directory, durably.
+
+    :param source: real and absolute; see :func:`check_source`.
+    :raises VolumeError: something is at `target`, or it cannot be renamed; it is where it was.
+    """
+    _check_free(name, target)
+    try:
+        os.rename(source, target)
+        for path in (target, source):
+            sync(os.path.dirname(path))
+    except OSError as error:
+        why = error.strerror or str(error)
+        if error.errno == errno.EXDEV:
+            why = "it is on another file system or mount than the root: copy it"
+        raise VolumeError(f"volume {quoted(name)}: moving {source} to {target}: {why}") from error
+
+
+def copy(name: str, source: str, target: str) -> None:
+    """Copy a directory with all that belongs to it, durably, and in one step for who looks.
+
+    By cp(1): owners, modes, times, links, holes, extended attributes; blocks are shared where
+    the file system can. What a crash leaves, the next copy of that name takes away.
+
+    :raises VolumeError: something is at `target`, or it cannot be copied; nothing is left.
+    """
+    _check_free(name, target)
+    parent = os.path.dirname(target)
+    staged = f"{parent}/.{sha256(os.fsencode(target)).hexdigest()[:16]}.exampledriver-copy"
+    try:
+        shutil.rmtree(staged, ignore_errors=True)
+        _run("cp", "--archive", "--one-file-system", "--reflink=auto", "-T", "--", source, staged)
+        _run("sync", "--file-system", staged)
+        os.rename(staged, target)
+        sync(parent)
+    except (OSError, subprocess.CalledProcessError) as error:
+        shutil.rmtree(staged, ignore_errors=True)
+        why = str(error)
+        if isinstance(error, subprocess.CalledProcessError):
+            why = (error.stderr.decode("utf-8", "replace").strip() or why).splitlines()[0]
+        raise VolumeError(f"volume {quoted(name)}: copying {source} to {target}: {why}") from error
+
+
+def _check_free(name: str, target: str) -> None:
+    if os.path.lexists(target):
+        raise VolumeError(
+            f"volume {quoted(name)}: {target} is in the way and belongs to no volume: move it "
+            "away, or give another name"
+        )
+
+
+def _run(*words: str) -> None:
+    # It does not go on when the daemon is gone.
+    setpriv = shutil.which("setpriv")
+    prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
+    subprocess.run(  # noqa: S603 no shell, and paths come after --
+        [*prefix, *words], stdin=subprocess.DEVNULL, capture_output=True, check=True
+    )

@@ -1,0 +1,164 @@
+"""How much a directory takes on the disk, found out slowly.
+
+A measurement is nobody's hurry: it works for a fifth of the time, at the lowest priority.
+It follows no symbolic link, stays on one file system, and does not touch what is mounted
+inside: its server may be dead, and a look at it would hang.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+import time
+from collections.abc import Callable
+
+from attrs import define, field, frozen
+
+from .mounts import inside, parse
+
+#: Seconds of work at a time, and how much longer it rests than it worked.
+_WORK, _REST = 0.005, 4.0
+#: Seconds of one rest at most.
+_LONGEST_REST = 0.2
+#: How deep directories are followed; each level has an open file.
+_DEEPEST = 200
+#: How many files with more than one name are remembered, not to be counted twice.
+_MOST_LINKED = 1_000_000
+#: The unit of st_blocks, in bytes; stat(2).
+_BLOCK = 512
+
+#: File systems that answer without a network or a program of somebody's.
+LOCAL = frozenset(
+    (
+        "bcachefs", "btrfs", "erofs", "exfat", "ext2", "ext3", "ext4", "f2fs", "hfsplus", "jfs",
+        "nilfs2", "ntfs3", "overlay", "ramfs", "reiserfs", "squashfs", "tmpfs", "udf", "vfat",
+        "xfs", "zfs",
+    )
+)  # fmt: skip
+
+
+class MeasureError(Exception):
+    """A directory cannot be measured; the text says why."""
+
+
+@frozen
+class Measure:
+    """What a directory takes.
+
+    :ivar bytes: on the disk, with those of directories; a file with many names counts once.
+    :ivar files: how many entries there are, of any kind, at any depth.
+    """
+
+    bytes: int
+    files: int
+
+
+def measure(path: str, pulse: Callable[[], None]) -> Measure:
+    """Measure a directory. Blocks, for long.
+
+    :param path: real and absolute.
+    :param pulse: called while it goes on.
+    :raises MeasureError: it is not there, or not on a local file system.
+    """
+    # setpriority(2): on Linux a thread has a priority of its own.
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+    with open("/proc/self/mountinfo", "rb") as file:
+        mountinfo = file.read()
+    kinds = [
+        line.partition(b" - ")[2].split(b" ", 1)[0].decode("ascii", "replace")
+        for line in mountinfo.splitlines()
+    ]
+    mounts = parse(mountinfo)
+    over = [
+        (len(mount.mountpoint), number)
+        for number, mount in enumerate(mounts)
+        if inside(path, mount.mountpoint)
+    ]
+    kind = kinds[max(over)[1]]
+    if kind not in LOCAL:
+        raise MeasureError(f"not measured: {path} is on {kind}, which may be slow or not answer")
+    mounted = {m.mountpoint for m in mounts if m.mountpoint != path and inside(m.mountpoint, path)}
+    try:
+        return _Walk(mounted, pulse).whole(path)
+    except OSError as error:
+        raise MeasureError(f"cannot be measured: {path}: {error.strerror or error}") from None
+
+
+@define(eq=False)
+class _Walk:
+    """One measurement.
+
+    :ivar mounted: where something is mounted below the directory.
+    """
+
+    mounted: set[str]
+    pulse: Callable[[], None]
+    bytes: int = field(default=0, init=False)
+    files: int = field(default=0, init=False)
+    _device: int = field(default=0, init=False)
+    _linked: set[int] = field(factory=set, init=False)
+    _since: float = field(factory=time.monotonic, init=False)
+
+    def whole(self, path: str) -> Measure:
+        fd = _open(path, None)
+        try:
+            found = os.fstat(fd)
+            self._device = found.st_dev
+            self.bytes += found.st_blocks * _BLOCK
+            self._directory(fd, path, 0)
+        finally:
+            os.close(fd)
+        return Measure(self.bytes, self.files)
+
+    def _directory(self, fd: int, path: str, depth: int) -> None:
+        below: list[str] = []
+        with os.scandir(fd) as entries:
+            for entry in entries:
+                self._rest()
+                self.files += 1
+                if f"{path}/{entry.name}" not in self.mounted and self._entry(entry):
+                    below.append(entry.name)
+        if depth == _DEEPEST:
+            return
+        for name in below:
+            self._below(fd, name, f"{path}/{name}", depth + 1)
+
+    def _below(self, parent: int, name: str, path: str, depth: int) -> None:
+        try:
+            fd = _open(name, parent)
+        except OSError:
+            return  # gone, or another one by now
+        try:
+            if os.fstat(fd).st_dev == self._device:
+                self._directory(fd, path, depth)
+        finally:
+            os.close(fd)
+
+    def _entry(self, entry: os.DirEntry[str]) -> bool:
+        """Count an entry; return whether it is a directory to go into."""
+        try:
+            found = entry.stat(follow_symlinks=False)
+        except OSError:
+            return False
+        if found.st_dev != self._device:
+            return False
+        directory = stat.S_ISDIR(found.st_mode)
+        if found.st_nlink > 1 and not directory:
+            if found.st_ino in self._linked:
+                return False
+            if len(self._linked) < _MOST_LINKED:
+                self._linked.add(found.st_ino)
+        self.bytes += found.st_blocks * _BLOCK
+        return directory
+
+    def _rest(self) -> None:
+        worked = time.monotonic() - self._since
+        if worked > _WORK:
+            self.pulse()
+            time.sleep(min(worked * _REST, _LONGEST_REST))
+            self._since = time.monotonic()
+
+
+def _open(path: str, parent: int | None) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)

@@ -1,0 +1,134 @@
+"""What is in the trash, and the way back from there.
+
+A slot has the directory of one removed volume, and beside it, in :data:`~.trash.MANIFEST`,
+what the volume was. Slots of older versions have the directory alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+from attrs import frozen
+
+from ..volumes.errors import NoSuchVolumeError, VolumeError, quoted
+from .durable import sync
+from .trash import MANIFEST, Trash, slot_time
+
+
+@frozen
+class Removed:
+    """A removed volume.
+
+    :ivar slot: the name of its place in the trash.
+    :ivar path: where its directory is.
+    :ivar at: when it was removed.
+    :ivar created: when it was created, in RFC 3339; empty if that is not known.
+    :ivar there: its directory is there; not so where a restore was cut short.
+    """
+
+    slot: str
+    name: str
+    path: str
+    at: datetime
+    backend: str
+    created: str
+    options: Mapping[str, str]
+    there: bool
+
+
+def removed(trash: Trash) -> list[Removed]:
+    """Return what is in the trash, oldest first.
+
+    :raises OSError: it cannot be read.
+    """
+    found: list[Removed] = []
+    try:
+        slots = sorted(os.listdir(trash.path))
+    except FileNotFoundError:
+        return []
+    for slot in slots:
+        moment = slot_time(slot)
+        if moment is not None:
+            # A purge may be at work in it.
+            with suppress(FileNotFoundError):
+                found += _slot(trash.path / slot, moment)
+    return found
+
+
+def _slot(slot: Path, at: datetime) -> list[Removed]:
+    manifest = _manifest(slot / MANIFEST)
+    names = {entry.name for entry in os.scandir(slot) if entry.name != MANIFEST}
+    told = manifest.get("name")
+    names_told = {told} if isinstance(told, str) else set()
+    found = []
+    for name in sorted(names | names_told):
+        mine = manifest if name in names_told else {}
+        options = mine.get("options")
+        found.append(
+            Removed(
+                slot.name,
+                name,
+                str(slot / name),
+                at,
+                str(mine.get("backend", "directory")),
+                str(mine.get("created", "")),
+                {str(k): str(v) for k, v in options.items()} if isinstance(options, dict) else {},
+                name in names,
+            )
+        )
+    return found
+
+
+def _manifest(path: Path) -> Mapping[str, object]:
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return {}  # an older version's, or damaged: the directory is what counts
+    return found if isinstance(found, dict) else {}
+
+
+def bring_back(trash: Trash, what: Removed, name: str, target: str) -> None:
+    """Move a removed volume's directory to `target`, durably; done already, it is a success.
+
+    :param name: the volume's from now on, for error texts.
+    :raises NoSuchVolumeError: it is in the trash no longer.
+    :raises VolumeError: something is at `target`, or it cannot be moved.
+    """
+    with trash.claimed(what.slot) as mine:
+        if not mine:
+            raise VolumeError(f"trash {what.slot}: is being purged, or just being filled")
+        there, done = os.path.lexists(what.path), os.path.lexists(target)
+        if there and done:
+            raise VolumeError(
+                f"volume {quoted(name)}: {target} is in the way and belongs to no volume: move "
+                "it away, or restore under another name"
+            )
+        if not there and not (done and (trash.path / what.slot / MANIFEST).exists()):
+            raise NoSuchVolumeError(f"trash {what.slot}: {what.path} is gone: purged, or restored")
+        try:
+            if there:
+                os.rename(what.path, target)
+            sync(os.path.dirname(target))
+            sync(trash.path / what.slot)
+        except OSError as error:
+            raise VolumeError(
+                f"volume {quoted(name)}: moving {what.path} to {target}: {error.strerror}"
+            ) from error
+
+
+def forget(trash: Trash, what: Removed) -> None:
+    """Take away the slot of a volume that was brought back.
+
+    :raises OSError: it could not be done; there is no data in it.
+    """
+    with trash.claimed(what.slot) as mine:
+        slot = trash.path / what.slot
+        if mine and not os.path.lexists(what.path):
+            (slot / MANIFEST).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                slot.rmdir()

@@ -1,0 +1,116 @@
+"""Asking the daemon over the administrator's socket."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from ..settings import DEFAULTS, admin_socket
+from .unixhttp import LARGEST, Connection
+
+#: Seconds of silence after which the daemon is given up; a change may wait for a slow disk.
+SILENCE = 120.0
+
+#: Where the socket is, if no option says it.
+VARIABLE = "EXAMPLEDRIVER_ADMIN"
+
+
+class AdminError(Exception):
+    """The daemon cannot be asked, or refuses; the text says why and what to do."""
+
+
+class UnreachableError(AdminError):
+    """The daemon does not answer: no use in asking it something else."""
+
+
+def add_socket(command: argparse.ArgumentParser) -> None:
+    """Add the option that names the socket."""
+    command.add_argument(
+        "--admin",
+        type=_path,
+        default=os.environ.get(VARIABLE) or admin_socket(DEFAULTS["runtime"]),
+        metavar="SOCKET",
+        help=f"the daemon's admin socket (default: ${VARIABLE}, or "
+        f"{admin_socket(DEFAULTS['runtime'])})",
+    )
+
+
+def _path(text: str) -> Path:
+    return Path(os.path.abspath(text))
+
+
+@frozen
+class Client:
+    """A client of one daemon.
+
+    :ivar socket: the administrator's.
+    """
+
+    socket: Path
+
+    def ask(
+        self,
+        call: str,
+        fields: Mapping[str, object] | None = None,
+        progress: Callable[[Mapping[str, Any]], None] = lambda fields: None,
+    ) -> dict[str, Any]:
+        """Make one call and return its answer.
+
+        :param call: such as ``Volumes``.
+        :param progress: told how far a long work is.
+        :raises UnreachableError: nobody answers.
+        :raises AdminError: it is refused.
+        """
+        connection = Connection(self.socket, SILENCE)
+        try:
+            with closing(connection):
+                body = json.dumps(fields or {}).encode("utf-8")
+                connection.request("POST", f"/Admin.{call}", body)
+                answer = connection.getresponse()
+                found = _last(answer, progress)
+        except FileNotFoundError:
+            raise UnreachableError(f"{self.socket}: there is no such socket: {_START}") from None
+        except ConnectionRefusedError:
+            raise UnreachableError(f"{self.socket}: no daemon listens there: {_START}") from None
+        except PermissionError:
+            raise UnreachableError(f"{self.socket}: permission denied: run this as root") from None
+        except TimeoutError:
+            raise UnreachableError(
+                f"{self.socket}: process {connection.pid} has not answered for {SILENCE:.0f} s; "
+                "what it was asked to do goes on"
+            ) from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise UnreachableError(
+                f"{self.socket}: the answer was cut off ({type(error).__name__}: {error}); if the "
+                "daemon was stopped, start it and look how far it came"
+            ) from None
+        if answer.status == 404:
+            raise AdminError(f"{self.socket}: the daemon is of an older version: start it anew")
+        if found.get("Err") or answer.status != 200:
+            raise AdminError(str(found.get("Err") or f"{self.socket}: HTTP {answer.status}"))
+        return found
+
+
+_START = (
+    'start the daemon ("systemctl start exampledriver"), or name its socket with --admin (the '
+    "daemon's --admin, or admin.sock in its --runtime directory)"
+)
+
+
+def _last(answer: HTTPResponse, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:
+    while True:
+        line = answer.readline(LARGEST)
+        found = json.loads(line)
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")
+        if "Progress" not in found:
+            return found
+        progress(found["Progress"])

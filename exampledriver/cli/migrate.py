@@ -1,0 +1,281 @@
+"""``exampledriver migrate``: take over the volumes of other drivers.
+
+The plan is made from what the other driver has written down, judged by the daemon, and
+printed; then it is carried out, step by step. A step that was done is found done when the
+command runs again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from json import load
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from .client import AdminError, Client, UnreachableError, add_socket
+from .sources import NETSHARE, Step, docker_local, engine_volumes, local_persist, netshare
+from .tables import age, confirmed, note, show_json, table
+
+LOCAL_PERSIST = "/var/lib/docker/plugin-data/local-persist.json"
+CREDENTIALS = "/etc/exampledriver/credentials"
+
+#: What is left to be done when the volumes are here.
+_THEN = {
+    "local-persist": (
+        'Then: take its containers down, "docker volume rm" the old volumes (local-persist leaves '
+        "their directories alone), and start the containers with volumes of this driver."
+    ),
+    "docker-local": (
+        'Then: take their containers down, "docker volume rm" the old volumes, and start the '
+        "containers with volumes of this driver. A volume that was moved has left an empty one "
+        "behind; one that was copied is still whole, and goes with that rm: look at the copy first."
+    ),
+    "netshare": (
+        'Then: take its containers down, "docker volume rm" the old volumes (netshare deletes '
+        "nothing on a server), and start the containers with volumes of this driver."
+    ),
+}
+
+
+def add_to(rooms: Any) -> None:
+    """Add the command to the parser's commands."""
+    text = "take over the volumes of another driver: prints the plan, asks, and does it"
+    command = rooms.add_parser(
+        "migrate",
+        help=text,
+        description=f"{text[0].upper()}{text[1:]}. It can be run again: what is done stays done.",
+        epilog="Exit status: 0 all is done (or can be, with --dry-run), 1 something is not.",
+    )
+    option = command.add_argument
+    option("name", nargs="*", metavar="NAME", help="only these volumes")
+    option("--from", dest="source", required=True, choices=sorted(_THEN), help="the other driver")
+    option("-n", "--dry-run", action="store_true", help="print the plan, and touch nothing")
+    option("-y", "--yes", action="store_true", help="do not ask")
+    option("--json", action="store_true", help="JSON in place of tables; needs --yes or --dry-run")
+    add_socket(command)
+    group = command.add_argument_group("local-persist")
+    group.add_argument(
+        "--state", type=Path, default=Path(LOCAL_PERSIST), metavar="FILE",
+        help="its state (default: %(default)s)",
+    )  # fmt: skip
+    group = command.add_argument_group("docker-local")
+    how = group.add_mutually_exclusive_group()
+    how.add_argument("--copy", action="store_true", help="copy the data (the default)")
+    how.add_argument(
+        "--adopt", action="store_true", help="move the data: one rename, and nothing is copied"
+    )
+    group.add_argument(
+        "--docker-root", type=Path, default=Path("/var/lib/docker"), metavar="DIR",
+        help="Docker's data root (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument("--anonymous", action="store_true", help="volumes without a name, too")
+    group = command.add_argument_group("netshare")
+    group.add_argument(
+        "--inspect", metavar="FILE",
+        help="what docker volume inspect prints, - for standard input (default: ask the engine)",
+    )  # fmt: skip
+    group.add_argument(
+        "--docker", type=Path, default=Path("/var/run/docker.sock"), metavar="SOCKET",
+        help="the engine (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--nfs-type", choices=("nfs", "nfs4"), default="nfs4",
+        help="what nfs means; netshare does not write it down (default: %(default)s)",
+    )  # fmt: skip
+    group.add_argument(
+        "--credentials", type=Path, default=Path(CREDENTIALS), metavar="DIR",
+        help="where passwords go, a file a volume, mode 0600 (default: %(default)s)",
+    )  # fmt: skip
+    command.set_defaults(action=run)
+
+
+@define(eq=False)
+class Planned:
+    """A step, and what has become of it.
+
+    :ivar state: ``to do``, ``there already``, ``refused``, ``done``, ``failed`` or ``not tried``.
+    """
+
+    step: Step
+    state: str = "to do"
+    why: str = ""
+
+    def shown(self, credentials: Path) -> dict[str, object]:
+        """Return it for machines."""
+        return {
+            "name": self.step.name,
+            "what": self.step.what,
+            "source": self.step.source,
+            "options": options_of(self.step, credentials),
+            "state": self.state,
+            "why": self.why,
+        }
+
+
+def options_of(step: Step, credentials: Path) -> dict[str, str]:
+    """Return the options of a step's Create."""
+    more = {"credentials-file": str(credentials / step.name)} if step.secret else {}
+    return {**step.options, **more}
+
+
+@define(eq=False)
+class Migration:
+    """A plan, and who carries it out."""
+
+    client: Client
+    credentials: Path
+    steps: list[Planned] = field(factory=list)
+
+    def judge(self) -> None:
+        """Ask the daemon what can be done.
+
+        :raises AdminError: it does not answer.
+        """
+        here = set(self.client.ask("Names")["Names"])
+        for planned in self.steps:
+            step = planned.step
+            if step.what != "create" and step.name in here:
+                planned.state = "there already"
+                continue
+            if step.refused:
+                planned.state, planned.why = "refused", step.refused
+                continue
+            try:
+                # The file of the credentials is written when it is done.
+                found = self.client.ask("Check", self._fields(step, step.options))
+            except UnreachableError:
+                raise
+            except AdminError as error:
+                planned.state, planned.why = "refused", str(error)
+            else:
+                planned.state = "there already" if found["Exists"] else "to do"
+
+    @staticmethod
+    def _fields(step: Step, options: Mapping[str, str]) -> dict[str, object]:
+        fields: dict[str, object] = {"Name": step.name, "Opts": dict(options)}
+        if step.what != "create":
+            fields.update(Source=step.source, Move=step.what == "move")
+        return fields
+
+    def carry_out(self) -> None:
+        """Do what is to be done; where the daemon is gone, the rest is not tried."""
+        to_do = [planned for planned in self.steps if planned.state == "to do"]
+        for number, planned in enumerate(to_do):
+            note(f"{planned.step.what} {planned.step.name} ({number + 1} of {len(to_do)})")
+            try:
+                self._do(planned.step)
+            except (AdminError, OSError) as error:
+                planned.state, planned.why = "failed", str(error)
+                if isinstance(error, UnreachableError):
+                    for other in to_do[number + 1 :]:
+                        other.state = "not tried"
+                    return
+            else:
+                planned.state = "done"
+
+    def _do(self, step: Step) -> None:
+        if step.secret:
+            write_secret(self.credentials / step.name, step.secret)
+        fields = self._fields(step, options_of(step, self.credentials))
+        self.client.ask("Create" if step.what == "create" else "Bring", fields, _progress)
+
+    def show(self) -> None:
+        """Print a table of all steps."""
+        rows = []
+        for planned in self.steps:
+            step = planned.step
+            options = options_of(step, self.credentials)
+            said = [step.source, *(f"{key}={value}" for key, value in options.items())]
+            state = f"{planned.state}: {planned.why}" if planned.why else planned.state
+            rows.append((step.name, step.what, " ".join(filter(None, said)) or "-", state))
+        print(table(("VOLUME", "WHAT", "FROM", "STATE"), rows))
+
+    def count(self, *states: str) -> int:
+        """Return how many steps are in one of some states."""
+        return sum(planned.state in states for planned in self.steps)
+
+
+def write_secret(path: Path, text: str) -> None:
+    """Write a file of credentials with mode 0600, unless it is there with the same text.
+
+    :raises AdminError: another one is there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except FileExistsError:
+        if path.is_symlink() or path.read_text("utf-8") != text:
+            raise AdminError(f"{path} is there, with other credentials: move it away") from None
+        return
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(fd)
+
+
+def _progress(fields: Mapping[str, Any]) -> None:
+    if fields["Seconds"]:
+        note(f"  {fields['Volume']}: {age(fields['Seconds'])}")
+
+
+def _steps(options: argparse.Namespace) -> list[Step]:
+    if options.source == "local-persist":
+        return local_persist(options.state)
+    if options.source == "docker-local":
+        return docker_local(options.docker_root, options.adopt, options.anonymous)
+    drivers = {**NETSHARE, "nfs": options.nfs_type}
+    if options.inspect is None:
+        return netshare(engine_volumes(options.docker, list(drivers)), drivers)
+    try:
+        if options.inspect == "-":
+            return netshare(load(sys.stdin), drivers)
+        with open(options.inspect, encoding="utf-8") as file:
+            return netshare(load(file), drivers)
+    except ValueError as error:
+        raise AdminError(f"--inspect {options.inspect}: is not JSON: {error}") from None
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the plan, print it, and carry it out."""
+    if options.json and not (options.yes or options.dry_run):
+        raise AdminError("--json asks nobody: give --yes or --dry-run with it")
+    steps = _steps(options)
+    missing = set(options.name) - {step.name for step in steps}
+    if missing:
+        raise AdminError(f"{options.source} has no volume {', '.join(sorted(missing))}")
+    wanted = [step for step in steps if not options.name or step.name in options.name]
+    migration = Migration(
+        Client(options.admin), options.credentials, [Planned(step) for step in wanted]
+    )
+    migration.judge()
+    if not options.json:
+        migration.show()
+    to_do = migration.count("to do")
+    if not options.dry_run and to_do:
+        if not (options.yes or confirmed(f"Do what is to do ({to_do} volumes)?")):
+            raise AdminError("nothing was done: say yes on a terminal, or give --yes")
+        migration.carry_out()
+        if not options.json:
+            print()
+            migration.show()
+    if options.json:
+        shown = [planned.shown(options.credentials) for planned in migration.steps]
+        show_json({"from": options.source, "dry_run": options.dry_run, "volumes": shown})
+    else:
+        _summary(migration, options)
+    return 1 if migration.count("refused", "failed", "not tried") else 0
+
+
+def _summary(migration: Migration, options: argparse.Namespace) -> None:
+    states = ("to do", "done", "there already", "refused", "failed", "not tried")
+    counts = [(migration.count(state), state) for state in states]
+    note(", ".join(f"{count} {state}" for count, state in counts if count) or "no volumes")
+    if migration.count("failed", "not tried"):
+        note("what is done stays done: mend what failed, and run the same command again")
+    elif migration.count("done"):
+        note(_THEN[options.source])

@@ -1,0 +1,189 @@
+"""``exampledriver volume``: the volumes of a running daemon."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from .client import AdminError, Client, add_socket
+from .tables import note, number, plain, show_json, since, table, usage
+
+#: Makes the completion offer the names of volumes for an argument.
+VOLUME = "VOLUME"
+
+
+def add_to(rooms: Any) -> None:
+    """Add the command to the parser's commands."""
+    room = rooms.add_parser("volume", help="look at and change the volumes of a running daemon")
+    actions = room.add_subparsers(metavar="ACTION", required=True)
+
+    def command(name: str, action: Callable[[argparse.Namespace], int], text: str) -> Any:
+        made = actions.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        add_socket(made)
+        made.set_defaults(action=action)
+        return made
+
+    def as_json(made: Any) -> None:
+        made.add_argument("--json", action="store_true", help="JSON in place of a table")
+
+    made = command("ls", ls, "list volumes: where they are, who uses them, how they are")
+    made.add_argument("name", nargs="*", metavar=VOLUME, help="only these")
+    made.add_argument("-q", "--quiet", action="store_true", help="print names alone")
+    as_json(made)
+
+    made = command("inspect", inspect, "print all that is known of volumes, as JSON")
+    made.add_argument("name", nargs="+", metavar=VOLUME)
+
+    made = command("create", create, "make a volume")
+    made.add_argument("new", metavar="NAME")
+    made.add_argument(
+        "-o", "--opt", action="append", default=[], metavar="KEY=VALUE",
+        help="an option, as of docker volume create; repeatable",
+    )  # fmt: skip
+
+    made = command("rm", rm, "remove volumes that nobody uses; their data goes to the trash")
+    made.add_argument("name", nargs="+", metavar=VOLUME)
+
+    made = command("mounts", mounts, "show who has mounted what: counts, and what the kernel says")
+    made.add_argument("name", nargs="*", metavar=VOLUME, help="these, mounted or not")
+    as_json(made)
+
+    made = command("release", release, "drop mount counts that an engine that died left behind")
+    made.add_argument("name", metavar=VOLUME)
+    made.add_argument("--id", default="", metavar="ID", help="only this mount ID's")
+
+    made = command("usage", show_usage, "show what volumes take on the disk, and how old that is")
+    made.add_argument("name", nargs="*", metavar=VOLUME, help="only these")
+    made.add_argument(
+        "--fresh", action="store_true", help="measure now, and wait for it; slow on purpose"
+    )
+    as_json(made)
+
+
+def ls(options: argparse.Namespace) -> int:
+    """List volumes."""
+    client = Client(options.admin)
+    if options.quiet and not options.name:
+        for name in client.ask("Names")["Names"]:
+            print(name)
+        return 0
+    found = client.ask("Volumes", {"Names": options.name})["Volumes"]
+    if options.quiet:
+        for volume in found:
+            print(volume["Name"])
+    elif options.json:
+        show_json(found)
+    else:
+        rows = []
+        for volume in found:
+            size, _, measured = usage(volume["Usage"])
+            rows.append(
+                (
+                    volume["Name"],
+                    volume["Backend"],
+                    volume["Mounts"],
+                    volume.get("Health", "not looked at"),
+                    size,
+                    measured,
+                    since(volume["CreatedAt"]),
+                    volume["Mountpoint"],
+                )
+            )
+        head = ("NAME", "BACKEND", "MOUNTS", "HEALTH", "USAGE", "MEASURED", "CREATED", "MOUNTPOINT")
+        print(table(head, rows))
+    return 0
+
+
+def inspect(options: argparse.Namespace) -> int:
+    """Print all that is known of volumes."""
+    show_json(Client(options.admin).ask("Volumes", {"Names": options.name})["Volumes"])
+    return 0
+
+
+def create(options: argparse.Namespace) -> int:
+    """Make a volume."""
+    Client(options.admin).ask("Create", {"Name": options.new, "Opts": pairs(options.opt)})
+    print(options.new)
+    return 0
+
+
+def pairs(words: list[str]) -> dict[str, str]:
+    """Read ``KEY=VALUE`` options.
+
+    :raises AdminError: one is none, or comes twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise AdminError(f"--opt {word}: give KEY=VALUE")
+        if key in found:
+            raise AdminError(f"--opt {word}: {key} is given twice")
+        found[key] = value
+    return found
+
+
+def rm(options: argparse.Namespace) -> int:
+    """Remove volumes; what cannot be removed is told, and the others are."""
+    client = Client(options.admin)
+    status = 0
+    for name in dict.fromkeys(options.name):
+        try:
+            gone = client.ask("Remove", {"Name": name})
+        except AdminError as error:
+            note(f"exampledriver: {error}")
+            status = 1
+            continue
+        print(name)
+        if gone["Kept"]:
+            until = f" until {gone['Until']}" if gone["Until"] else ""
+            note(f'in the trash{until}: "exampledriver trash restore {name}" brings it back')
+    return status
+
+
+def mounts(options: argparse.Namespace) -> int:
+    """Show who has mounted what."""
+    found = Client(options.admin).ask("Mounts", {"Names": options.name})["Volumes"]
+    if options.json:
+        show_json(found)
+        return 0
+    rows = []
+    for volume in found:
+        held = volume["Trouble"] or volume["HeldBy"] or "nobody"
+        ids = volume["MountIDs"] or {"-": 0}
+        for place, (mount_id, count) in enumerate(ids.items()):
+            first = place == 0
+            rows.append((volume["Name"] if first else "", mount_id, count, held if first else ""))
+    print(table(("NAME", "MOUNT ID", "COUNT", "HELD BY"), rows))
+    left = [v["Name"] for v in found if v["MountIDs"] and v["HeldBy"] == ""]
+    if left:
+        names = ", ".join(map(str, left[:5])) + (" …" if len(left) > 5 else "")
+        note(f'counted, and held by nobody: {names}; "exampledriver volume release" drops that')
+    return 0
+
+
+def release(options: argparse.Namespace) -> int:
+    """Drop mount counts."""
+    found = Client(options.admin).ask("Release", {"Name": options.name, "ID": options.id})
+    if not found["Released"]:
+        print(f"{options.name}: no mounts were counted")
+    for mount_id, count in found["Released"].items():
+        print(f"{options.name}: {count} dropped of {plain(mount_id)}")
+    return 0
+
+
+def show_usage(options: argparse.Namespace) -> int:
+    """Show what volumes take on the disk."""
+    fields = {"Names": options.name, "Fresh": options.fresh}
+    found = Client(options.admin).ask("Usage", fields, _measuring)["Volumes"]
+    if options.json:
+        show_json(found)
+    else:
+        rows = [(volume["Name"], *usage(volume)) for volume in found]
+        print(table(("NAME", "USAGE", "FILES", "MEASURED"), rows))
+    return 0
+
+
+def _measuring(progress: Mapping[str, Any]) -> None:
+    note(f"measuring {progress['Volume']} ({number(progress)})")

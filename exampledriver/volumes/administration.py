@@ -1,0 +1,298 @@
+"""What an administrator asks of the volumes, beyond what engines do.
+
+It decides nothing about a volume that the service decides: it asks the service, the ledger
+and the kernel, and puts together what they say.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from ..admin.interfaces import Fields, IAdministration, Report
+from ..backends.bringing import check_source, copy, move
+from ..backends.interfaces import IBackend
+from ..plugin.volume import rfc3339
+from .errors import BusyError, ConflictError, VolumeError, quoted
+from .health import HealthChecks, Threads
+from .ledger import MountLedger
+from .model import StoredVolume
+from .removed import PATIENCE, RemovedVolumes
+from .service import Origin, VolumeService
+from .usage import Key, Usages
+from .waiting import Waits
+
+#: How many volumes one call looks at; of the others it says what is known.
+MOST_LOOKS = 1000
+#: Seconds between the two looks before a release: a container that is just being started is
+#: counted, and not mounted yet.
+A_WHILE = 2.0
+#: So many volumes are shown in one turn of the reactor.
+_SLICE = 500
+
+
+@implementer(IAdministration)
+@define(eq=False)
+class Administration:
+    """The administrator's view of one daemon's volumes.
+
+    :ivar root: where volumes live.
+    :ivar version: the daemon's.
+    """
+
+    _service: VolumeService
+    _ledger: MountLedger
+    _backend: IBackend
+    _health: HealthChecks
+    _usages: Usages
+    _removed: RemovedVolumes
+    _root: Path
+    _threads: Threads
+    _look_threads: Threads
+    _waits: Waits
+    version: Callable[[], str]
+    #: The questions to the kernel under way, by volume: one that hangs is not asked twice.
+    _asking: dict[str, list[Deferred[Any]]] = field(factory=dict, init=False)
+
+    def about(self) -> Fields:
+        """Return what the daemon is."""
+        retention = self._removed.retention
+        return {
+            "Version": self.version(),
+            "Root": str(self._root),
+            "Volumes": self._service.count,
+            "TrashRetention": None if retention is None else retention.total_seconds(),
+        }
+
+    def names(self) -> Sequence[str]:
+        """Return the names of the volumes, in order."""
+        return sorted(self._service.volumes)
+
+    def _named(self, names: Sequence[str]) -> list[StoredVolume]:
+        if names:
+            return [self._service.about(name) for name in dict.fromkeys(names)]
+        volumes = self._service.volumes
+        return [volumes[name] for name in sorted(volumes)]
+
+    async def volumes(self, names: Sequence[str]) -> Sequence[Fields]:
+        """Return what is known of the volumes, or of all; they are looked at, for a moment."""
+        wanted = self._named(names)
+        for volume in wanted[:MOST_LOOKS]:
+            self._health.status(volume, self._ledger.of(volume.name))
+        for volume in wanted:
+            self._measure(volume)
+        if not names:
+            self._usages.keep([_key(volume) for volume in wanted])
+        looks = [self._health.looked(volume.name) for volume in wanted[:MOST_LOOKS]]
+        await self._waits.within(PATIENCE, looks)
+        await self._usages.wait([_key(volume) for volume in wanted], PATIENCE / 3)
+        found: list[Fields] = []
+        for start in range(0, len(wanted), _SLICE):
+            if start:
+                await self._waits.after(0)
+            found += [
+                self._shown(volume, start + number < MOST_LOOKS)
+                for number, volume in enumerate(wanted[start : start + _SLICE])
+                if self._is_there(volume)
+            ]
+        return found
+
+    def _is_there(self, volume: StoredVolume) -> bool:
+        return volume.name in self._service.volumes
+
+    def _shown(self, volume: StoredVolume, looked: bool = True) -> Fields:
+        counts = self._ledger.of(volume.name)
+        stored = volume.to_json()
+        shown: dict[str, object] = {
+            "Name": volume.name,
+            "Backend": stored["backend"],
+            "Mountpoint": volume.mountpoint,
+            "CreatedAt": rfc3339(volume.created),
+            "Options": stored["options"],
+            "Mounts": sum(counts.values()),
+            "MountIDs": dict(counts),
+        }
+        if looked:
+            shown.update(self._health.status(volume, counts))
+        shown["Usage"] = self._usages.of(_key(volume))
+        return shown
+
+    def _measure(self, volume: StoredVolume, older_than: float | None = None) -> bool:
+        return self._usages.ask(
+            _key(volume), volume.mountpoint, *(() if older_than is None else (older_than,))
+        )
+
+    async def mounts(self, names: Sequence[str]) -> Sequence[Fields]:
+        """Return who has mounted what: counts, and holders as the kernel says."""
+        counted = self._ledger.volumes()
+        wanted = self._named(names) if names else self._named([]) if counted else []
+        wanted = [volume for volume in wanted if names or self._ledger.of(volume.name)]
+        answers = [self._ask(volume) for volume in wanted]
+        await self._waits.within(PATIENCE, answers)
+        found: list[Fields] = []
+        for volume, answer in zip(wanted, answers, strict=True):
+            counts = self._ledger.of(volume.name)
+            shown: dict[str, object] = {
+                "Name": volume.name,
+                "Mounts": sum(counts.values()),
+                "MountIDs": dict(counts),
+            }
+            if answer.called and isinstance(answer.result, tuple):
+                trouble, holders = answer.result
+                shown.update(Trouble=trouble, HeldBy=holders or "")
+            else:
+                shown.update(Trouble="its file system does not answer", HeldBy=None)
+            found.append(shown)
+        return found
+
+    def _ask(self, volume: StoredVolume) -> Deferred[Any]:
+        """Ask who holds a volume: a Deferred of its trouble and its holders, or of ``None``."""
+        waiter: Deferred[Any] = Deferred()
+        waiting = self._asking.setdefault(volume.name, [])
+        waiting.append(waiter)
+        if len(waiting) > 1:
+            return waiter
+
+        def answered(result: object) -> None:
+            answer = result if isinstance(result, tuple) else None
+            for waiter in self._asking.pop(volume.name):
+                if not waiter.called:
+                    waiter.callback(answer)
+
+        self._look_threads(self._backend.look, volume, True).addBoth(answered)
+        return waiter
+
+    async def _refuse_held(self, volume: StoredVolume) -> None:
+        answer = self._ask(volume)
+        await self._waits.within(PATIENCE, [answer])
+        if not (answer.called and isinstance(answer.result, tuple)):
+            raise VolumeError(
+                f"volume {quoted(volume.name)}: its file system does not answer, so nobody can say "
+                "who uses it; try again"
+            )
+        if answer.result[1]:
+            raise BusyError(
+                f"volume {quoted(volume.name)}: not released, in use by {answer.result[1]}; stop "
+                "those containers, and their engine counts them out"
+            )
+
+    async def release(self, name: str, mount_id: str) -> Fields:
+        """Drop mount counts that an engine left behind, if the kernel says nobody uses it."""
+        volume = self._service.about(name)
+        counted = dict(self._ledger.of(name))
+        if mount_id:
+            if mount_id not in counted:
+                known = ", ".join(counted) or "none"
+                raise VolumeError(
+                    f"volume {quoted(name)}: mount ID {quoted(mount_id)} is not counted; "
+                    f"counted: {known}"
+                )
+            counted = {mount_id: counted[mount_id]}
+        if counted:
+            await self._refuse_held(volume)
+            await self._waits.after(A_WHILE)
+            await self._refuse_held(volume)
+        released: dict[str, int] = {}
+        for one, count in counted.items():
+            for _ in range(min(count, self._ledger.of(name).get(one, 0))):
+                await self._service.unmount(name, one)
+                released[one] = released.get(one, 0) + 1
+        return {"Name": name, "Released": released}
+
+    async def usage(self, names: Sequence[str], fresh: bool, report: Report) -> Sequence[Fields]:
+        """Return what the volumes take on the disk, as it was measured."""
+        wanted = self._named(names)
+        left = [_key(volume) for volume in wanted if self._measure(volume, 0 if fresh else 60)]
+        if not fresh:
+            await self._usages.wait(left, PATIENCE)
+        for number, volume in enumerate(wanted if fresh else []):
+            about = {"Volume": volume.name, "Done": number, "Of": len(wanted)}
+            await self._waits.telling(report, about, self._usages.wait([_key(volume)], None))
+        return [{"Name": volume.name, **self._usages.of(_key(volume))} for volume in wanted]
+
+    async def check(self, name: str, options: Mapping[str, str], source: str, move: bool) -> Fields:
+        """Judge a Create, or a :meth:`bring`, without making anything."""
+        if source:
+            await self._check_source(name, source, move)
+        return {"Exists": await self._service.check(name, options)}
+
+    async def _check_source(self, name: str, source: str, move: bool) -> str:
+        """Return the real path of what is to be brought.
+
+        :raises PluginError: it cannot be.
+        """
+        if name in self._service.volumes:
+            raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
+        # As strict about the place as with a volume's own directory.
+        await self._service.check(name, {"mountpoint": source})
+        real: str = await self._threads(check_source, name, source, str(self._root), move)
+        return real
+
+    async def create(self, name: str, options: Mapping[str, str]) -> Fields:
+        """Make a volume; return it."""
+        await self._service.create(name, options)
+        return self._shown(self._service.about(name))
+
+    async def remove(self, name: str) -> Fields:
+        """Remove a volume that is not in use."""
+        volume = self._service.about(name)
+        kept = self._backend.keeps_data(volume)
+        await self._service.remove(name)
+        return {
+            "Name": name,
+            "Kept": kept,
+            "Until": self._removed.until(self._removed.now()) if kept else None,
+        }
+
+    async def bring(
+        self, name: str, options: Mapping[str, str], source: str, move: bool, report: Report
+    ) -> Fields:
+        """Make a volume of a directory of the host."""
+        real = await self._check_source(name, source, move)
+        making = self._service.create(name, options, _moved(real) if move else _copied(real))
+        await self._waits.telling(report, {"Volume": name}, making)
+        return self._shown(self._service.about(name))
+
+    async def trash(self) -> Sequence[Fields]:
+        """Return what is in the trash, oldest first."""
+        return await self._removed.listed()
+
+    async def restore(self, which: str, name: str) -> Fields:
+        """Bring a removed volume back, the one removed last if there are several."""
+        target, about = await self._removed.restore(which, name)
+        return {**self._shown(self._service.about(target)), **about}
+
+    async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:
+        """Delete for good what is in the trash."""
+        return await self._removed.purge(which, older_than, report)
+
+
+def _key(volume: StoredVolume) -> Key:
+    # A name that comes again is another volume.
+    return volume.name, volume.created, volume.mountpoint
+
+
+def _moved(source: str) -> Origin:
+    def bring(volume: StoredVolume) -> None:
+        move(volume.name, source, volume.mountpoint)
+
+    def undo(volume: StoredVolume) -> None:
+        move(volume.name, volume.mountpoint, source)
+
+    return Origin(bring, undo)
+
+
+def _copied(source: str) -> Origin:
+    def bring(volume: StoredVolume) -> None:
+        copy(volume.name, source, volume.mountpoint)
+
+    def undo(volume: StoredVolume) -> None:
+        shutil.rmtree(volume.mountpoint, ignore_errors=True)
+
+    return Origin(bring, undo)

@@ -1,0 +1,158 @@
+"""The trash in the hands of an administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+from attrs import define
+from twisted.logger import Logger
+
+from ..admin.interfaces import Fields, Report
+from ..backends.bringing import move
+from ..backends.removed import Removed, bring_back, forget, removed
+from ..backends.trash import Trash
+from ..plugin.volume import rfc3339
+from .errors import NoSuchVolumeError, VolumeError, quoted
+from .health import Threads
+from .model import StoredVolume
+from .service import Origin, VolumeService
+from .usage import Key, Usages
+from .waiting import Waits
+
+_log = Logger()
+
+#: Seconds that a list waits for what is being measured.
+PATIENCE = 1.5
+
+
+@define(eq=False)
+class RemovedVolumes:
+    """What is in the trash.
+
+    :ivar delete_threads: in which it is deleted, one at a time.
+    :ivar now: the time of day, with a time zone.
+    :ivar retention: how long the trash keeps; ``None`` for ever.
+    """
+
+    _service: VolumeService
+    _trash: Trash
+    _usages: Usages
+    _threads: Threads
+    _delete_threads: Threads
+    _waits: Waits
+    now: Callable[[], datetime]
+    retention: timedelta | None
+
+    def until(self, at: datetime) -> str | None:
+        """Return until when is kept what was removed `at`; ``None`` for ever."""
+        return None if self.retention is None else rfc3339(at + self.retention)
+
+    async def _in_trash(self) -> list[Removed]:
+        try:
+            found: list[Removed] = await self._threads(removed, self._trash)
+        except OSError as error:
+            raise VolumeError(f"the trash cannot be read: {error}") from error
+        return found
+
+    async def listed(self) -> Sequence[Fields]:
+        """Return what is in the trash, oldest first."""
+        found = [one for one in await self._in_trash() if one.there]
+        left = [(_trash_key(one), one.path) for one in found]
+        for key, path in left:
+            self._usages.ask(key, path)
+        await self._usages.wait([key for key, _ in left], PATIENCE)
+        return [
+            {
+                "Slot": one.slot,
+                "Name": one.name,
+                "RemovedAt": rfc3339(one.at),
+                "PurgedAt": self.until(one.at),
+                "CreatedAt": one.created or None,
+                "Backend": one.backend,
+                "Options": one.options,
+                "Usage": self._usages.of(_trash_key(one)),
+            }
+            for one in found
+        ]
+
+    async def restore(self, which: str, name: str) -> tuple[str, Fields]:
+        """Bring a removed volume back, the one removed last if there are several.
+
+        :return: its name now, and ``Slot`` and ``Others``: where it was, and what else of that
+            name is in the trash.
+        """
+        found = [one for one in await self._in_trash() if which in (one.slot, one.name)]
+        if not found:
+            raise NoSuchVolumeError(f"trash: {_not_in_trash(which)}")
+        # One whose restore was cut short has no directory there: it is completed, unless there
+        # is a whole one.
+        one = ([one for one in found if one.there] or found)[-1]
+        if one.backend != "directory":
+            raise VolumeError(
+                f"trash {one.slot}: was a volume of backend {one.backend}, which this version "
+                "cannot restore"
+            )
+        target = name or one.name
+        await self._service.create(target, one.options, self._restored(one))
+        try:
+            await self._threads(forget, self._trash, one)
+        except OSError as error:
+            _log.warn("trash {slot}: is empty, and stays: {error}", slot=one.slot, error=error)
+        older = [other.slot for other in found if other is not one and other.there]
+        return target, {"Slot": one.slot, "Others": older}
+
+    def _restored(self, one: Removed) -> Origin:
+        def bring(volume: StoredVolume) -> None:
+            bring_back(self._trash, one, volume.name, volume.mountpoint)
+
+        def undo(volume: StoredVolume) -> None:
+            move(volume.name, volume.mountpoint, one.path)
+
+        return Origin(bring, undo, _moment(one.created))
+
+    async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:
+        """Delete for good what is in the trash."""
+        found = [one for one in await self._in_trash() if one.there]
+        for text in which:
+            if not any(text in (one.slot, one.name) for one in found):
+                raise NoSuchVolumeError(f"trash: {_not_in_trash(text)}")
+        limit = self.now() - timedelta(seconds=older_than)
+        wanted = [
+            one
+            for one in found
+            if (not older_than or one.at <= limit)
+            and (not which or {one.slot, one.name} & set(which))
+        ]
+        purged: list[Fields] = []
+        kept: list[Fields] = []
+        for number, one in enumerate(wanted):
+            shown = {"Slot": one.slot, "Name": one.name}
+            about = {**shown, "Done": number, "Of": len(wanted)}
+            count, why = await self._waits.telling(report, about, self._purge_slot(one.slot))
+            if count:
+                purged.append(shown)
+            else:
+                kept.append({**shown, "Why": why or "a removal, a restore or a purge is at it"})
+        return {"Purged": purged, "Kept": kept}
+
+    async def _purge_slot(self, slot: str) -> tuple[int, str]:
+        purged: tuple[int, str] = await self._delete_threads(self._trash.purge_slot, slot)
+        return purged
+
+
+def _moment(created: str) -> datetime | None:
+    try:
+        # Python 3.10 reads no "Z".
+        found = datetime.fromisoformat(created.replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
+
+
+def _trash_key(one: Removed) -> Key:
+    return one.slot, one.name
+
+
+def _not_in_trash(which: str) -> str:
+    return f'no removed volume {quoted(which)}; "exampledriver trash list" shows what there is'

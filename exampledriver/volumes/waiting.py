@@ -1,0 +1,67 @@
+"""Waiting for what takes long, within limits, and with signs of life."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..admin.interfaces import Fields, Report
+
+T = TypeVar("T")
+
+#: Seconds between two signs of a long work.
+BEAT = 5.0
+
+
+@frozen
+class Waits:
+    """Waits by a clock."""
+
+    _clock: IReactorTime
+
+    async def telling(
+        self, report: Report, about: Fields, work: Coroutine[Deferred[Any], Any, T]
+    ) -> T:
+        """Wait for a work, and say again and again that it goes on: the client waits as long."""
+        began = self._clock.seconds()
+        timer: IDelayedCall
+
+        def tell() -> None:
+            nonlocal timer
+            report({**about, "Seconds": round(self._clock.seconds() - began)})
+            timer = self._clock.callLater(BEAT, tell)
+
+        tell()
+        try:
+            return await Deferred.fromCoroutine(work)
+        finally:
+            timer.cancel()
+
+    def after(self, seconds: float) -> Deferred[None]:
+        """Return a Deferred that fires after so many seconds."""
+        waiter: Deferred[None] = Deferred()
+        self._clock.callLater(seconds, waiter.callback, None)
+        return waiter
+
+    async def within(self, seconds: float, waiters: Sequence[Deferred[Any]]) -> None:
+        """Wait until all have fired, or for so many seconds."""
+        done: Deferred[Any] = DeferredList(list(waiters))
+        if done.called:
+            return
+        first: Deferred[None] = Deferred()
+
+        def enough(result: object) -> None:
+            if not first.called:
+                first.callback(None)
+
+        done.addCallback(enough)
+        timer = self._clock.callLater(seconds, enough, None)
+        try:
+            await first
+        finally:
+            if timer.active():
+                timer.cancel()

@@ -1,0 +1,245 @@
+"""The admin's command and the daemon, both real."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from pathlib import Path
+
+from tests.admin.command import admin, done, loaded, refused
+from tests.process import UnixConnection, until
+
+from .case import DaemonCase
+
+
+class AdminCase(DaemonCase):
+    """A daemon that runs."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.daemon.start()
+        self.admin_socket = self.base / "run/admin.sock"
+
+
+class VolumeTests(AdminCase):
+    """exampledriver volume."""
+
+    def test_socket(self) -> None:
+        """The socket is root's alone, is no engine's, and goes with the daemon."""
+        self.assertEqual(stat.S_IMODE(self.admin_socket.stat().st_mode), 0o600)
+        connection = UnixConnection(self.admin_socket)
+        self.addCleanup(connection.close)
+        connection.request("POST", "/Plugin.Activate")
+        self.assertEqual(connection.getresponse().status, 404)
+        self.assertEqual(self.daemon.call("Admin.Names", None)[0], 404)
+        self.daemon.stop()
+        self.assertFalse(self.admin_socket.exists())
+
+    def test_life(self) -> None:
+        """A volume is made, listed, looked at and removed; what is refused says why."""
+        done(self.daemon, "volume", "create", "db", "-o", "mode=0750")
+        self.daemon.ok("Create", Name="other")
+        (self.daemon.root / "db/file").write_bytes(b"x" * 100_000)
+        self.assertEqual(done(self.daemon, "volume", "ls", "-q"), "db\nother\n")
+        table = done(self.daemon, "volume", "ls").splitlines()
+        self.assertEqual(table[0].split()[:4], ["NAME", "BACKEND", "MOUNTS", "HEALTH"])
+        self.assertEqual(table[1].split()[:4], ["db", "directory", "0", "ok"])
+        (shown,) = loaded(self.daemon, "volume", "inspect", "db")
+        self.assertEqual(shown["Options"], {"mode": "0750"})
+        (measured,) = loaded(self.daemon, "volume", "usage", "--fresh", "--json", "db")
+        self.assertEqual(measured["Files"], 1)
+        self.assertGreaterEqual(measured["Bytes"], 100_000)
+        self.assertIn("sise", refused(self.daemon, "volume", "create", "x", "-o", "sise=1"))
+        self.assertIn("give KEY=VALUE", refused(self.daemon, "volume", "create", "x", "-o", "a"))
+        error = refused(self.daemon, "volume", "rm", "nix", "db")
+        self.assertIn('volume "nix": no such volume', error)
+        self.assertEqual(self.daemon.names(), ["other"])
+
+    def test_release(self) -> None:
+        """A count that nobody holds is shown and dropped."""
+        self.daemon.ok("Create", Name="db")
+        self.daemon.ok("Mount", Name="db", ID="c1")
+        found = admin(self.daemon, "volume", "mounts")
+        self.assertEqual(found.stdout.splitlines()[1].split(), ["db", "c1", "1", "nobody"])
+        self.assertIn('"exampledriver volume release" drops that', found.stderr)
+        self.assertIn("not counted", refused(self.daemon, "volume", "release", "db", "--id=c2"))
+        self.assertEqual(done(self.daemon, "volume", "release", "db"), "db: 1 dropped of c1\n")
+        self.assertEqual(loaded(self.daemon, "volume", "mounts", "--json"), [])
+
+    def test_no_daemon(self) -> None:
+        """Without a daemon the socket is named, and what to do."""
+        self.daemon.kill()
+        for socket, text in (
+            (str(self.admin_socket), "no daemon listens there"),
+            (f"{self.base}/nix", "there is no such socket"),
+        ):
+            error = refused(self.daemon, "volume", "ls", "--admin", socket)
+            self.assertIn(f"{socket}: {text}: start the daemon", error)
+
+    def test_elsewhere(self) -> None:
+        """--admin puts the socket elsewhere, or leaves it out."""
+        self.daemon.stop()
+        self.daemon.options = [f"--admin={self.base}/a.sock"]
+        self.daemon.start()
+        self.assertTrue((self.base / "a.sock").is_socket())
+        self.assertFalse(self.admin_socket.exists())
+        self.daemon.stop()
+        self.daemon.options = ["--admin=none"]
+        self.daemon.start()
+        self.assertEqual(list(self.base.glob("*/*.sock")), [self.daemon.socket])
+        self.daemon.stop()
+        self.daemon.options = [f"--admin={self.daemon.socket}"]
+        self.assertIn("is given twice", self.refused(self.daemon))
+
+
+class TrashTests(AdminCase):
+    """exampledriver trash."""
+
+    def gone(self, name: str) -> None:
+        """Make a volume with a file, and remove it."""
+        self.daemon.ok("Create", Name=name, Opts={"mode": "0750"})
+        (self.daemon.root / name / "file").write_text("precious")
+        self.daemon.ok("Remove", Name=name)
+
+    def test_restore(self) -> None:
+        """A removed volume comes back under its name or another, with options, and stays."""
+        self.gone("db")
+        (shown,) = loaded(self.daemon, "trash", "list", "--json")
+        self.assertEqual((shown["Name"], shown["Options"]), ("db", {"mode": "0750"}))
+        self.daemon.ok("Create", Name="db")
+        self.assertIn("exists already", refused(self.daemon, "trash", "restore", "db"))
+        self.assertEqual(done(self.daemon, "trash", "restore", "db", "--as", "old"), "old\n")
+        self.assertIn("no removed volume", refused(self.daemon, "trash", "restore", "db"))
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.daemon.names(), ["db", "old"])
+        self.assertEqual((self.daemon.root / "old/file").read_text(), "precious")
+        (found,) = loaded(self.daemon, "volume", "inspect", "old")
+        self.assertEqual(found["Options"], {"mode": "0750"})
+
+    def test_purge(self) -> None:
+        """Nothing is deleted unless somebody says yes; then only what is meant."""
+        for name in ("a", "b"):
+            self.gone(name)
+        self.assertIn("nothing was deleted", refused(self.daemon, "trash", "purge"))
+        done(self.daemon, "trash", "purge", "--yes", "--older-than", "1h")
+        done(self.daemon, "trash", "purge", "--yes", "a")
+        self.assertIn("no removed volume", refused(self.daemon, "trash", "purge", "--yes", "a"))
+        (left,) = loaded(self.daemon, "trash", "list", "--json")
+        self.assertEqual(left["Name"], "b")
+
+    def test_client_goes(self) -> None:
+        """A purge goes on when its client is gone, and a stop waits for it."""
+        for number in range(20):
+            self.gone(f"v{number}")
+        connection = UnixConnection(self.admin_socket)
+        connection.request("POST", "/Admin.Purge", json.dumps({"What": "all"}).encode())
+        connection.getresponse().readline()
+        connection.close()
+        until(
+            lambda: "Admin.Purge 'all': done in" in self.daemon.log(), "the purge's line in the log"
+        )
+        self.assertEqual(list((self.daemon.root / ".trash").iterdir()), [])
+
+
+class MigrateTests(AdminCase):
+    """exampledriver migrate."""
+
+    def migrate(self, *words: str, status: int = 0) -> dict[str, dict[str, str]]:
+        """Run a migration; return its volumes by name."""
+        found = admin(self.daemon, "migrate", "--json", *words)
+        self.assertEqual(found.returncode, status, found.stdout + found.stderr)
+        return {one["name"]: one for one in json.loads(found.stdout)["volumes"]}
+
+    def snapshot(self) -> list[tuple[str, int]]:
+        """Return every path below the base but for sockets and logs, with its time."""
+        return sorted(
+            (str(path), path.lstat().st_mtime_ns)
+            for path in self.base.rglob("*")
+            if path.name not in ("log", "err", "run") and path.parent.name != "run"
+        )
+
+    def test_local_persist(self) -> None:
+        """Names and directories are taken over; again, it is there already; a dry run is dry."""
+        place = self.base / "srv/pg"
+        place.mkdir(parents=True)
+        (place / "file").write_text("precious")
+        state = self.base / "state.json"
+        state.write_text(json.dumps({"state": {"pg": str(place), "bad": "/proc/x"}}))
+        words = ["--from", "local-persist", "--state", str(state)]
+        before = self.snapshot()
+        found = self.migrate(*words, "--dry-run", status=1)
+        self.assertEqual(found["pg"]["state"], "to do")
+        self.assertIn("cannot live in /proc", found["bad"]["why"])
+        self.assertEqual(self.snapshot(), before)
+        self.assertEqual(self.daemon.names(), [])
+        self.assertIn("nothing was done", refused(self.daemon, "migrate", *words))
+        found = self.migrate(*words, "--yes", status=1)
+        self.assertEqual((found["pg"]["state"], found["bad"]["state"]), ("done", "refused"))
+        self.assertEqual(self.daemon.ok("Path", Name="pg")["Mountpoint"], str(place))
+        self.assertEqual(self.migrate(*words, "--yes", "pg")["pg"]["state"], "there already")
+        self.assertEqual((place / "file").read_text(), "precious")
+
+    def docker(self) -> Path:
+        """Make what Docker's own driver has: two volumes, one of them bound."""
+        root = self.base / "docker"
+        data = root / "volumes/db/_data"
+        data.mkdir(parents=True)
+        (data / "file").write_text("precious")
+        (root / "volumes/bound/_data").mkdir(parents=True)
+        options = {"MountType": "none", "MountOpts": "bind", "MountDevice": str(self.base / "b")}
+        (root / "volumes/bound/opts.json").write_text(json.dumps(options))
+        return root
+
+    def test_copy(self) -> None:
+        """Docker's volumes are copied, and are still there."""
+        root = self.docker()
+        words = ["--from", "docker-local", "--docker-root", str(root)]
+        before = self.snapshot()
+        self.assertEqual(self.migrate(*words, "--dry-run")["db"]["what"], "copy")
+        self.assertEqual(self.snapshot(), before)
+        found = self.migrate(*words, "--yes")
+        self.assertEqual({one["state"] for one in found.values()}, {"done"})
+        self.assertEqual((self.daemon.root / "db/file").read_text(), "precious")
+        self.assertEqual((root / "volumes/db/_data/file").read_text(), "precious")
+        self.assertEqual(self.daemon.ok("Path", Name="bound")["Mountpoint"], str(self.base / "b"))
+        again = self.migrate(*words, "--yes")
+        self.assertEqual({one["state"] for one in again.values()}, {"there already"})
+
+    def test_adopt(self) -> None:
+        """Adopted, the data is moved, so that Docker's rm finds nothing to delete."""
+        root = self.docker()
+        words = ["--from", "docker-local", "--adopt", "--docker-root", str(root), "--yes", "db"]
+        inode = (root / "volumes/db/_data/file").stat().st_ino
+        self.assertEqual(self.migrate(*words)["db"]["state"], "done")
+        self.assertEqual((self.daemon.root / "db/file").stat().st_ino, inode)
+        self.assertFalse((root / "volumes/db/_data").exists())
+        self.assertEqual(self.migrate(*words)["db"]["state"], "there already")
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.daemon.names(), ["db"])
+
+    def test_half(self) -> None:
+        """When one cannot be done the others are, and it is said which."""
+        root = self.docker()
+        (self.daemon.root / "db").mkdir()
+        words = ["--from", "docker-local", "--docker-root", str(root), "--yes"]
+        found = admin(self.daemon, "migrate", *words)
+        self.assertEqual(found.returncode, 1)
+        self.assertIn("is in the way", found.stdout)
+        self.assertIn("1 done, 1 failed", found.stderr)
+        self.assertIn("run the same command again", found.stderr)
+        (self.daemon.root / "db").rmdir()
+        states = {name: one["state"] for name, one in self.migrate(*words).items()}
+        self.assertEqual(states, {"db": "done", "bound": "there already"})
+
+    def test_owner(self) -> None:
+        """A copy keeps modes and times."""
+        root = self.docker()
+        data = root / "volumes/db/_data"
+        os.chmod(data, 0o711)
+        self.migrate("--from", "docker-local", "--docker-root", str(root), "--yes")
+        copied = (self.daemon.root / "db").stat()
+        self.assertEqual(stat.S_IMODE(copied.st_mode), 0o711)
+        self.assertEqual(copied.st_mtime_ns, data.stat().st_mtime_ns)
