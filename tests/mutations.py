@@ -134,7 +134,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a directory stays when the journal refuses the volume", SERVICE,
-        "            if new or origin is not None:\n                await self._undo(volume, origin)\n",
+        "            if new or origin is not None:\n"
+        "                await self._undo(volume, origin)\n",
         "",
         "tests.volumes.test_service",
     ),
