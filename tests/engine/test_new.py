@@ -1,4 +1,7 @@
-"""New projects of ``python -m exampledriver.plugin new`` on a real Docker Engine, unchanged."""
+"""New projects of ``python -m exampledriver.plugin new`` on a real Docker Engine.
+
+They are as they were written, but for where they keep their files.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,8 @@ class NewTests(SynchronousTestCase):
         """Write a project and serve it, in the mount namespace of the engine."""
         project = self.base / f"project-{kind}"
         write_project(name, kind, project)
+        main = project / name / "__main__.py"
+        main.write_text(main.read_text().replace("/var/lib", str(self.base / "lib")))
         socket = self.base / f"plugins/{name}.sock"
         process = subprocess.Popen(
             [
