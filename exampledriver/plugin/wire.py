@@ -135,9 +135,14 @@ class Wire:
             self._app = Klein()
             # So that every answer is JSON, those to unknown paths and wrong methods too.
             self._app.handle_errors(Exception)(self.refuse)
-            for name, handle in self._handlers.items():
-                self._app.route("/" + name, methods=["POST"], endpoint=name)(handle)
+            for name, handle in list(self._handlers.items()):
+                self._serve(name, handle)
         return self._app
+
+    def _serve(self, name: str, handle: Callable[[IRequest], Any]) -> None:
+        self._handlers[name] = handle
+        if self._app is not None:
+            self._app.route("/" + name, methods=["POST"], endpoint=name)(handle)
 
     def route(self, call: Call[Any]) -> None:
         """Serve ``POST /NAME`` of a call."""
@@ -148,7 +153,7 @@ class Wire:
                 return answered.addCallback(lambda found: reply(request, *found))
             return reply(request, *answered)
 
-        self._handlers[call.name] = handle
+        self._serve(call.name, handle)
         self.calls[call.name] = call
 
     def stream(self, name: str, pieces: Produce) -> None:
@@ -166,7 +171,7 @@ class Wire:
             work = Deferred.fromCoroutine(pieces(_content(request)))
             return work.addCallback(lambda found: start(request, found))
 
-        self._handlers[name] = handle
+        self._serve(name, handle)
 
     def table(self) -> Mapping[bytes, Begin]:
         """Return what Klein's map says of the paths of calls, to be looked up."""
