@@ -17,7 +17,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
              --listen=unix:$(HOME_DIR)/exampledriver.sock
 endif
 
-.PHONY: run test test-unit test-functional test-engine lint dist managed-plugin clean \
+.PHONY: run test test-unit test-functional test-engine lint dist managed-plugin api clean \
         torture soak crash mutations damage-table scale bench bench-check
 
 run: $(VENV)/.run
@@ -35,10 +35,14 @@ test-engine: $(VENV)/.test
 	sh .ci/install-engines
 	$(TRIAL) _trial_temp.engine tests.engine tests.benchmarks
 
-lint: $(VENV)/.test
+# The reference of the plugin helper; a link or a parameter that is not there is an error.
+api: $(VENV)/.test
+	$(BIN)/pydoctor --quiet --html-output=build/api exampledriver/plugin
+
+lint: $(VENV)/.test api
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy exampledriver tests benchmarks twisted/plugins/exampledriver_dropin.py setup.py tap/managed
+	$(BIN)/mypy exampledriver tests benchmarks twisted/plugins/exampledriver_dropin.py setup.py tap/managed examples
 	sh .ci/check-dist $(BIN)/python
 
 # The long runs behind the figures of docs/durability.md.

@@ -21,7 +21,7 @@ setup(
     # put this folder itself on sys.path, where twistd finds the dropin.
     packages=[*find_packages(include=["exampledriver", "exampledriver.*"]), "twisted.plugins"],
     package_dir={"": "."},
-    package_data={"exampledriver": ["py.typed"]},
+    package_data={"exampledriver": ["py.typed", "plugin/templates/**/*.in"]},
     data_files=[
         (
             "share/exampledriver",
@@ -52,6 +52,7 @@ setup(
             "hypothesis>=6.100",
             "mypy>=1.13",
             "mypy-zope>=1.0.9",
+            "pydoctor>=25.4",
             "PyYAML>=6.0",
             "ruff>=0.8",
             "setuptools>=68",

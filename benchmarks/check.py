@@ -69,7 +69,7 @@ class Served:
         service = self.world.start()
         for number in range(1000):
             Deferred.fromCoroutine(service.create(f"volume-{number:06}", {}))
-        self.channel = Plugin(Clock(), [service]).site().buildProtocol(None)
+        self.channel = Plugin("x", [service], Clock()).site().buildProtocol(None)
         address = UNIXAddress(None)
         transport = StringTransport(address, address, lenient=True)
         self.channel.makeConnection(transport)  # type: ignore[no-untyped-call]

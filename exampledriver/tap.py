@@ -312,7 +312,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     )
     volumes.load()
     since = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    plugin = Plugin(reactor, [volumes])
+    plugin = Plugin(options["name"], [volumes], reactor)
     site = plugin.site()
     site.linger = LINGER
     usages = Usages(measure, measurements, reactor)

@@ -87,6 +87,7 @@ class DaemonService(Service):
     :ivar close: what is closed then, in this order, whether all has finished or not.
     :ivar observers: who is told.
     :ivar attach: called with the application, or what else becomes the parent, at once.
+    :ivar called: what an error of the start begins with.
     :ivar complete: false when a stop had to cut or leave something.
     """
 
@@ -99,6 +100,7 @@ class DaemonService(Service):
     close: Sequence[Step]
     observers: Sequence[Observer] = ()
     attach: Callable[[object], object] = lambda application: None
+    called: str = "exampledriver"
     complete: bool = field(default=True, init=False)
     _open: list[Opened] = field(factory=list, init=False)
     _began: float = field(default=0.0, init=False)
@@ -128,7 +130,7 @@ class DaemonService(Service):
         except ListenError as error:
             for opened in self._open:
                 opened.close()
-            raise CannotStart(f"exampledriver: {error}") from None
+            raise CannotStart(f"{self.called}: {error}") from None
         for observer in self.observers:
             observer.ready()
 

@@ -2,54 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import re
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
-from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
-from zope.interface import Interface
 
-from . import volume
+from .protocol import Protocol, protocols_of
 from .site import PluginSite
 from .wire import Call, Wire
 
-#: Each protocol: the interface that a driver provides, its name for Activate, its routes.
-_PROTOCOLS: Sequence[tuple[type[Interface], str, Callable[[Wire, Any], None]]] = [
-    (volume.IVolumeDriver, volume.IMPLEMENTS, volume.add_routes),
-]
+if TYPE_CHECKING:
+    from .serving import PluginService
+
+#: What a plugin may be called: its name is a part of paths.
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+
+
+class _Monotonic:
+    """The time, for a plugin without a reactor."""
+
+    def seconds(self) -> float:
+        return time.monotonic()
 
 
 @define(eq=False)
 class Plugin:
     """A Docker plugin made of one or more drivers.
 
-    :param drivers: each provides the interface of one or more plugin protocols,
-        such as :class:`~exampledriver.plugin.volume.IVolumeDriver`.
-    :raises TypeError: a driver provides no protocol, or two provide the same.
+    :ivar name: how engines find it, as in ``docker volume create -d NAME``.
+    :ivar drivers: each provides the interface of one or more plugin protocols,
+        such as :class:`exampledriver.plugin.volume.IVolumeDriver`.
+    :ivar reactor: for :meth:`site`; :meth:`service` and :meth:`run` have their own.
+    :raises TypeError: a driver provides no protocol, or not all of one, or two provide the same.
+    :raises ValueError: it cannot be called so.
     """
 
-    reactor: IReactorTime
+    name: str
     drivers: Sequence[object]
+    reactor: Any = None
     wire: Wire = field(init=False)
+    max_body: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Add the routes of every driver, and those of activation."""
-        self.wire = Wire(self.reactor)
-        implements: list[str] = []
+        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"a plugin's name is 1 to 63 letters, digits, _ . and -, the first a letter or "
+                f"digit; it is not {self.name!r}"
+            )
+        self.wire = Wire(self.reactor or _Monotonic())
+        protocols: list[Protocol] = []
         for driver in self.drivers:
-            found = [p for p in _PROTOCOLS if p[0].providedBy(driver)]
-            if not found:
-                raise TypeError(
-                    f"{driver!r} provides no plugin protocol; declare its interface "
-                    "with @implementer"
-                )
-            for _, name, add_routes in found:
-                if name in implements:
+            for protocol in protocols_of(driver):
+                if any(protocol.add_routes is other.add_routes for other in protocols):
+                    name = protocol.implements or f"a part of {protocol.part_of}"
                     raise TypeError(f"{driver!r}: another driver already provides {name}")
-                implements.append(name)
-                add_routes(self.wire, driver)
+                protocols.append(protocol)
+                protocol.add_routes(self.wire, driver)
+        self.max_body = max((protocol.max_body for protocol in protocols), default=0)
 
+        implements = [protocol.implements for protocol in protocols if protocol.implements]
         answer = {"Implements": implements}
         self.wire.route(
             Call(
@@ -65,5 +80,35 @@ class Plugin:
         return self.wire.app.resource()
 
     def site(self) -> PluginSite:
-        """Return the plugin as an HTTP server that behaves as engines need it to."""
-        return PluginSite(self.resource(), self.wire.refuse, self.reactor, self.wire.table())
+        """Return the plugin as an HTTP server that behaves as engines need it to.
+
+        :raises ValueError: the plugin was made without a reactor.
+        """
+        if self.reactor is None:
+            raise ValueError(
+                f"plugin {self.name}: a site needs a reactor: Plugin({self.name!r}, drivers, "
+                "reactor), or use service() or run()"
+            )
+        return self.make_site(self.reactor)
+
+    def make_site(self, reactor: Any) -> PluginSite:
+        """Return the plugin as an HTTP server, as :meth:`site` does, for a reactor."""
+        site = PluginSite(self.resource(), self.wire.refuse, reactor, self.wire.table())
+        site.max_body = max(site.max_body, self.max_body)
+        return site
+
+    def service(self, reactor: Any, endpoints: Sequence[str] = (), **more: Any) -> PluginService:
+        """Return a Twisted service; see :func:`exampledriver.plugin.serving.make_service`."""
+        from .serving import make_service
+
+        return make_service(self, reactor, endpoints, **more)
+
+    def run(self, argv: Sequence[str] | None = None, *, asyncio: bool = False) -> None:
+        """Serve until SIGTERM or Ctrl-C, and exit; see :func:`exampledriver.plugin.serving.run`.
+
+        :param argv: options, in place of the command line's.
+        :param asyncio: use Twisted's asyncio reactor, for drivers that await asyncio's futures.
+        """
+        from .serving import run
+
+        run(self, argv, asyncio=asyncio)

@@ -7,6 +7,8 @@ raises is a bug: the engine gets a request id, the log gets the traceback.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import frozen
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -35,6 +37,27 @@ class TooLarge(PluginError):
     """The request's body is larger than the plugin reads."""
 
     status = 413
+
+
+class DriverMistake(PluginError):
+    """A driver does not keep to its interface. The engine's user and the log get the text."""
+
+
+def wrong_type(method: Callable[..., object], value: object, expected: str) -> DriverMistake:
+    """Return, and log, the error of a method that returned something else than it must.
+
+    :param method: a driver's method.
+    :param expected: what it must return, with its article.
+    """
+    owner = type(getattr(method, "__self__", None)).__name__
+    name = type(value).__name__
+    kind = "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+    mistake = DriverMistake(
+        f"driver {owner}.{getattr(method, '__name__', method)} returned {kind}; "
+        f"{expected} is expected"
+    )
+    _log.failure("a mistake of the driver", Failure(mistake))
+    return mistake
 
 
 @frozen

@@ -25,7 +25,7 @@ _decode = msgspec.json.Decoder().decode
 
 
 def encode(answer: object) -> bytes:
-    """Return `answer`, JSON values and what msgspec knows besides, as JSON in UTF-8."""
+    """Return ``answer``, JSON values and what msgspec knows besides, as JSON in UTF-8."""
     try:
         return _encode(answer)
     except UnicodeEncodeError:
@@ -79,8 +79,13 @@ class Message:
         except (ValueError, RecursionError) as error:
             raise BadRequest(f"{call}: the body is not JSON: {error}") from None
 
+    @property
+    def fields(self) -> Mapping[str, object]:
+        """All fields, as they came."""
+        return self._fields
+
     def loggable(self, but: str) -> Loggable:
-        """Return the fields other than `but` that say something, as a log may show them."""
+        """Return the fields other than ``but`` that say something, as a log may show them."""
         said = {
             key: value
             for key, value in self._fields.items()
@@ -94,7 +99,7 @@ class Message:
         return self._fields.get(key)
 
     def text(self, key: str) -> str:
-        """Return the field `key`, a string of at least one character.
+        """Return the field ``key``, a string of at least one character.
 
         :raises BadRequest: it is missing, empty or no string.
         """
@@ -107,7 +112,7 @@ class Message:
         return value
 
     def text_map(self, key: str) -> dict[str, str]:
-        """Return the field `key`, an object of strings; absent and ``null`` are empty.
+        """Return the field ``key``, an object of strings; absent and ``null`` are empty.
 
         :raises BadRequest: it is no object, or one of its values is no string.
         """

@@ -31,7 +31,7 @@ _ALL = 10_000
 
 
 def shown(value: object) -> object:
-    """Return `value`, a part of a message, as a log may show it."""
+    """Return ``value``, a part of a message, as a log may show it."""
     found = _shown(value, "", 0)
     return found if len(str(found)) <= _ALL else f"… ({len(str(value))} characters)"
 
@@ -59,7 +59,7 @@ def _entries(value: Mapping[object, object], depth: int) -> dict[str, object]:
 
 
 def masked(text: str, characters: int = _CHARACTERS) -> str:
-    """Return a text with what looks like a secret hidden, cut to so many `characters`."""
+    """Return a text with what looks like a secret hidden, cut to so many ``characters``."""
     if len(text) <= characters and not _SUSPECT.search(text):
         return text
     read = text[:_READ]

@@ -1,13 +1,13 @@
 """HTTP as engines speak it, on Twisted's own server: JSON on every path, bounded, drainable.
 
-What is different from a plain :class:`twisted.web.server.Site`, and why:
+What is different from a plain ``twisted.web.server.Site``, and why:
 
 - No idle timeout: a close that races a request makes Docker send it again
   *without its body*. Engines keep at most two idle connections.
 - No access log: reads must not cost a line.
 - A request without a Host header is answered; on a UNIX socket, Twisted's own
   ``getRequestHostname`` fails for it.
-- Bodies are bounded by :data:`MAX_BODY`; what comes beyond is read, not kept,
+- Bodies are bounded, by :data:`MAX_BODY` for most protocols; what comes beyond is read, not kept,
   and answered with 413.
 - What Twisted itself refuses (a malformed head) is answered in JSON too.
 - :meth:`PluginSite.drain` closes connections without cutting an answer.
@@ -24,6 +24,7 @@ from urllib.parse import unquote_to_bytes
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IReactorTime,
     IReadDescriptor,
     ITCPTransport,
@@ -41,7 +42,7 @@ from .errors import BadRequest, TooLarge
 from .message import CONTENT_TYPE, encode
 from .wire import Answered, Begin, Pieces
 
-#: The largest body that is read, in bytes.
+#: The largest body that is read, in bytes, unless a protocol needs more.
 MAX_BODY = 1 << 20
 
 #: How many heads are known, and how long each may be, in bytes. An engine has one for each
@@ -73,7 +74,7 @@ class PluginRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """Keep what is within the bound, count the rest."""
         self._received += len(data)
-        if self._received <= MAX_BODY:
+        if self._received <= self.channel.site.max_body:
             super().handleContentChunk(data)
 
     def getRequestHostname(self) -> bytes:
@@ -96,9 +97,10 @@ class PluginRequest(Request):
         """Refuse what Klein would answer with a text, or not at all; route the rest."""
         self.channel.learn(self, self._received)
         try:
-            if self._received > MAX_BODY:
+            limit = self.channel.site.max_body
+            if self._received > limit:
                 raise TooLarge(
-                    f"the request has {self._received} bytes; a plugin call has at most {MAX_BODY}"
+                    f"the request has {self._received} bytes; a plugin call has at most {limit}"
                 )
             try:
                 unquote_to_bytes(self.path).decode("utf-8")
@@ -255,9 +257,11 @@ class PluginSite(Site):
     :ivar linger: for how many seconds a drain leaves idle connections open: a request that
         is on its way is answered, as its connection's last, and its client dials anew.
         Closed at once, the connection would race the request.
+    :ivar max_body: the largest body that is read, in bytes.
     """
 
     linger: float = 0.0
+    max_body: int = MAX_BODY
 
     #: Twisted says of every factory that it starts; the service says where it listens.
     noisy = False
@@ -280,6 +284,7 @@ class PluginSite(Site):
         self.draining = False
         self.channels: set[PluginChannel] = set()
         self._drained: list[Deferred[None]] = []
+        self._lingering: IDelayedCall | None = None
 
     def buildProtocol(  # type: ignore[override]
         self, addr: IAddress | None
@@ -334,6 +339,8 @@ class PluginSite(Site):
         """Take note that a connection is gone."""
         self.channels.discard(channel)
         if not self.channels:
+            if self._lingering is not None and self._lingering.active():
+                self._lingering.cancel()
             waiting, self._drained = self._drained, []
             for waiter in waiting:
                 waiter.callback(None)
@@ -347,7 +354,7 @@ class PluginSite(Site):
         self.draining = True
         waiter: Deferred[None] = Deferred()
         if self.linger and self.channels:
-            self.reactor.callLater(self.linger, self._finish)
+            self._lingering = self.reactor.callLater(self.linger, self._finish)
         else:
             self._finish()
         if self.channels:

@@ -10,12 +10,13 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 from zope.interface import Interface
 
-from .errors import PluginError
+from .errors import PluginError, wrong_type
 from .message import Message, encode
-from .wire import Answer, Call, Pieces, Wire
+from .protocol import Protocol, bind
+from .wire import Answer, Call, Fields, Pieces, Wire
 
 #: The name of this protocol in the answer to ``Plugin.Activate``.
 IMPLEMENTS = "VolumeDriver"
@@ -59,7 +60,7 @@ class IVolumeDriver(Interface):
     """What the author of a volume driver writes.
 
     A method returns its value, a Deferred of it, or a coroutine. It refuses by
-    raising :class:`~exampledriver.plugin.errors.PluginError`; anything else
+    raising :class:`exampledriver.plugin.errors.PluginError`; anything else
     raised is logged as a bug. Names and options come as the engine sent them:
     Docker checks neither, so ``..``, ``a/b`` and newlines arrive.
 
@@ -68,26 +69,26 @@ class IVolumeDriver(Interface):
     """
 
     def create(name: str, options: Mapping[str, str]) -> Answer[None]:
-        """Make the volume `name`. It outlives its client: once begun, it is not cancelled."""
+        """Make the volume ``name``. It outlives its client: once begun, it is not cancelled."""
 
     def remove(name: str) -> Answer[None]:
-        """Remove the volume `name`. It outlives its client."""
+        """Remove the volume ``name``. It outlives its client."""
 
     def mount(name: str, mount_id: str) -> Answer[str]:
-        """Make the volume usable for the container `mount_id`; return an absolute path.
+        """Make the volume usable for the container ``mount_id``; return an absolute path.
 
         It outlives its client. Docker binds whatever it is told: an empty path
         is its own runtime directory, so one is never sent on.
         """
 
     def unmount(name: str, mount_id: str) -> Answer[None]:
-        """Take note that `mount_id` has done with the volume. It outlives its client."""
+        """Take note that ``mount_id`` has done with the volume. It outlives its client."""
 
     def path(name: str) -> Answer[str]:
         """Return the mountpoint, or an empty string while the volume is not mounted."""
 
     def get(name: str) -> Answer[Volume]:
-        """Return the volume `name`; raise only if it does not exist.
+        """Return the volume ``name``; raise only if it does not exist.
 
         Docker takes *any* error for "there is no such volume", forgets it, and
         creates an empty one in its place.
@@ -103,7 +104,7 @@ class IVolumeDriver(Interface):
 
 @lru_cache(maxsize=1024)
 def rfc3339(moment: datetime) -> str:
-    """Return `moment` to the second in RFC 3339, in UTC: the one form every engine reads.
+    """Return ``moment`` to the second in RFC 3339, in UTC: the one form every engine reads.
 
     :raises ValueError: it has no time zone.
     """
@@ -133,20 +134,56 @@ def _listed(volumes: Iterable[Volume | bytes]) -> Pieces:
     return pieces
 
 
-def _mounted(mountpoint: str, message: Message) -> Mapping[str, object]:
-    if not mountpoint.startswith("/"):
-        name = message.text("Name")
-        raise PluginError(f"volume {name!r}: the driver gave no absolute path to mount")
-    return {"Mountpoint": mountpoint, "Err": ""}
+@define
+class _Told:
+    """The answers' JSON objects. A wrong type is looked for when something has gone wrong."""
+
+    driver: IVolumeDriver
+
+    def mounted(self, mountpoint: str, message: Message) -> Fields:
+        if not isinstance(mountpoint, str):
+            raise wrong_type(self.driver.mount, mountpoint, "a str")
+        if not mountpoint.startswith("/"):
+            name = message.text("Name")
+            raise PluginError(f"volume {name!r}: the driver gave no absolute path to mount")
+        return {"Mountpoint": mountpoint, "Err": ""}
+
+    def path(self, mountpoint: str, message: Message) -> Fields:
+        if not isinstance(mountpoint, str):
+            raise wrong_type(self.driver.path, mountpoint, "a str")
+        return {"Mountpoint": mountpoint, "Err": ""}
+
+    def volume(self, volume: Volume, message: Message) -> Fields:
+        if not isinstance(volume, Volume):
+            raise wrong_type(self.driver.get, volume, "a Volume")
+        return {"Volume": _shown(volume), "Err": ""}
+
+    def volumes(self, volumes: Iterable[Volume | bytes], message: Message) -> Fields:
+        try:
+            return _listed(volumes)
+        except (AttributeError, TypeError):
+            if not isinstance(volumes, Iterable):
+                raise wrong_type(self.driver.list, volumes, "an iterable of Volumes") from None
+            for volume in volumes:
+                if not isinstance(volume, (Volume, bytes)):
+                    kind = "an iterable of Volumes, all of them,"
+                    raise wrong_type(self.driver.list, volume, kind) from None
+            raise
+
+    def capabilities(self, found: Capabilities, message: Message) -> Fields:
+        if not isinstance(found, Capabilities):
+            raise wrong_type(self.driver.capabilities, found, "a Capabilities")
+        return {"Capabilities": {"Scope": found.scope}}
 
 
 def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
-    """Serve `driver` under ``/VolumeDriver.*``."""
+    """Serve ``driver`` under ``/VolumeDriver.*``."""
+    told = _Told(driver)
 
     def name(message: Message) -> str:
         return message.text("Name")
 
-    def done(nothing: object, message: Message) -> Mapping[str, object]:
+    def done(nothing: object, message: Message) -> Fields:
         return _SUCCESS
 
     for call in (
@@ -156,11 +193,16 @@ def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
             done,
             changes="Name",
         ),
-        Call("VolumeDriver.Remove", lambda message: driver.remove(name(message)), done, "Name"),
+        Call(
+            "VolumeDriver.Remove",
+            lambda message: driver.remove(name(message)),
+            done,
+            changes="Name",
+        ),
         Call(
             "VolumeDriver.Mount",
             lambda message: driver.mount(name(message), message.text("ID")),
-            _mounted,
+            told.mounted,
             changes="Name",
         ),
         Call(
@@ -169,27 +211,17 @@ def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
             done,
             changes="Name",
         ),
-        Call(
-            "VolumeDriver.Path",
-            lambda message: driver.path(name(message)),
-            lambda mountpoint, message: {"Mountpoint": mountpoint, "Err": ""},
-        ),
-        Call(
-            "VolumeDriver.Get",
-            lambda message: driver.get(name(message)),
-            lambda volume, message: {"Volume": _shown(volume), "Err": ""},
-        ),
-        Call(
-            "VolumeDriver.List",
-            lambda message: driver.list(),
-            lambda volumes, message: _listed(volumes),
-            body=False,
-        ),
+        Call("VolumeDriver.Path", lambda message: driver.path(name(message)), told.path),
+        Call("VolumeDriver.Get", lambda message: driver.get(name(message)), told.volume),
+        Call("VolumeDriver.List", lambda message: driver.list(), told.volumes, body=False),
         Call(
             "VolumeDriver.Capabilities",
             lambda message: driver.capabilities(),
-            lambda found, message: {"Capabilities": {"Scope": found.scope}},
+            told.capabilities,
             body=False,
         ),
     ):
         wire.route(call)
+
+
+bind(IVolumeDriver, Protocol(IMPLEMENTS, add_routes))

@@ -11,20 +11,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote_to_bytes
 
 from attrs import define, field, frozen
-from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 
+from .awaiting import bridged, explained
 from .errors import PluginError, refusal
 from .message import CONTENT_TYPE, Message, encode
 from .redaction import masked
+
+if TYPE_CHECKING:
+    from klein import Klein
+
+    from .streaming import Produce, Streams
 
 _log = Logger()
 T = TypeVar("T")
@@ -51,6 +56,11 @@ class _Seconds(Protocol):
     def seconds(self) -> float: ...
 
 
+def refused(text: str) -> Fields:
+    """Return the JSON object that tells an engine of an error."""
+    return {"Err": text}
+
+
 @frozen
 class Call(Generic[T]):
     """A call of a protocol.
@@ -61,6 +71,8 @@ class Call(Generic[T]):
     :ivar changes: given for a call that changes something, the field that says of what: the
         call outlives its client and is logged.
     :ivar body: the call has a message; without, any body is ignored.
+    :ivar refuse: makes the answer's JSON object of an error's text.
+    :ivar nameless: what changes may be missing or empty.
     """
 
     name: str
@@ -68,6 +80,8 @@ class Call(Generic[T]):
     tell: Callable[[T, Message], Fields]
     changes: str = ""
     body: bool = True
+    refuse: Callable[[str], Fields] = refused
+    nameless: bool = False
 
     def message(self, body: bytes) -> Message:
         """Return the message in a request's body.
@@ -78,8 +92,20 @@ class Call(Generic[T]):
 
     async def settled(self, answer: Answer[T], message: Message) -> Fields:
         """Wait for a driver's answer, whichever of its three shapes it has."""
-        value = cast(T, await answer) if isinstance(answer, Awaitable) else answer
+        try:
+            value = cast(T, await bridged(answer)) if isinstance(answer, Awaitable) else answer
+        except RuntimeError as error:
+            raise explained(error) from error
         return self.tell(value, message)
+
+    def about(self, message: Message) -> str:
+        """Return what a message changes.
+
+        :raises BadRequest: it does not say.
+        """
+        if self.nameless:
+            return str(message.fields.get(self.changes) or "")
+        return message.text(self.changes)
 
 
 @define(eq=False)
@@ -88,18 +114,35 @@ class Wire:
 
     :ivar clock: gives seconds, for the durations in the log.
     :ivar pending: how many changes have begun and not ended, their clients there or not.
+    :ivar streams: the answers in pieces that are under way, if any call has such.
     """
 
     clock: _Seconds
-    app: Klein = field(factory=Klein, init=False)
     calls: dict[str, Call[Any]] = field(factory=dict, init=False)
     pending: int = field(default=0, init=False)
+    streams: Streams | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
     _ids: itertools.count[int] = field(factory=lambda: itertools.count(1), init=False)
+    _handlers: dict[str, Callable[[IRequest], Any]] = field(factory=dict, init=False)
+    _app: Klein | None = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        """Make every answer JSON, those to unknown paths and wrong methods too."""
-        self.app.handle_errors(Exception)(self.refuse)
+    @property
+    def app(self) -> Klein:
+        """The Klein application. Klein installs a reactor when it is imported, so not before."""
+        if self._app is None:
+            from klein import Klein
+
+            self._app = Klein()
+            # So that every answer is JSON, those to unknown paths and wrong methods too.
+            self._app.handle_errors(Exception)(self.refuse)
+            for name, handle in list(self._handlers.items()):
+                self._serve(name, handle)
+        return self._app
+
+    def _serve(self, name: str, handle: Callable[[IRequest], Any]) -> None:
+        self._handlers[name] = handle
+        if self._app is not None:
+            self._app.route("/" + name, methods=["POST"], endpoint=name)(handle)
 
     def route(self, call: Call[Any]) -> None:
         """Serve ``POST /NAME`` of a call."""
@@ -110,8 +153,25 @@ class Wire:
                 return answered.addCallback(lambda found: reply(request, *found))
             return reply(request, *answered)
 
-        self.app.route("/" + call.name, methods=["POST"], endpoint=call.name)(handle)
+        self._serve(call.name, handle)
         self.calls[call.name] = call
+
+    def stream(self, name: str, pieces: Produce) -> None:
+        """Serve ``POST /NAME``, a call that is answered in pieces.
+
+        :param pieces: awaited before the answer begins: what it raises is answered with a status.
+        """
+        if self.streams is None:
+            from .streaming import Streams
+
+            self.streams = Streams()
+        start = self.streams.start
+
+        def handle(request: IRequest) -> Deferred[None]:
+            work = Deferred.fromCoroutine(pieces(_content(request)))
+            return work.addCallback(lambda found: start(request, found))
+
+        self._serve(name, handle)
 
     def table(self) -> Mapping[bytes, Begin]:
         """Return what Klein's map says of the paths of calls, to be looked up."""
@@ -136,7 +196,7 @@ class Wire:
         return self._later(call, work)
 
     def _later(self, call: Call[Any], work: Deferred[Fields]) -> Deferred[Answered]:
-        """Return the whole answer that `work` will give; it is cancelled when its client goes."""
+        """Return the whole answer that ``work`` will give; it is cancelled when its client goes."""
         gone = False
 
         def leave(_: Deferred[Answered]) -> None:
@@ -161,8 +221,8 @@ class Wire:
         return client
 
     def _failed(self, call: Call[Any], failure: Failure, request: str = "") -> Answered:
-        refused = refusal(failure, request or self._next_id(), f"POST /{call.name}")
-        return refused.status, encode({"Err": refused.text})
+        found = refusal(failure, request or self._next_id(), f"POST /{call.name}")
+        return found.status, _body(call.refuse(found.text))
 
     def _change(self, call: Call[Any], message: Message) -> Deferred[Answered]:
         """Begin a change, which goes on when its client goes, and count it until its end."""
@@ -170,7 +230,7 @@ class Wire:
         request = self._next_id()
         about = {
             "call": call.name,
-            "name": masked(message.text(call.changes)),
+            "name": masked(call.about(message)),
             "fields": message.loggable(but=call.changes),
             "request": request,
         }
@@ -207,7 +267,7 @@ class Wire:
         return client
 
     def _ended(self, about: Mapping[str, object], took: float, why: str | None) -> None:
-        """Log how a change ended, after `took` milliseconds, and count it no more."""
+        """Log how a change ended, after ``took`` milliseconds, and count it no more."""
         if why is None:
             _log.info(
                 "{call} {name!r}{fields}: done in {duration_ms:.1f} ms, request {request}",
@@ -242,11 +302,11 @@ class Wire:
         return f"{next(self._ids):x}"
 
     def refuse(self, request: IRequest, failure: Failure) -> bytes:
-        """Answer a request that reaches no call with what `failure` means to an engine."""
+        """Answer a request that reaches no call with what ``failure`` means to an engine."""
         target = unquote_to_bytes(request.uri.split(b"?")[0]).decode("utf-8", "replace")
         asked = f"{request.method.decode()} {target[:200]}"
-        refused = refusal(failure, self._next_id(), asked)
-        return reply(request, refused.status, encode({"Err": refused.text}))
+        found = refusal(failure, self._next_id(), asked)
+        return reply(request, found.status, _body(refused(found.text)))
 
 
 def reply(request: IRequest, status: int, body: bytes | Pieces) -> bytes:

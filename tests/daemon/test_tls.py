@@ -52,7 +52,7 @@ class DrainTests(TestCase):
 
         self.certs = make_certs(Path(self.mktemp()))
         self.driver = FakeDriver()
-        self.plugin = Plugin(reactor, [self.driver])
+        self.plugin = Plugin("x", [self.driver], reactor)
         self.site = self.plugin.site()
         key, certificate, ca = (
             self.certs / name for name in ("server-key.pem", "server-cert.pem", "ca.pem")

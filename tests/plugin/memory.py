@@ -263,7 +263,7 @@ class PluginCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.driver = FakeDriver({"db": Volume("db")})
-        self.plugin = Plugin(self.clock, [self.driver])
+        self.plugin = Plugin("x", [self.driver], self.clock)
         self.site = self.plugin.site()
         self.client = self.connect()
 

@@ -34,7 +34,7 @@ STREAM = b"".join(
 
 def answers(*pieces: bytes) -> list[tuple[int, bytes]]:
     """Return what a new plugin answers to these pieces on one connection."""
-    client = Client(Plugin(Clock(), [FakeDriver()]).site())
+    client = Client(Plugin("x", [FakeDriver()], Clock()).site())
     client.feed(*pieces)
     return [(response.status, response.body) for response in client.responses()]
 

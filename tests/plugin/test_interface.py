@@ -22,16 +22,16 @@ class PluginTests(SynchronousTestCase):
 
     def test_no_protocol(self) -> None:
         """A driver that provides no protocol is refused, and the error says what to do."""
-        error = self.assertRaises(TypeError, Plugin, Clock(), [object()])
+        error = self.assertRaises(TypeError, Plugin, "x", [object()])
         self.assertIn("@implementer", str(error))
 
     def test_class_for_object(self) -> None:
         """A driver's class, handed over instead of a driver, is refused."""
-        self.assertRaises(TypeError, Plugin, Clock(), [FakeDriver])
+        self.assertRaises(TypeError, Plugin, "x", [FakeDriver])
 
     def test_twice(self) -> None:
         """Two drivers of one protocol are refused, and the error names the protocol."""
-        error = self.assertRaises(TypeError, Plugin, Clock(), [FakeDriver(), FakeDriver()])
+        error = self.assertRaises(TypeError, Plugin, "x", [FakeDriver(), FakeDriver()])
         self.assertIn("VolumeDriver", str(error))
 
     def test_errors(self) -> None:
@@ -60,7 +60,7 @@ class ActivateTests(PluginCase):
 
     def test_no_driver(self) -> None:
         """A plugin without drivers implements nothing, and says so."""
-        self.site = Plugin(Clock(), []).site()
+        self.site = Plugin("x", [], Clock()).site()
         self.client = self.connect()
         self.assertEqual(self.call("Plugin.Activate").answer, {"Implements": []})
         self.assertRefused(self.call("VolumeDriver.List"), 404)

@@ -88,7 +88,7 @@ class SameTests(PluginCase):
     def plain(self) -> Client:
         """Return a client of a server that lets Twisted read every request."""
         driver = FakeDriver({"db": Volume("db")}, {"get": get})
-        plugin = Plugin(Clock(), [driver])
+        plugin = Plugin("x", [driver], Clock())
         plugin.wire._ids = count(4096)
         return Client(PluginSite(plugin.resource(), plugin.wire.refuse, Clock()))
 

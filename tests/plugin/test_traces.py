@@ -59,7 +59,7 @@ class ReplayTests(SynchronousTestCase):
     def test_acceptable(self) -> None:
         """Every recorded request gets an answer that the engine accepts."""
         for file in TRACES:
-            exchanges = replay(Plugin(Clock(), [FakeDriver()]).site, file)
+            exchanges = replay(Plugin("x", [FakeDriver()], Clock()).site, file)
             self.assertEqual(len(exchanges), len(requests(file)))
             for exchange in exchanges:
                 self.assertEqual(complaint(exchange.path, exchange), "", f"{file}: {exchange}")
@@ -69,7 +69,7 @@ class ReplayTests(SynchronousTestCase):
     def test_only_absent_volumes(self) -> None:
         """Nothing is refused but what is asked of a volume that is not there."""
         for file in TRACES:
-            for exchange in replay(Plugin(Clock(), [FakeDriver()]).site, file):
+            for exchange in replay(Plugin("x", [FakeDriver()], Clock()).site, file):
                 if exchange.status != 200:
                     name = exchange.request["Name"]
                     self.assertEqual(exchange.status, 500)
@@ -79,7 +79,7 @@ class ReplayTests(SynchronousTestCase):
         """The driver is called once for each recorded request, with its fields, in order."""
         for file in TRACES:
             driver = FakeDriver()
-            exchanges = replay(Plugin(Clock(), [driver]).site, file)
+            exchanges = replay(Plugin("x", [driver], Clock()).site, file)
             expected: list[tuple[object, ...]] = []
             for path, request, *_ in exchanges:
                 call = path.rpartition(".")[2].lower()
@@ -97,7 +97,7 @@ class ReplayTests(SynchronousTestCase):
         """A volume that was created and not removed is what Get shows."""
         for file in TRACES:
             there: set[str] = set()
-            for exchange in replay(Plugin(Clock(), [FakeDriver()]).site, file):
+            for exchange in replay(Plugin("x", [FakeDriver()], Clock()).site, file):
                 call = exchange.path.rpartition(".")[2]
                 name = exchange.request["Name"] if exchange.request else ""
                 if call == "Create":
@@ -111,14 +111,14 @@ class ReplayTests(SynchronousTestCase):
         """A driver that can do nothing refuses acceptably."""
         broken = FakeDriver(answers=dict.fromkeys(("create", "get", "mount"), PluginError("no")))
         for file in TRACES:
-            for exchange in replay(Plugin(Clock(), [broken]).site, file):
+            for exchange in replay(Plugin("x", [broken], Clock()).site, file):
                 self.assertTrue(acceptable(exchange.path, exchange), exchange)
 
     def wrong(self, body: bytes) -> Counter[str]:
         """Return how often each call's answer is unacceptable from a plugin that says this."""
         found: Counter[str] = Counter()
         for file in TRACES:
-            plugin = Plugin(Clock(), [FakeDriver({"db": Volume("db")})])
+            plugin = Plugin("x", [FakeDriver({"db": Volume("db")})], Clock())
             site = partial(PluginSite, Constant(body), plugin.wire.refuse, Clock())
             exchanges = replay(site, file)
             found.update(e.path for e in exchanges if not acceptable(e.path, e))

@@ -125,7 +125,10 @@ class GetTests(PluginCase):
 
     def test_nothing(self) -> None:
         """A driver that returns None for a volume has a bug: Volume is never null."""
-        self.wrong(get=None)
+        self.driver.answers["get"] = None
+        text = self.assertRefused(self.call("VolumeDriver.Get", GET), 500)
+        self.assertEqual(text, "driver FakeDriver.get returned None; a Volume is expected")
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_naive(self) -> None:
         """A time without a zone is never sent."""

@@ -20,7 +20,7 @@ class ReplayTests(SynchronousTestCase):
     def site(self) -> PluginSite:
         """Return a plugin with a volume service over real directories."""
         world = World(Path(os.path.realpath(self.mktemp())))
-        return Plugin(Clock(), [world.start()]).site()
+        return Plugin("x", [world.start()], Clock()).site()
 
     def test_accepted(self) -> None:
         """Every recorded request is answered as an engine accepts it."""

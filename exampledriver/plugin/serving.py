@@ -1,0 +1,199 @@
+"""A plugin as a service and as a program, with what makes the daemon a good process.
+
+Sockets are 0600 unless asked otherwise and replace dead ones; a spec file is there only while
+engines are served; a stop answers what has begun. All of it is ``exampledriver.daemon``'s.
+This is the helper's only module that imports anything of the package beside it, and nothing
+imports this one until a plugin is served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from attrs import define
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger, globalLogBeginner
+
+from ..daemon.discovery import announced
+from ..daemon.listening import ListenError, UnixEndpoint
+from ..daemon.logs import FORMATS, LogOutput
+from ..daemon.remote import TcpEndpoint, TlsEndpoint
+from ..daemon.service import CannotStart, DaemonService, Step
+from ..daemon.signals import Signals
+from ..daemon.systemd import Notifier, SystemdEndpoint
+from .site import PluginSite
+
+if TYPE_CHECKING:
+    from .app import Plugin
+    from .streaming import Streams
+
+_log = Logger()
+
+#: Seconds in which a request that is on its way at a stop still arrives.
+LINGER = 0.3
+#: Where engines look for sockets.
+SOCKETS = "/run/docker/plugins"
+
+PluginService: TypeAlias = DaemonService
+
+
+@define(eq=False)
+class _Server:
+    """A site whose streams end when it is drained: nothing else ends one that follows a log."""
+
+    site: PluginSite
+    streams: Streams | None
+
+    def drain(self) -> Deferred[None]:
+        """End streams, and close connections as they become idle."""
+        if self.streams is not None:
+            self.streams.end()
+        return self.site.drain()
+
+    def abort(self) -> int:
+        """Close all connections at once; return how many there were."""
+        return self.site.abort()
+
+
+def parse_endpoint(text: str) -> UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint:
+    """Read ``unix:PATH[:mode=OCTAL]``, ``systemd:``, or ``ssl:`` with mutual TLS.
+
+    :raises ValueError: it is none of these.
+    """
+    kind = text.partition(":")[0]
+    if kind == "tcp":
+        return TcpEndpoint.parse(text, False)
+    if kind == "ssl":
+        return TlsEndpoint.parse(text)
+    return SystemdEndpoint.parse(text) if kind == "systemd" else UnixEndpoint.parse(text)
+
+
+def make_service(
+    plugin: Plugin,
+    reactor: Any,
+    endpoints: Sequence[str] = (),
+    *,
+    spec_dir: str | Path | None = None,
+    finish: Sequence[Step] = (),
+    close: Sequence[Step] = (),
+    signals: bool = True,
+) -> DaemonService:
+    """Return a service that listens, and stops in order; put it into an application, or start it.
+
+    :param endpoints: where to listen; by default ``/run/docker/plugins/NAME.sock``.
+    :param spec_dir: write ``NAME.spec`` (or ``NAME.json``, with TLS) there while it listens.
+    :param finish: what a stop waits for after the last answer: names for the log, and functions.
+    :param close: what a stop closes then, whatever has happened, in this order.
+    :param signals: let a second SIGTERM hurry a stop, and SIGHUP and the SIGUSRs do nothing;
+        not for a service that is a part of another program.
+    :raises ValueError: an endpoint is none.
+    :raises ListenError: an endpoint cannot be listened on.
+    """
+    texts = endpoints or [f"unix:{SOCKETS}/{plugin.name}.sock"]
+    targets: list[Any] = [parse_endpoint(text) for text in texts]
+    if spec_dir is not None:
+        targets = announced(Path(spec_dir).absolute(), plugin.name, targets)
+    for target in targets:
+        target.check()
+    site = plugin.make_site(reactor)
+    site.linger = LINGER
+
+    def state() -> str:
+        return f"{plugin.wire.pending} changes under way, {len(site.channels)} connections"
+
+    service = DaemonService(
+        reactor,
+        targets,
+        site,
+        _Server(site, plugin.wire.streams),
+        before=[],
+        finish=[("ending changes whose clients are gone", plugin.wire.when_idle), *finish],
+        close=close,
+        observers=[Notifier(reactor, state)],
+        called=plugin.name,
+    )
+    if signals:
+
+        def tell() -> None:
+            _log.info("{state}", state=state())
+
+        service.before = [Signals(reactor, dict.fromkeys(_TOLD, tell), service.hurry).install]
+    return service
+
+
+#: These would end the process; here they make it say how it is doing.
+_TOLD: Sequence[int] = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+
+
+def _options(plugin: Plugin, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=f"The Docker plugin {plugin.name}.")
+    parser.add_argument(
+        "--listen",
+        action="append",
+        default=[],
+        metavar="ENDPOINT",
+        help=f"unix:PATH[:mode=OCTAL], systemd: or ssl:…; may be repeated "
+        f"[default: unix:{SOCKETS}/{plugin.name}.sock]",
+    )
+    parser.add_argument(
+        "--spec-dir", metavar="DIR", help="write a spec file for engines there while it serves"
+    )
+    parser.add_argument("--log-format", choices=FORMATS, default="text")
+    return parser.parse_args(argv)
+
+
+def _install_asyncio(name: str) -> None:
+    """Install the asyncio reactor, unless it is there.
+
+    :raises SystemExit: another one is there.
+    """
+    from twisted.internet import asyncioreactor
+    from twisted.internet.error import ReactorAlreadyInstalledError
+
+    try:
+        asyncioreactor.install()
+    except ReactorAlreadyInstalledError:
+        from twisted.internet import reactor
+
+        if not isinstance(reactor, asyncioreactor.AsyncioSelectorReactor):
+            raise SystemExit(
+                f"{name}: something has imported twisted.internet.reactor, so that the asyncio "
+                "reactor comes too late: import it inside the functions that need it"
+            ) from None
+
+
+def run(plugin: Plugin, argv: Sequence[str] | None = None, *, asyncio: bool = False) -> None:
+    """Serve until SIGTERM or Ctrl-C, log to standard output, and exit.
+
+    The exit status is 1 if it could not start, or a stop had to cut something.
+
+    :param argv: options, in place of the command line's.
+    :param asyncio: use Twisted's asyncio reactor, for drivers that await asyncio's futures.
+    :raises SystemExit: always.
+    """
+    options = _options(plugin, argv)
+    if asyncio:
+        _install_asyncio(plugin.name)
+    from twisted.internet import reactor
+
+    output = LogOutput(options.log_format, None, 0, 1)
+    output.open()
+    globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
+    try:
+        service = make_service(plugin, reactor, options.listen, spec_dir=options.spec_dir)
+        # Here, not in the reactor: what cannot listen must not run.
+        service.startService()
+    except (ListenError, ValueError, OSError) as error:
+        raise SystemExit(f"{plugin.name}: {error}") from None
+    turning: Any = reactor
+    turning.addSystemEventTrigger("before", "shutdown", service.stopService)
+    turning.run()
+    sys.exit(0 if service.complete else 1)
+
+
+__all__ = ["CannotStart", "PluginService", "make_service", "parse_endpoint", "run"]

@@ -1,0 +1,111 @@
+"""An answer that comes in pieces, for as long as its client reads.
+
+A client that reads slowly is waited for; one that goes ends the work that makes the pieces;
+so does the stop of the plugin, which would wait for ever for a stream that follows something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any
+
+from attrs import define, field
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IPushProducer
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web.iweb import IRequest
+from zope.interface import implementer
+
+from .awaiting import bridged
+from .message import CONTENT_TYPE
+
+_log = Logger()
+
+#: Begins an answer in pieces: the request's body in, the pieces out.
+Produce = Callable[[bytes], Coroutine[Any, Any, AsyncGenerator[bytes, None]]]
+
+
+@implementer(IPushProducer)
+@define(eq=False)
+class Stream:
+    """One answer in pieces.
+
+    :ivar request: what it answers.
+    """
+
+    request: Any
+    _paused: Deferred[None] | None = field(default=None, init=False)
+    _work: Deferred[None] | None = field(default=None, init=False)
+
+    def start(self, pieces: AsyncGenerator[bytes, None]) -> Deferred[None]:
+        """Begin to write; the Deferred fires at the end, whichever it is."""
+        self.request.setHeader(b"Content-Type", CONTENT_TYPE)
+        self.request.registerProducer(self, True)
+        self._work = Deferred.fromCoroutine(self._run(pieces))
+        return self._work.addErrback(self._failed).addCallback(self._finish)
+
+    async def _run(self, pieces: AsyncGenerator[bytes, None]) -> None:
+        await bridged(self._write(pieces))
+
+    async def _write(self, pieces: AsyncGenerator[bytes, None]) -> None:
+        # So that the client learns at once that there will be an answer.
+        self.request.write(b"")
+        async with aclosing(pieces):
+            async for piece in pieces:
+                self.request.write(piece)
+                if self._paused is not None:
+                    await self._paused
+
+    def _failed(self, failure: Failure) -> None:
+        # The status has been sent: a stream can only end.
+        if not failure.check(CancelledError):
+            _log.failure("a stream ended early", failure)
+
+    def _finish(self, _: None) -> None:
+        self._work = None
+        self.request.unregisterProducer()
+
+    def end(self) -> None:
+        """End the work; what was written is sent."""
+        if self._work is not None:
+            self._work.cancel()
+
+    def pauseProducing(self) -> None:
+        """Wait: the client reads more slowly than it is written."""
+        if self._paused is None:
+            self._paused = Deferred()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        paused, self._paused = self._paused, None
+        if paused is not None and not paused.called:
+            paused.callback(None)
+
+    def stopProducing(self) -> None:
+        """End: the client has gone."""
+        self.end()
+
+
+@define(eq=False)
+class Streams:
+    """The answers in pieces that are under way."""
+
+    _open: set[Stream] = field(factory=set, init=False)
+    _ended: bool = field(default=False, init=False)
+
+    def start(self, request: IRequest, pieces: AsyncGenerator[bytes, None]) -> Deferred[None]:
+        """Answer a request in pieces; the Deferred fires at the end."""
+        stream = Stream(request)
+        self._open.add(stream)
+        done = stream.start(pieces).addCallback(lambda _: self._open.discard(stream))
+        if self._ended:
+            stream.end()
+        return done
+
+    def end(self) -> None:
+        """End them all, and those that begin later: the plugin stops."""
+        self._ended = True
+        for stream in list(self._open):
+            stream.end()

@@ -1,0 +1,279 @@
+"""The LogDriver protocol: a FIFO that an engine writes, and logs that are read back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+from zope.interface import implementer
+
+from exampledriver.plugin import Plugin, PluginError
+from exampledriver.plugin.logdriver import (
+    Decoder,
+    ILogDriver,
+    ILogReader,
+    Info,
+    LogEntry,
+    LogReader,
+    ReadConfig,
+    ReadLogs,
+    StartLogging,
+    StopLogging,
+)
+from exampledriver.plugin.logframes import FrameError, encode
+from tests.process import UnixConnection, remove_directory, short_directory
+
+from .protocols import ProtocolCase
+
+INFO = {"ContainerID": "c1", "ContainerName": "/web"}
+ENTRIES = [LogEntry("stdout", n, b"line %d" % n) for n in range(1, 4)]
+#: The same as they are read back, to be printed as they are.
+PRINTED = [LogEntry("stdout", n, b"line %d\n" % n) for n in range(1, 4)]
+
+
+@implementer(ILogDriver)
+@define(eq=False)
+class Keeper:
+    """A driver that keeps what it reads."""
+
+    kept: list[LogEntry] = field(factory=list)
+    readers: dict[str, LogReader] = field(factory=dict)
+
+    def start_logging(self, request: StartLogging) -> None:
+        reader = LogReader(reactor, request.file, self.kept.append)
+        reader.start()
+        self.readers[request.file] = reader
+
+    def stop_logging(self, request: StopLogging) -> None:
+        self.readers.pop(request.file).stop()
+
+
+@implementer(ILogReader)
+@define(eq=False)
+class Reader(Keeper):
+    """A driver that gives its logs back, and what comes while it is followed."""
+
+    asked: list[ReadLogs] = field(factory=list)
+    next: Deferred[LogEntry] = field(factory=Deferred)
+    closed: bool = False
+
+    def read_logs(self, request: ReadLogs) -> AsyncIterator[LogEntry] | Iterator[LogEntry]:
+        self.asked.append(request)
+        if request.info.container_id != "c1":
+            raise PluginError("no log is kept of it")
+        return self._follow() if request.config.follow else iter(self.kept)
+
+    async def _follow(self) -> AsyncIterator[LogEntry]:
+        try:
+            for entry in self.kept:
+                yield entry
+            while True:
+                entry, self.next = await self.next, Deferred()
+                yield entry
+        finally:
+            self.closed = True
+
+
+class MessageTests(ProtocolCase):
+    """Fields and answers."""
+
+    def test_fields(self) -> None:
+        """Every field of every message is as it is on the wire."""
+        moment = datetime(2026, 11, 24, 12, 0, 0, 123456, tzinfo=timezone.utc)
+        info = {
+            "Config": {"max": "1"},
+            "ContainerID": "c1",
+            "ContainerName": "/web",
+            "ContainerEntrypoint": "sh",
+            "ContainerArgs": ["-c", "true"],
+            "ContainerImageID": "sha256:1",
+            "ContainerImageName": "busybox",
+            "ContainerCreated": "2026-11-24T12:00:00.123456Z",
+            "ContainerEnv": ["A=1"],
+            "ContainerLabels": {"a": "b"},
+            "LogPath": "/x",
+            "DaemonName": "docker",
+        }
+        container = Info(
+            "c1",
+            {"max": "1"},
+            "/web",
+            "sh",
+            ["-c", "true"],
+            "sha256:1",
+            "busybox",
+            moment,
+            ["A=1"],
+            {"a": "b"},
+            "/x",
+            "docker",
+        )
+        self.round_trip(container, info)
+        self.round_trip(StartLogging("/f", container), {"File": "/f", "Info": info})
+        self.round_trip(StopLogging("/f"), {"File": "/f"})
+        when = "2026-11-24T12:00:00.123456Z"
+        config = {"Since": when, "Until": when, "Tail": 5, "Follow": True}
+        self.round_trip(ReadConfig(moment, moment, 5, True), config)
+        self.round_trip(
+            ReadLogs(container, ReadConfig(moment, moment, 5, True)),
+            {"Info": info, "Config": config},
+        )
+
+    def test_no_time(self) -> None:
+        """Go's zero time says that there is none."""
+        driver = Reader()
+        self.serve(driver)
+        zero = "0001-01-01T00:00:00Z"
+        message = {"Info": {"ContainerID": "x"}, "Config": {"Since": zero, "Until": zero}}
+        self.assertEqual(
+            self.refused("LogDriver.ReadLogs", message), {"Err": "no log is kept of it"}
+        )
+        self.assertEqual(driver.asked[0].config, ReadConfig())
+
+    def test_capabilities(self) -> None:
+        """Logs can be read back if the driver says so by its interfaces."""
+        for driver, can in ((Keeper(), False), (Reader(), True)):
+            self.serve(driver)
+            self.assertEqual(self.answer("Plugin.Activate"), {"Implements": ["LogDriver"]})
+            answer = self.answer("LogDriver.Capabilities")
+            self.assertEqual(answer, {"Cap": {"ReadLogs": can}, "Err": ""})
+        self.serve(Keeper())
+        self.refused("LogDriver.ReadLogs", {"Info": INFO}, 404)
+
+    def test_wrong(self) -> None:
+        """A FIFO that cannot be opened, or a message without one, is refused."""
+        self.serve(Keeper())
+        answer = self.refused("LogDriver.StartLogging", {"File": "/nowhere/f", "Info": INFO})
+        self.assertEqual(answer, {"Err": "/nowhere/f: cannot be read: No such file or directory"})
+        for message in (b"", {}, {"File": "/f"}, {"File": "/f", "Info": {}}):
+            self.refused("LogDriver.StartLogging", message, 400)
+
+
+class FifoTests(TestCase):
+    """Reading a FIFO as an engine writes it."""
+
+    def setUp(self) -> None:
+        self.base = short_directory()
+        self.addCleanup(remove_directory, self.base)
+        self.file = str(self.base / "fifo")
+        os.mkfifo(self.file)
+        self.kept: list[LogEntry] = []
+        # The engine has it open for both.
+        self.engine = os.open(self.file, os.O_RDWR | os.O_NONBLOCK)
+        self.reader = LogReader(reactor, self.file, self.kept.append)
+        self.reader.start()
+
+    async def test_end(self) -> None:
+        """What is written is received, in order, until the engine closes the FIFO."""
+        data = b"".join(map(encode, ENTRIES))
+        os.write(self.engine, data[:30])
+        os.write(self.engine, data[30:])
+        os.close(self.engine)
+        await self.reader.done
+        self.assertEqual(self.kept, ENTRIES)
+
+    def test_stop(self) -> None:
+        """A stop first reads what has been written, at once."""
+        for entry in ENTRIES * 100:
+            os.write(self.engine, encode(entry))
+        self.reader.stop()
+        self.assertEqual(self.kept, ENTRIES * 100)
+        self.assertEqual(self.successResultOf(self.reader.done), None)
+        os.close(self.engine)
+        self.reader.stop()
+
+    async def test_damage(self) -> None:
+        """What is no log ends the reading with an error; what came before has been received."""
+        os.write(self.engine, encode(ENTRIES[0]) + b"\xff" * 8)
+        await self.assertFailure(self.reader.done, FrameError)
+        self.assertEqual(self.kept, ENTRIES[:1])
+        os.close(self.engine)
+
+
+class ReadTests(TestCase):
+    """``docker logs`` over a socket."""
+
+    def setUp(self) -> None:
+        self.base = short_directory()
+        self.addCleanup(remove_directory, self.base)
+        self.driver = Reader(list(ENTRIES))
+        self.path = self.base / "x.sock"
+        self.plugin = Plugin("x", [self.driver])
+        self.service = self.plugin.service(reactor, [f"unix:{self.path}"], signals=False)
+        self.service.startService()
+
+    def tearDown(self) -> Any:
+        return self.service.stopService() if self.service.running else None
+
+    async def ask(self, follow: bool) -> tuple[Any, Any]:
+        """Return a connection, and an answer whose head has been read."""
+        return await deferToThread(_ask, self.path, follow)
+
+    async def test_all(self) -> None:
+        """Entries are answered in their frames, each line with a newline, to an end."""
+        part = LogEntry("stdout", 9, b"a part", partial=True)
+        self.driver.kept.append(part)
+        connection, answer = await self.ask(False)
+        self.assertEqual(answer.status, 200)
+        data = await deferToThread(answer.read)
+        self.assertEqual(list(Decoder().feed(data)), [*PRINTED, part])
+        connection.close()
+
+    async def test_follow(self) -> None:
+        """What comes while a log is followed is sent at once; a client that goes ends it."""
+        connection, answer = await self.ask(True)
+        decoder = Decoder()
+        found: list[LogEntry] = []
+        while len(found) < 3:
+            found += decoder.feed(await deferToThread(answer.read1))
+        entry = LogEntry("stderr", 9, b"more")
+        self.driver.next.callback(entry)
+        found = []
+        while not found:
+            found += decoder.feed(await deferToThread(answer.read1))
+        self.assertEqual(found, [LogEntry("stderr", 9, b"more\n")])
+        answer.close()
+        connection.close()
+        await self.service.stopService()
+        self.assertTrue(self.driver.closed)
+
+    async def test_stop(self) -> None:
+        """A stop of the plugin ends what follows, and does not wait for it."""
+        connection, answer = await self.ask(True)
+        decoder = Decoder()
+        found: list[LogEntry] = []
+        while len(found) < 3:
+            found += decoder.feed(await deferToThread(answer.read1))
+        began = reactor.seconds()
+        await self.service.stopService()
+        self.assertLess(reactor.seconds() - began, 5)
+        self.assertTrue(self.driver.closed)
+        self.assertTrue(self.service.complete)
+        self.assertEqual((found, await deferToThread(answer.read)), (PRINTED, b""))
+        connection.close()
+
+    async def test_slow(self) -> None:
+        """A client that does not read is waited for: what it is sent is not heaped up."""
+        self.driver.kept = [LogEntry("stdout", 1, b"x" * 16000)] * 2000
+        connection, answer = await self.ask(True)
+        (stream,) = self.plugin.wire.streams._open  # type: ignore[union-attr]
+        self.assertIsNotNone(stream._paused)
+        data = await deferToThread(answer.read, 16000 * 2000)
+        self.assertEqual(len(data), 16000 * 2000)
+        connection.close()
+
+
+def _ask(path: Path, follow: bool) -> tuple[Any, Any]:
+    connection = UnixConnection(path)
+    body = json.dumps({"Info": INFO, "Config": {"Follow": follow}})
+    connection.request("POST", "/LogDriver.ReadLogs", body.encode("ascii"))
+    return connection, connection.getresponse()
