@@ -136,6 +136,7 @@ class Check:
         for rule in self.rules(protocols):
             subject = self._subject(rule)
             try:
+                run(subject.prepare())
                 verdict = run(rule.judge(subject))
             finally:
                 left += run(subject.cleanup())

@@ -96,6 +96,7 @@ class Conformance(_Case):
 
         async def judge() -> None:
             subject = self.subject(self.target())
+            await subject.prepare()
             verdict = await rule.judge(subject)
             left = await subject.cleanup()
             self.assertEqual(left, [], "the kit could not remove what it made")

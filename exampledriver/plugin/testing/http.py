@@ -16,7 +16,8 @@ _AGENT = b"User-Agent: Go-http-client/1.1"
 _LENGTH = b"Content-Length: %d"
 _ACCEPT = b"Accept: application/vnd.docker.plugins.v1.2+json"
 
-#: Header lines as Docker Engine 23 and later sends them: no Content-Type. ``%d`` is the body's size.
+#: Header lines as Docker Engine 23 and later sends them, without a Content-Type; ``%d`` is the
+#: size of the body.
 DOCKER: Sequence[bytes] = (b"Host: plugin.moby.localhost", _AGENT, _LENGTH, _ACCEPT)
 #: As Docker Engine 20.10 and earlier does: the Host is empty.
 OLD_DOCKER: Sequence[bytes] = (b"Host: ", _AGENT, _LENGTH, _ACCEPT)

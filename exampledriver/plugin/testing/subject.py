@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 
 from attrs import define, field
 
 from .connection import NO_ANSWER, Client, Target
-from .http import DOCKER, Response, request
-from .reply import Reply
+from .http import DOCKER, PODMAN, Response, request
 from .judging import Blocked
+from .reply import Reply, path_complaint
 
-#: Says that the plugin's own options are meant; ``None`` is ``null``.
-_OWN = object()
+#: Header lines that a volume driver is tried with, until one can create a volume.
+_HEADS = (DOCKER, PODMAN, (*DOCKER, b"Content-Type: application/json"))
 
 
 @define(eq=False)
@@ -24,12 +24,17 @@ class Subject:
     :ivar limit: seconds that any answer may take.
     :ivar idle: seconds for which an idle connection is looked at.
     :ivar large: how large a body is sent to see whether there is a bound, in bytes.
+    :ivar head: the header lines of calls that are not about headers.
     """
 
     target: Target
     limit: float = 10.0
     idle: float = 2.0
     large: int = 8 << 20
+    head: Sequence[bytes] = DOCKER
+
+    async def prepare(self) -> None:
+        """Find out how this plugin can be talked to at all, before it is judged."""
 
     @contextlib.asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
@@ -64,10 +69,10 @@ class Subject:
             return [await client.response() for client in clients]
 
     async def call(
-        self, call: str, message: object = b"", head: Iterable[bytes] = DOCKER
+        self, call: str, message: object = b"", head: Sequence[bytes] | None = None
     ) -> Reply:
         """Make one call, such as ``Plugin.Activate``, on a connection of its own."""
-        return await self.send(call, request(call, message, head))
+        return await self.send(call, request(call, message, head or self.head))
 
     async def implements(self) -> list[str]:
         """Return what Activate says that the plugin is.
@@ -100,14 +105,19 @@ class VolumeSubject(Subject):
     prefix: str = "kit-"
     options: Mapping[str, str] = field(factory=dict)
     files: bool = True
+    _fields: Mapping[str, object] = field(init=False)
     _count: int = field(default=0, init=False)
     _made: list[str] = field(factory=list, init=False)
     _mounts: list[tuple[str, str]] = field(factory=list, init=False)
 
-    def name(self, suffix: str = "") -> str:
+    def __attrs_post_init__(self) -> None:
+        """Begin with what most plugins take."""
+        self._fields = {"Opts": dict(self.options)}
+
+    def name(self) -> str:
         """Return a name that no volume has. Whatever gets it is removed at the end."""
         self._count += 1
-        name = f"{self.prefix}{self._count}{suffix}"
+        name = f"{self.prefix}{self._count}"
         self._made.append(name)
         return name
 
@@ -131,32 +141,43 @@ class VolumeSubject(Subject):
         """Return a request, for sending it by hand."""
         if call == "Mount":
             self._mounts.append((name, str(fields.get("ID"))))
-        return request(f"VolumeDriver.{call}", {"Name": name, **fields})
+        return request(f"VolumeDriver.{call}", {"Name": name, **fields}, self.head)
 
-    async def create(self, name: str, opts: object = _OWN) -> Reply:
+    @property
+    def fields(self) -> dict[str, object]:
+        """The fields with which Create makes a volume of this plugin."""
+        return dict(self._fields)
+
+    async def prepare(self) -> None:
+        """Find a head and a form of ``Opts`` with which volumes can be made.
+
+        That others do not work is for the rules to say.
+        """
+        forms: list[dict[str, object]] = [{"Opts": dict(self.options)}]
+        if not self.options:
+            forms += [{"Opts": None}, {}]
+        for head in _HEADS:
+            for fields in forms:
+                message = {"Name": self.name(), **fields}
+                with contextlib.suppress(*NO_ANSWER):
+                    if (await self.call("VolumeDriver.Create", message, head)).ok:
+                        self.head, self._fields = head, fields
+                        await self.cleanup()
+                        return
+        self._fields = forms[0]
+
+    async def create(self, name: str) -> Reply:
         """Ask for a volume, with the options that this plugin needs."""
-        opts = dict(self.options) if opts is _OWN else opts
-        return await self.volume("Create", self.owned(name), Opts=opts)
+        return await self.volume("Create", self.owned(name), **self._fields)
 
-    async def make(self, suffix: str = "") -> str:
+    async def make(self) -> str:
         """Make a volume and return its name.
 
-        :raises Blocked: in no way that engines know.
+        :raises Blocked: it cannot be made.
         """
-        name = self.name(suffix)
-        reply: object = None
-        try:
-            for opts in (dict(self.options), self.options or None):
-                reply = await self.create(name, opts)
-                if reply.ok:
-                    return name
-            if not self.options:
-                reply = await self.volume("Create", name)
-                if reply.ok:
-                    return name
-        except NO_ANSWER as error:
-            raise Blocked(f"a volume cannot be created: {error}") from None
-        raise Blocked(f"a volume cannot be created: {reply}")
+        name = self.name()
+        await self.must("Create", name, **self._fields)
+        return name
 
     async def mount(self, name: str, mount_id: str) -> str:
         """Mount a volume and return its path.
@@ -164,9 +185,10 @@ class VolumeSubject(Subject):
         :raises Blocked: it cannot be mounted.
         """
         path = (await self.must("Mount", name, ID=mount_id)).fields.get("Mountpoint")
-        if not isinstance(path, str) or not path:
-            raise Blocked(f"Mount gives no path but {path!r}")
-        return path
+        # Files are written there: it must be no directory of the host's.
+        if complaint := path_complaint(path, empty=False):
+            raise Blocked(complaint)
+        return str(path)
 
     async def must(self, call: str, name: str, **fields: object) -> Reply:
         """Make a call that another rule is about.
@@ -186,6 +208,37 @@ class VolumeSubject(Subject):
         reply = await self.volume("Get", name)
         volume = reply.fields.get("Volume")
         return reply.ok and isinstance(volume, dict)
+
+    async def ready(self) -> str:
+        """Make a volume that Get finds, and return its name.
+
+        :raises Blocked: it cannot be made, or Get does not find it.
+        """
+        name = await self.make()
+        await self.must("Get", name)
+        return name
+
+    async def finds(self) -> None:
+        """Go on if Get finds a new volume and no other.
+
+        :raises Blocked: it does not, which other rules are about.
+        """
+        name = await self.make()
+        if not await self.there(name):
+            raise Blocked("Get does not find a new volume")
+        if await self.there(self.name()):
+            raise Blocked("Get finds whatever it is asked for")
+
+    async def removes(self) -> None:
+        """Go on if a volume can be removed.
+
+        :raises Blocked: it cannot, which other rules are about.
+        """
+        await self.finds()
+        name = await self.make()
+        await self.must("Remove", name)
+        if await self.there(name):
+            raise Blocked("a removed volume is there for Get")
 
     async def known(self, name: str) -> Mapping[str, Any]:
         """Return what Get says of a volume that is there.
@@ -215,18 +268,25 @@ class VolumeSubject(Subject):
 
     async def cleanup(self) -> list[str]:
         """Unmount and remove what was made; return what is left, for people."""
-        left = []
         mounts, self._mounts = self._mounts, []
         made, self._made = self._made, []
         for name, mount_id in reversed(mounts):
             with contextlib.suppress(*NO_ANSWER):
                 await self.volume("Unmount", name, ID=mount_id)
-        for name in dict.fromkeys(reversed(made)):
-            try:
-                # A Remove of what is not there may be an error, so that says nothing.
+        names = list(dict.fromkeys(made))
+        for name in reversed(names):
+            with contextlib.suppress(*NO_ANSWER):
                 await self.volume("Remove", name)
-                if await self.there(name):
-                    left.append(name)
-            except NO_ANSWER:
-                left.append(name)
+        return await self._left(names) if names else []
+
+    async def _left(self, names: Sequence[str]) -> list[str]:
+        """Return which volumes are still there, by List, or by Get if that says nothing."""
+        left = []
+        try:
+            there = await self.names()
+            left = [name for name in names if name in there]
+        except (Blocked, *NO_ANSWER):
+            for name in names:
+                with contextlib.suppress(*NO_ANSWER):
+                    left += [name] if await self.there(name) else []
         return left

@@ -7,7 +7,7 @@ the same way in memory, behind an endpoint and from outside.
 from ..judging import RULES, Blocked, NotApplicable, Outcome, Rule, Severity, Verdict, Violation
 
 # Imported for their rules, in this order.
-from . import plugin, messages, volumes, mounts  # isort: skip
+from . import plugin, messages, volumes, names, mounts  # isort: skip
 
 
 def rules_of(*protocols: str) -> list[Rule]:
@@ -26,6 +26,7 @@ __all__ = [
     "Violation",
     "messages",
     "mounts",
+    "names",
     "plugin",
     "rules_of",
     "volumes",

@@ -7,11 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from ..clients import PODMAN_ID
-from ..http import request
-from ..reply import Reply, path_complaint
-from ..subject import VolumeSubject
 from ..judging import Blocked, NotApplicable, Severity, Violation, expect
 from ..judging import rule as any_rule
+from ..reply import Reply, path_complaint
+from ..subject import VolumeSubject
 
 _rule = partial(any_rule, protocol="VolumeDriver")
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
@@ -43,11 +42,18 @@ def _text(path: str) -> str:
         return ""
 
 
+async def _twice(subject: VolumeSubject) -> None:
+    """Go on if two containers, one after the other, can mount a volume."""
+    name = await subject.make()
+    for _ in range(2):
+        await subject.mount(name, subject.new_id())
+
+
 @_rule(
     "V-MOUNT",
     _ERROR,
     "Mount answers an absolute path that is not /",
-    "With an empty one Docker mounts its own runtime directory into the container, with / the host.",
+    "With an empty one the container gets Docker's own runtime directory, with / the host.",
     "observed: Docker 20.10, 26.1",
 )
 async def _mount(subject: VolumeSubject) -> None:
@@ -127,6 +133,7 @@ async def _mount_two(subject: VolumeSubject) -> None:
     "observed: Docker 20.10, 26.1",
 )
 async def _mount_parallel(subject: VolumeSubject) -> None:
+    await _twice(subject)
     name = await subject.make()
     ids = [subject.new_id() for _ in range(8)]
     requests = [subject.request("Mount", name, ID=mount_id) for mount_id in ids]
@@ -222,8 +229,7 @@ async def _unmount_unknown(subject: VolumeSubject) -> None:
         await subject.volume("Unmount", name, ID=stray)
     if subject.files:
         expect(_text(path) == "kept", f"the file in {path} has gone")
-    if not (await subject.volume("Get", await subject.make())).ok:
-        raise Blocked("Get does not find any volume")
+    await subject.finds()
     expect(await subject.there(name), "afterwards Get does not find the volume")
 
 
@@ -312,6 +318,7 @@ async def _data_gone(subject: VolumeSubject) -> None:
     _look(subject, path)
     _write(path, "old")
     await subject.must("Unmount", name, ID=mount_id)
+    await subject.removes()
     await subject.must("Remove", name)
     if not (await subject.create(name)).ok:
         raise Blocked("it cannot be created again")
@@ -328,9 +335,8 @@ async def _data_gone(subject: VolumeSubject) -> None:
 )
 async def _remove_mounted(subject: VolumeSubject) -> None:
     name, mount_id = await subject.make(), subject.new_id()
+    await subject.removes()
     await subject.mount(name, mount_id)
-    if not await subject.there(name):
-        raise Blocked("Get does not find the volume at all")
     reply = await subject.volume("Remove", name)
     there = await subject.there(name)
     expect(there != reply.ok, f"{reply}; and Get {'finds' if there else 'does not find'} it")
@@ -367,6 +373,9 @@ async def _remove_leaked(subject: VolumeSubject) -> None:
 )
 async def _mount_dropped(subject: VolumeSubject) -> None:
     name = await subject.make()
+    for _ in range(2):
+        await subject.mount(name, PODMAN_ID)
+    name = await subject.make()
     async with subject.client() as client:
         await client.send(subject.request("Mount", name, ID=PODMAN_ID))
     reply = await subject.volume("Mount", name, ID=PODMAN_ID)
@@ -381,13 +390,14 @@ async def _mount_dropped(subject: VolumeSubject) -> None:
     "observed: Docker",
 )
 async def _mount_race(subject: VolumeSubject) -> None:
+    await _twice(subject)
     name, old = await subject.make(), subject.new_id()
     path = await subject.mount(name, old)
     _look(subject, path)
     _write(path, "kept")
     for _ in range(5):
         new = subject.new_id()
-        unmount = request("VolumeDriver.Unmount", {"Name": name, "ID": old})
+        unmount = subject.request("Unmount", name, ID=old)
         responses = await subject.at_once([unmount, subject.request("Mount", name, ID=new)])
         reply = Reply("VolumeDriver.Mount", responses[1])
         if not reply.ok:
