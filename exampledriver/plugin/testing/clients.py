@@ -12,8 +12,8 @@ from typing import Any
 
 from attrs import define, field
 
-from .connection import NO_ANSWER, Client, Gone, NotHTTP, Silent, Target, Unreachable
-from .http import DOCKER, OLD_DOCKER, PODMAN, Response, request
+from .connection import NO_ANSWER, Client, Gone, Silent, Target, Unreachable
+from .http import DOCKER, OLD_DOCKER, PODMAN, NotHTTP, Response, request
 from .reply import Reply, time_complaint
 
 #: The one ID with which Podman mounts every volume.

@@ -13,12 +13,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.internet.endpoints import UNIXClientEndpoint
 from twisted.internet.interfaces import IProtocolFactory, IReactorTime
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ..app import Plugin
@@ -30,8 +31,6 @@ from .judging import Outcome, Rule
 from .memory import MemoryTarget
 from .rules import rules_of
 from .subject import Subject, VolumeSubject
-
-T = TypeVar("T")
 
 if TYPE_CHECKING:
     _Case = SynchronousTestCase
@@ -82,13 +81,24 @@ class Conformance(_Case):
 
     def subject(self, target: Target) -> Subject:
         """Return a plugin under judgement."""
-        return Subject(target, idle=90.0)
+        return Subject(target, idle=self.idle)
 
-    def settled(self, work: Coroutine[Any, Any, T]) -> Deferred[T]:
+    @property
+    def idle(self) -> float:
+        """For how many seconds idle connections are looked at; a Clock's cost nothing."""
+        return 0.2 if self.real else 90.0
+
+    def settled(self, work: Coroutine[Any, Any, None]) -> Deferred[None]:
         """Carry out a coroutine: the result of a synchronous case is there at once."""
-        done = ensureDeferred(cast("Coroutine[Deferred[Any], Any, T]", work))
-        if not self.real:
-            self.successResultOf(done)
+        done = ensureDeferred(cast("Coroutine[Deferred[Any], Any, None]", work))
+        if self.real:
+            return done
+        results: list[object] = []
+        done.addBoth(results.append)
+        if not results:
+            self.fail(f"it waits for something else than the clock; set {type(self).__name__}.real")
+        if isinstance(results[0], Failure):
+            results[0].raiseException()
         return done
 
     def check_rule(self, rule: Rule) -> Deferred[None]:
@@ -131,7 +141,7 @@ class VolumeDriverConformance(Conformance):
 
     def subject(self, target: Target) -> VolumeSubject:
         """Return a driver under judgement."""
-        return VolumeSubject(target, idle=90.0, options=self.options, files=self.files)
+        return VolumeSubject(target, idle=self.idle, options=self.options, files=self.files)
 
     def test_docker(self) -> Deferred[None]:
         """Docker's life with a volume: create, run, cp, a killed engine, stop, rm."""
@@ -158,19 +168,11 @@ class OverSocket(_Case):
         port = reactor.listenUNIX(path, cast(Any, self).factory(), mode=0o600)
         target = EndpointTarget(reactor, UNIXClientEndpoint(reactor, path), path, path)
 
-        def end() -> Deferred[None]:
-            target.close()
-            shutil.rmtree(base, ignore_errors=True)
-            return cast("Deferred[None]", port.stopListening())
-
-        self.addCleanup(end)
+        # In reverse order: what was added last is done first.
+        self.addCleanup(shutil.rmtree, base, ignore_errors=True)
+        self.addCleanup(port.stopListening)
+        self.addCleanup(target.close)
         return target
-
-    def subject(self, target: Target) -> Subject:
-        """Return a plugin under judgement, with waits that a test has time for."""
-        subject = cast(Subject, super().subject(target))  # type: ignore[misc]
-        subject.idle = 0.2
-        return subject
 
 
 def _reactor() -> Any:

@@ -57,7 +57,8 @@ class EndpointConnection:
         """Return what came."""
         collector = self._collector
         if not collector.data and collector.open:
-            collector.waiter = waiter = Deferred()
+            waiter: Deferred[None] = Deferred()
+            collector.waiter = waiter
             timer = self.clock.callLater(within, collector.wake)
             await waiter
             if timer.active():

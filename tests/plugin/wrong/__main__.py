@@ -22,7 +22,7 @@ def main(rule: str, socket: str, root: str) -> None:
     """Serve until a signal comes."""
     plugin = WRONG.get(rule, Right)(Path(root), reactor)
     reactor.listenUNIX(socket, plugin.site(), mode=plugin.socket_mode)  # type: ignore[attr-defined]
-    reactor.run()  # type: ignore[attr-defined]
+    reactor.run()
 
 
 if __name__ == "__main__":

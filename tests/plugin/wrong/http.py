@@ -69,8 +69,8 @@ class Chatty(Right):
     """It sends a little more than it said."""
 
     def activate(self, request: Request) -> Fields | None:
-        transport = request.channel.transport
-        self.clock.callLater(0.01, transport.write, b"\r\n\r\n")
+        channel: Any = request.channel
+        self.clock.callLater(0.01, channel.transport.write, b"\r\n\r\n")
         return super().activate(request)
 
 
@@ -89,9 +89,10 @@ class OnePerConnection(Right):
     """It takes one request on each connection, and does not say so."""
 
     def activate(self, request: Request) -> Fields | None:
-        if getattr(request.channel, "used", False):
+        channel: Any = request.channel
+        if getattr(channel, "used", False):
             raise Refused("one request is enough", 400)
-        request.channel.used = True
+        channel.used = True
         return super().activate(request)
 
 

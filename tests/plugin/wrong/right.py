@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IProtocol, IReactorTime
+from twisted.internet.interfaces import IAddress, IReactorTime
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -35,7 +35,8 @@ class PlainRequest(Request):
 
     def connectionLost(self, reason: Any) -> None:
         """Tell the plugin that a request has lost its client before its answer."""
-        self.channel.site.plugin.lost(self)
+        site: Any = getattr(self.channel, "site", None)
+        site.plugin.lost(self)
         super().connectionLost(reason)
 
 
@@ -59,7 +60,7 @@ class PlainSite(Site):
     def log(self, request: Any) -> None:
         """Write no access log."""
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """Make a channel whose bytes pass the plugin first."""
         protocol: Any = super().buildProtocol(addr)
         inner = protocol.dataReceived

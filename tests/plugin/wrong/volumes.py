@@ -198,6 +198,7 @@ class DefaultDict(Right):
 
     def remove(self, request: Request, message: Mapping[str, Any]) -> Fields:
         if message["Name"] not in self.created:
+            self.check_name(message["Name"])
             self.make(message["Name"], {})
             raise Refused("there was no such volume")
         return super().remove(request, message)
