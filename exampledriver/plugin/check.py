@@ -163,8 +163,8 @@ class Check:
         try:
             said = run(Subject(self.target, self.limit).implements())
         except Blocked:
-            said = []
-        return [name for name in said if name in known] or ["VolumeDriver"]
+            return ["VolumeDriver"]
+        return [name for name in said if name in known]
 
     def _subject(self, rule: Rule) -> Subject:
         if rule.protocol != "VolumeDriver":

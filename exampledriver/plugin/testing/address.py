@@ -74,10 +74,10 @@ class Address:
         if parts.scheme == "unix":
             return cls(text, path=parts.netloc + parts.path)
         try:
-            port = parts.port
+            good, port = True, parts.port
         except ValueError:
-            port = None
-        if parts.scheme not in ("tcp", "http", "https") or not parts.hostname:
+            good, port = False, None
+        if not good or parts.scheme not in ("tcp", "http", "https") or not parts.hostname:
             raise AddressError(f"{text}: no address of a plugin; {_USAGE}")
         if port is None:
             port = 443 if parts.scheme == "https" else 80

@@ -73,7 +73,7 @@ class Conformance(_Case):
         A plugin that is not made with this package gives its own
         :class:`twisted.web.server.Site` here.
         """
-        return Plugin(self.clock, self.drivers()).site()
+        return Plugin("kit", self.drivers(), self.clock).site()
 
     def target(self) -> Target:
         """Return a new plugin as clients reach it."""

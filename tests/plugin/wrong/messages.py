@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,24 @@ class Hangs(Right):
         odd = b"\\u0000" in request.content.read()
         request.content.seek(0)
         return NOT_DONE_YET if odd else super().render(request)
+
+
+@breaks("V-NAME-SHELL")
+class ShellScript(Right):
+    """It runs mkdir, and a volume is there if its directory is."""
+
+    def check_name(self, name: str) -> None:
+        if not re.fullmatch(r"[^\0/\n]{1,99}", name):
+            raise Refused("the name is not valid", 400)
+
+    def make(self, name: str, options: Fields) -> None:
+        if name in self.created:
+            self.again(name, options)
+            return
+        subprocess.run(f'mkdir -p "{self.place(name)}"', shell=True, check=True)
+        for found in self.root.iterdir():
+            if found.name not in self.created:
+                super().make(found.name, options)
 
 
 @breaks("V-NAME-DISTINCT")

@@ -241,7 +241,7 @@ async def _body_no_object(subject: VolumeSubject) -> None:
 )
 async def _name_missing(subject: VolumeSubject) -> None:
     for message in (b"{}\n", b'{"Name":""}\n', b'{"Name":null}\n'):
-        for call in ("Create", "Get", "Mount", "Path"):
+        for call in ("Create", "Get", "Mount"):
             await _changes_nothing(subject, f"VolumeDriver.{call}", message)
 
 

@@ -74,6 +74,24 @@ async def _name_odd(subject: VolumeSubject) -> None:
 
 
 @_rule(
+    "V-NAME-SHELL",
+    _ERROR,
+    "A name is never read by a shell",
+    "Whoever may name a volume runs commands as the plugin's user, which is root.",
+    "security; Docker passes every name",
+)
+async def _name_shell(subject: VolumeSubject) -> None:
+    end = subject.name()
+    # If a shell reads them, what they run is echo.
+    for name in (f"{end}a$(echo x)", f"{end}b`echo x`", f'{end}c"$(echo x)"'):
+        expanded = subject.owned(name.partition("$")[0].partition("`")[0].replace('"', "") + "x")
+        await subject.create(name)
+        names = await subject.names()
+        expect(expanded not in names, f"Create of {name!r} made {expanded!r}")
+        await subject.volume("Remove", name)
+
+
+@_rule(
     "V-NAME-DISTINCT",
     _ERROR,
     "Volumes with similar names are different volumes",
