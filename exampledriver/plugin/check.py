@@ -23,6 +23,7 @@ from .testing.judging import Blocked, Outcome, Rule, Severity, Verdict
 from .testing.rules import RULES
 from .testing.sockets import SocketTarget, run
 from .testing.subject import Subject, VolumeSubject
+from .testing.subjects import AuthzSubject, IpamSubject, NetworkSubject
 
 #: What an exit status says.
 PASSED, FAILED, CANNOT = 0, 1, 2
@@ -167,6 +168,14 @@ class Check:
         return [name for name in said if name in known]
 
     def _subject(self, rule: Rule) -> Subject:
+        if rule.protocol == "authz":
+            return AuthzSubject(self.target, self.limit, self.idle)
+        if rule.protocol == "NetworkDriver":
+            subject = NetworkSubject(self.target, self.limit, self.idle, options=self.options)
+            subject.prefix = secrets.token_hex(8)
+            return subject
+        if rule.protocol == "IpamDriver":
+            return IpamSubject(self.target, self.limit, self.idle)
         if rule.protocol != "VolumeDriver":
             return Subject(self.target, self.limit, self.idle)
         return VolumeSubject(

@@ -7,20 +7,33 @@ passes what is right. That it fails what is wrong is in ``test_wrong_plugins``.
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 from unittest import TestResult
 
+from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock, deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
 
-from exampledriver.plugin import IVolumeDriver
-from exampledriver.plugin.testing import RULES, OverSocket, VolumeDriverConformance
+from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
+from exampledriver.plugin.authz import ALLOW, IAuthzDriver
+from exampledriver.plugin.testing import (
+    AuthzConformance,
+    IpamDriverConformance,
+    NetworkDriverConformance,
+    OverSocket,
+    VolumeDriverConformance,
+    rules_of,
+)
 from tests.volumes.fixtures import World
 
+from .test_authz import Gate
+from .test_network import Wires
 from .wrong.messages import AlwaysOk
 from .wrong.right import Right
 
@@ -57,6 +70,91 @@ class PlainConformance(VolumeDriverConformance, SynchronousTestCase):
 
     def factory(self) -> IProtocolFactory:
         return Right(Path(self.mktemp()).absolute(), self.clock).site()
+
+
+@implementer(network.INetworkDriver)
+@define(eq=False)
+class Networks(Wires):
+    """A network driver that knows what it has."""
+
+    has: set[str] = field(factory=set)
+
+    def _note(self, asked: object) -> None:
+        super()._note(asked)
+        if isinstance(asked, network.CreateNetwork):
+            self.has.add(asked.network_id)
+        elif isinstance(asked, network.CreateEndpoint):
+            if asked.network_id not in self.has:
+                raise PluginError("there is no such network")
+            self.has.add(asked.endpoint_id)
+        elif isinstance(asked, network.Join) and asked.endpoint_id not in self.has:
+            raise PluginError("there is no such endpoint")
+
+
+@implementer(ipam.IIpamDriver)
+@define(eq=False)
+class Pools:
+    """An IPAM driver that keeps what it gave."""
+
+    given: dict[str, set[str]] = field(factory=dict)
+
+    def capabilities(self) -> ipam.IpamCapabilities:
+        return ipam.IpamCapabilities()
+
+    def default_address_spaces(self) -> ipam.AddressSpaces:
+        return ipam.AddressSpaces("local", "global")
+
+    def request_pool(self, request: ipam.RequestPool) -> ipam.Pool:
+        pool = ip_network(request.pool or "10.200.0.0/24")
+        if any(pool.overlaps(ip_network(other)) for other in self.given):
+            raise PluginError("it overlaps another one")
+        self.given[str(pool)] = set()
+        return ipam.Pool(str(pool), str(pool))
+
+    def release_pool(self, request: ipam.ReleasePool) -> None:
+        self.given.pop(request.pool_id, None)
+
+    def request_address(self, request: ipam.RequestAddress) -> ipam.Address:
+        given = self.given.get(request.pool_id)
+        if given is None:
+            raise PluginError("there is no such pool")
+        hosts = map(str, ip_network(request.pool_id).hosts())
+        address = request.address or next(host for host in hosts if host not in given)
+        if address in given:
+            raise PluginError("it is taken")
+        given.add(address)
+        return ipam.Address(f"{address}/{request.pool_id.partition('/')[2]}")
+
+    def release_address(self, request: ipam.ReleaseAddress) -> None:
+        self.given.get(request.pool_id, set()).discard(request.address)
+
+
+class GateConformance(AuthzConformance, SynchronousTestCase):
+    """An authorization driver of this package, in memory."""
+
+    def driver(self) -> IAuthzDriver:
+        return Gate(ALLOW)
+
+
+class GateOverSocketConformance(OverSocket, AuthzConformance, TestCase):
+    """The same, over a socket."""
+
+    def driver(self) -> IAuthzDriver:
+        return Gate(ALLOW)
+
+
+class NetworksConformance(NetworkDriverConformance, SynchronousTestCase):
+    """A network driver of this package, in memory."""
+
+    def driver(self) -> network.INetworkDriver:
+        return Networks()
+
+
+class PoolsConformance(IpamDriverConformance, SynchronousTestCase):
+    """An IPAM driver of this package, in memory."""
+
+    def driver(self) -> ipam.IIpamDriver:
+        return Pools()
 
 
 class SuiteTests(SynchronousTestCase):
@@ -98,7 +196,7 @@ class SuiteTests(SynchronousTestCase):
 
     def test_every_rule(self) -> None:
         """A suite has a test for each rule; the socket's mode is one of those over a socket."""
-        for rule in RULES:
+        for rule in rules_of("VolumeDriver"):
             test = f"test_{rule.id.replace('-', '_')}"
             suite = ServiceOverSocketConformance
             self.assertEqual(getattr(suite, test).__doc__, f"{rule.says}.")

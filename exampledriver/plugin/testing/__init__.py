@@ -1,7 +1,8 @@
 """The conformance kit: find out whether a plugin does what engines need.
 
 - :class:`VolumeDriverConformance` is a suite for trial that any driver can be run through,
-  in memory or, with :class:`OverSocket`, over a socket.
+  in memory or, with :class:`OverSocket`, over a socket; :class:`AuthzConformance`,
+  :class:`NetworkDriverConformance` and :class:`IpamDriverConformance` are those of other protocols.
 - :class:`FakeDocker` and :class:`FakePodman` send what the engines send, and conclude what
   they conclude.
 - :data:`RULES` are the rules, each with an id; ``python -m exampledriver.plugin.check`` judges
@@ -10,7 +11,14 @@
 
 from .address import Address, AddressError
 from .clients import EngineCrash, EngineError, FakeDocker, FakePodman
-from .conformance import Conformance, OverSocket, VolumeDriverConformance
+from .conformance import (
+    AuthzConformance,
+    Conformance,
+    IpamDriverConformance,
+    NetworkDriverConformance,
+    OverSocket,
+    VolumeDriverConformance,
+)
 from .connection import Client, Connection, Gone, Silent, Target, Unreachable
 from .endpoint import EndpointTarget
 from .http import DOCKER, OLD_DOCKER, PODMAN, NotHTTP, Response, request
@@ -20,6 +28,7 @@ from .reply import Reply
 from .rules import RULES, rules_of
 from .sockets import SocketTarget, run
 from .subject import Subject, VolumeSubject
+from .subjects import AuthzSubject, IpamSubject, NetworkSubject
 
 __all__ = [
     "DOCKER",
@@ -28,6 +37,8 @@ __all__ = [
     "RULES",
     "Address",
     "AddressError",
+    "AuthzConformance",
+    "AuthzSubject",
     "Client",
     "Conformance",
     "Connection",
@@ -37,7 +48,11 @@ __all__ = [
     "FakeDocker",
     "FakePodman",
     "Gone",
+    "IpamDriverConformance",
+    "IpamSubject",
     "MemoryTarget",
+    "NetworkDriverConformance",
+    "NetworkSubject",
     "NotApplicable",
     "NotHTTP",
     "Outcome",

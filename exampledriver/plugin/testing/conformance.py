@@ -23,6 +23,9 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from ..app import Plugin
+from ..authz import IAuthzDriver
+from ..ipam import IIpamDriver
+from ..network import INetworkDriver
 from ..volume import IVolumeDriver
 from .clients import FakeDocker, FakePodman
 from .connection import Target
@@ -31,6 +34,7 @@ from .judging import Outcome, Rule
 from .memory import MemoryTarget
 from .rules import rules_of
 from .subject import Subject, VolumeSubject
+from .subjects import AuthzSubject, IpamSubject, NetworkSubject
 
 if TYPE_CHECKING:
     _Case = SynchronousTestCase
@@ -152,6 +156,64 @@ class VolumeDriverConformance(Conformance):
         return self.settled(podman_life(self.target(), self.options))
 
 
+class AuthzConformance(Conformance):
+    """The rules for authorization plugins, in memory."""
+
+    protocol = "authz"
+
+    def driver(self) -> IAuthzDriver:
+        """Return a new driver."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> AuthzSubject:
+        """Return a driver under judgement."""
+        return AuthzSubject(target, idle=self.idle)
+
+
+class NetworkDriverConformance(Conformance):
+    """The rules for network drivers, in memory.
+
+    :cvar options: those of ``docker network create -o`` that it needs.
+    """
+
+    protocol = "NetworkDriver"
+    options: Mapping[str, str] = {}
+
+    def driver(self) -> INetworkDriver:
+        """Return a new driver, without networks."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> NetworkSubject:
+        """Return a driver under judgement."""
+        return NetworkSubject(target, idle=self.idle, options=self.options)
+
+
+class IpamDriverConformance(Conformance):
+    """The rules for IPAM drivers, in memory."""
+
+    protocol = "IpamDriver"
+
+    def driver(self) -> IIpamDriver:
+        """Return a new driver, without pools."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> IpamSubject:
+        """Return a driver under judgement."""
+        return IpamSubject(target, idle=self.idle)
+
+
 class OverSocket(_Case):
     """Mix in before a suite: the same rules over a UNIX socket, with the reactor.
 
@@ -251,4 +313,10 @@ async def podman_life(target: Target, options: Mapping[str, str]) -> None:
         await podman.remove(name)
 
 
-add_tests(VolumeDriverConformance)
+for _suite in (
+    VolumeDriverConformance,
+    AuthzConformance,
+    NetworkDriverConformance,
+    IpamDriverConformance,
+):
+    add_tests(_suite)

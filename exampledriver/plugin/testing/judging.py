@@ -49,7 +49,8 @@ class NotApplicable(Exception):
 class Rule:
     """One thing that engines need of a plugin.
 
-    :ivar id: names it for ever: ``P-`` every plugin, ``V-`` volume drivers.
+    :ivar id: names it for ever: ``P-`` every plugin, ``V-`` volume drivers, ``A-``
+        authorization plugins, ``N-`` network and ``I-`` IPAM drivers.
     :ivar protocol: as in Activate's ``Implements``; empty for every plugin.
     :ivar says: the rule, in one line.
     :ivar why: what happens to a user when it is broken.

@@ -41,8 +41,8 @@ class Reply:
 
     @property
     def err(self) -> str:
-        """The text of the error, empty if there is none."""
-        err = self.fields.get("Err")
+        """The text of the error, empty if there is none; IPAM's key is another one."""
+        err = self.fields.get("Err") or self.fields.get("Error")
         return err if isinstance(err, str) else ""
 
     @property

@@ -7,7 +7,7 @@ the same way in memory, behind an endpoint and from outside.
 from ..judging import RULES, Blocked, NotApplicable, Outcome, Rule, Severity, Verdict, Violation
 
 # Imported for their rules, in this order.
-from . import plugin, messages, volumes, names, mounts  # isort: skip
+from . import plugin, messages, volumes, names, mounts, authz, networks, addresses  # isort: skip
 
 
 def rules_of(*protocols: str) -> list[Rule]:
@@ -24,9 +24,12 @@ __all__ = [
     "Severity",
     "Verdict",
     "Violation",
+    "addresses",
+    "authz",
     "messages",
     "mounts",
     "names",
+    "networks",
     "plugin",
     "rules_of",
     "volumes",
