@@ -1,0 +1,76 @@
+"""The conformance kit: find out whether a plugin does what engines need.
+
+- :class:`VolumeDriverConformance` is a suite for trial that any driver can be run through,
+  in memory or, with :class:`OverSocket`, over a socket; :class:`AuthzConformance`,
+  :class:`NetworkDriverConformance` and :class:`IpamDriverConformance` are those of other protocols.
+- :class:`FakeDocker` and :class:`FakePodman` send what the engines send, and conclude what
+  they conclude.
+- :data:`RULES` are the rules, each with an id; ``python -m exampledriver.plugin.check`` judges
+  a running plugin of any language by them.
+"""
+
+from .address import Address, AddressError
+from .clients import EngineCrash, EngineError, FakeDocker, FakePodman
+from .conformance import (
+    AuthzConformance,
+    Conformance,
+    IpamDriverConformance,
+    NetworkDriverConformance,
+    OverSocket,
+    VolumeDriverConformance,
+)
+from .connection import Client, Connection, Gone, Silent, Target, Unreachable
+from .endpoint import EndpointTarget
+from .http import DOCKER, OLD_DOCKER, PODMAN, NotHTTP, Response, request
+from .judging import NotApplicable, Outcome, Rule, Severity, Verdict, Violation
+from .memory import MemoryTarget
+from .reply import Reply
+from .rules import RULES, rules_of
+from .sockets import SocketTarget, run
+from .subject import Subject, VolumeSubject
+from .subjects import AuthzSubject, IpamSubject, NetworkSubject
+
+__all__ = [
+    "DOCKER",
+    "OLD_DOCKER",
+    "PODMAN",
+    "RULES",
+    "Address",
+    "AddressError",
+    "AuthzConformance",
+    "AuthzSubject",
+    "Client",
+    "Conformance",
+    "Connection",
+    "EndpointTarget",
+    "EngineCrash",
+    "EngineError",
+    "FakeDocker",
+    "FakePodman",
+    "Gone",
+    "IpamDriverConformance",
+    "IpamSubject",
+    "MemoryTarget",
+    "NetworkDriverConformance",
+    "NetworkSubject",
+    "NotApplicable",
+    "NotHTTP",
+    "Outcome",
+    "OverSocket",
+    "Reply",
+    "Response",
+    "Rule",
+    "Severity",
+    "Silent",
+    "SocketTarget",
+    "Subject",
+    "Target",
+    "Unreachable",
+    "Verdict",
+    "Violation",
+    "VolumeDriverConformance",
+    "VolumeSubject",
+    "request",
+    "rules_of",
+    "run",
+]

@@ -1,0 +1,211 @@
+"""Drivers run through the conformance suite, in memory and over a socket.
+
+Of our own driver this is the test that engines can live with it; of the suite, the test that it
+passes what is right. That it fails what is wrong is in ``test_wrong_plugins``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, cast
+from unittest import TestResult
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.task import Clock, deferLater
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from zope.interface import implementer
+
+from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
+from exampledriver.plugin.authz import ALLOW, IAuthzDriver
+from exampledriver.plugin.testing import (
+    AuthzConformance,
+    IpamDriverConformance,
+    NetworkDriverConformance,
+    OverSocket,
+    VolumeDriverConformance,
+    rules_of,
+)
+from tests.volumes.fixtures import World
+
+from .test_authz import Gate
+from .test_network import Wires
+from .wrong.messages import AlwaysOk
+from .wrong.right import Right
+
+
+class ServiceConformance(VolumeDriverConformance, SynchronousTestCase):
+    """Our volume service over real directories, in memory."""
+
+    def driver(self) -> IVolumeDriver:
+        return World(Path(self.mktemp()).absolute(), clock=cast(Clock, self.clock)).start()
+
+
+class ServiceOverSocketConformance(OverSocket, VolumeDriverConformance, TestCase):
+    """Our volume service with real threads, over a socket."""
+
+    def driver(self) -> IVolumeDriver:
+        # Its timers, of a world without a stop, are of a clock that stands still.
+        return World(Path(self.mktemp()).absolute()).start(deferToThread, deferToThread)
+
+
+class SlowConformance(VolumeDriverConformance, TestCase):
+    """Our volume service in memory, on the reactor: each step on disk takes a while."""
+
+    real = True
+
+    def driver(self) -> IVolumeDriver:
+        def later(function: Callable[..., Any], *args: object) -> Deferred[Any]:
+            return deferLater(self.clock, 0.002, function, *args)
+
+        return World(Path(self.mktemp()).absolute()).start(later)
+
+
+class PlainConformance(VolumeDriverConformance, SynchronousTestCase):
+    """A plugin that is not made with this package."""
+
+    def factory(self) -> IProtocolFactory:
+        return Right(Path(self.mktemp()).absolute(), self.clock).site()
+
+
+@implementer(network.INetworkDriver)
+@define(eq=False)
+class Networks(Wires):
+    """A network driver that knows what it has."""
+
+    has: set[str] = field(factory=set)
+
+    def _note(self, asked: object) -> None:
+        super()._note(asked)
+        if isinstance(asked, network.CreateNetwork):
+            self.has.add(asked.network_id)
+        elif isinstance(asked, network.CreateEndpoint):
+            if asked.network_id not in self.has:
+                raise PluginError("there is no such network")
+            self.has.add(asked.endpoint_id)
+        elif isinstance(asked, network.Join) and asked.endpoint_id not in self.has:
+            raise PluginError("there is no such endpoint")
+
+
+@implementer(ipam.IIpamDriver)
+@define(eq=False)
+class Pools:
+    """An IPAM driver that keeps what it gave."""
+
+    given: dict[str, set[str]] = field(factory=dict)
+
+    def capabilities(self) -> ipam.IpamCapabilities:
+        return ipam.IpamCapabilities()
+
+    def default_address_spaces(self) -> ipam.AddressSpaces:
+        return ipam.AddressSpaces("local", "global")
+
+    def request_pool(self, request: ipam.RequestPool) -> ipam.Pool:
+        pool = ip_network(request.pool or "10.200.0.0/24")
+        if any(pool.overlaps(ip_network(other)) for other in self.given):
+            raise PluginError("it overlaps another one")
+        self.given[str(pool)] = set()
+        return ipam.Pool(str(pool), str(pool))
+
+    def release_pool(self, request: ipam.ReleasePool) -> None:
+        self.given.pop(request.pool_id, None)
+
+    def request_address(self, request: ipam.RequestAddress) -> ipam.Address:
+        given = self.given.get(request.pool_id)
+        if given is None:
+            raise PluginError("there is no such pool")
+        hosts = map(str, ip_network(request.pool_id).hosts())
+        address = request.address or next(host for host in hosts if host not in given)
+        if address in given:
+            raise PluginError("it is taken")
+        given.add(address)
+        return ipam.Address(f"{address}/{request.pool_id.partition('/')[2]}")
+
+    def release_address(self, request: ipam.ReleaseAddress) -> None:
+        self.given.get(request.pool_id, set()).discard(request.address)
+
+
+class GateConformance(AuthzConformance, SynchronousTestCase):
+    """An authorization driver of this package, in memory."""
+
+    def driver(self) -> IAuthzDriver:
+        return Gate(ALLOW)
+
+
+class GateOverSocketConformance(OverSocket, AuthzConformance, TestCase):
+    """The same, over a socket."""
+
+    def driver(self) -> IAuthzDriver:
+        return Gate(ALLOW)
+
+
+class NetworksConformance(NetworkDriverConformance, SynchronousTestCase):
+    """A network driver of this package, in memory."""
+
+    def driver(self) -> network.INetworkDriver:
+        return Networks()
+
+
+class PoolsConformance(IpamDriverConformance, SynchronousTestCase):
+    """An IPAM driver of this package, in memory."""
+
+    def driver(self) -> ipam.IIpamDriver:
+        return Pools()
+
+
+class SuiteTests(SynchronousTestCase):
+    """What a suite does with a driver that is wrong."""
+
+    def case(self, method: str, **attributes: object) -> TestResult:
+        """Return how one test of a suite for a wrong plugin ends."""
+        base = Path(self.mktemp()).absolute()
+
+        class Case(VolumeDriverConformance, SynchronousTestCase):
+            def factory(self) -> IProtocolFactory:
+                return AlwaysOk(base, self.clock).site()
+
+        for name, value in attributes.items():
+            setattr(Case, name, value)
+        result = TestResult()
+        Case(method).run(result)
+        return result
+
+    def test_fails(self) -> None:
+        """A broken rule fails its test, with what was seen and why it matters."""
+        result = self.case("test_V_ERR_STATUS")
+        ((_, text),) = result.failures
+        for part in ("V-ERR-STATUS", "was answered with 200", "Podman ignores an Err on 200"):
+            self.assertIn(part, str(text))
+
+    def test_waived(self) -> None:
+        """A rule that the driver breaks on purpose is skipped, and says so."""
+        result = self.case("test_V_ERR_STATUS", waived=["V-ERR-STATUS"])
+        self.assertEqual(result.failures, [])
+        ((_, text),) = result.skipped
+        self.assertIn("V-ERR-STATUS is waived", str(text))
+
+    def test_not_applicable(self) -> None:
+        """A rule that says nothing about the driver is skipped, and says why."""
+        result = self.case("test_V_DATA_KEPT", files=False)
+        ((_, text),) = result.skipped
+        self.assertIn("not applicable", str(text))
+
+    def test_every_rule(self) -> None:
+        """A suite has a test for each rule; the socket's mode is one of those over a socket."""
+        for rule in rules_of("VolumeDriver"):
+            test = f"test_{rule.id.replace('-', '_')}"
+            suite = ServiceOverSocketConformance
+            self.assertEqual(getattr(suite, test).__doc__, f"{rule.says}.")
+            self.assertEqual(hasattr(ServiceConformance, test), rule.id != "P-SOCKET-MODE")
+
+    def test_no_driver(self) -> None:
+        """A suite that is not told how its driver is made says what is missing."""
+        case = type("Case", (VolumeDriverConformance, SynchronousTestCase), {})("test_docker")
+        result = TestResult()
+        case.run(result)
+        ((_, text),) = result.errors
+        self.assertIn("say how the driver is made", str(text))
