@@ -16,9 +16,11 @@ from typing import Any
 
 from twisted.internet import tcp, unix
 from twisted.internet.interfaces import IReadDescriptor
-from twisted.internet.main import CONNECTION_LOST
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
+
+from .poller import poller
 
 #: Each round accepts more than the one before: this is far more than any queue holds.
 _ROUNDS = 100
@@ -43,7 +45,13 @@ class DirectServer(unix.Server):
 
     def doRead(self) -> Any:
         """Read what has come."""
-        return tcp.Connection.doRead(self)
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        return self.protocol.dataReceived(data) if data else CONNECTION_DONE
 
     def write(self, data: bytes) -> None:
         """Write, at once what the socket takes at once, and the rest when it takes more."""
@@ -111,7 +119,7 @@ class SocketPort(unix.Port):
     _shouldShutdown = False
 
     def __init__(self, listening: socket.socket, factory: Factory[Any], reactor: Any) -> None:
-        super().__init__(b"", factory, reactor=reactor)
+        super().__init__(b"", factory, reactor=poller(reactor))
         self._listening = listening
 
     def startListening(self) -> None:

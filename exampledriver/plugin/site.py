@@ -39,15 +39,12 @@ from twisted.web.resource import IResource
 from twisted.web.server import Request, Site, version
 
 from .errors import BadRequest, TooLarge
+from .known import Head, Known, divided
 from .message import CONTENT_TYPE, encode
-from .wire import Answered, Begin, Pieces
+from .wire import Answered, Pieces, Read
 
 #: The largest body that is read, in bytes, unless a protocol needs more.
 MAX_BODY = 1 << 20
-
-#: How many heads are known, and how long each may be, in bytes. An engine has one for each
-#: call and length of a body.
-_MOST_HEADS, _LONGEST_HEAD = 4096, 1024
 
 
 def _line(status: int) -> bytes:
@@ -127,33 +124,30 @@ class PluginChannel(HTTPChannel):
     transport: ITCPTransport
     requestFactory = PluginRequest
     #: The head that is being read, if all of its request came at once, and the body's size.
-    _whole: tuple[bytes, int] | None = None
-    #: The answer to a known head that is waited for.
+    _head: Head | None = None
+    #: The answer to a known request that is waited for.
     _later: Deferred[Answered] | None = None
 
     # Twisted's, by the name that it has in a subclass: 1 before the first line of a request.
     _HTTPChannel__first_line: int
 
     def dataReceived(self, data: bytes) -> None:
-        """Answer a request whose head is known at once; let Twisted read every other one.
+        """Answer a request that is known at once; let Twisted read every other one.
 
-        A head is known, byte for byte, once Twisted has read it and found a call in it.
         Only a request that comes whole, alone, and between two others is looked up.
         """
-        end = data.find(b"\r\n\r\n") + 4
-        if end >= 4 and self._between_requests:
-            whole = data[:end], len(data) - end
-            begin = self.site.heads.get(whole)
-            if begin is not None:
-                answered = begin(data[end:])
+        if self._between_requests:
+            ask = self.site.known.find(data)
+            if ask is not None:
+                answered = ask()
                 if isinstance(answered, Deferred):
                     self._wait(answered)
                 else:
                     self.site.send(self.transport, *answered)
                 return
-            self._whole = whole
+            self._head = divided(data)
         super().dataReceived(data)
-        self._whole = None
+        self._head = None
 
     def _wait(self, answered: Deferred[Answered]) -> None:
         """Answer later; what comes meanwhile is kept, as Twisted does it while it has a request."""
@@ -188,10 +182,9 @@ class PluginChannel(HTTPChannel):
 
     def learn(self, request: PluginRequest, size: int) -> None:
         """Take note of a head that Twisted has read, if it was whole and asks for a call."""
-        whole, self._whole = self._whole, None
-        begin = self.site.table.get(request.path)
-        if whole is not None and whole[1] == size and begin is not None and request.plain:
-            self.site.learn(whole, begin)
+        head, self._head = self._head, None
+        if head is not None and head[1] == size <= MAX_BODY and request.plain:
+            self.site.known.learn(head, request.path)
 
     def connectionMade(self) -> None:
         """Be known to the site until the connection is lost."""
@@ -273,14 +266,13 @@ class PluginSite(Site):
         resource: IResource,
         refuse: Refuse,
         reactor: IReactorTime,
-        table: Mapping[bytes, Begin] = MappingProxyType({}),
+        table: Mapping[bytes, Read] = MappingProxyType({}),
     ) -> None:
         super().__init__(resource, parsePOSTFormSubmission=False, reactor=reactor)
         self.refuse = refuse
-        self.table = table
-        self.heads: dict[tuple[bytes, int], Begin] = {}
+        self.known = Known(table)
         self._second = -1
-        self._fixed = b""
+        self._fixed = self._success = b""
         self.draining = False
         self.channels: set[PluginChannel] = set()
         self._drained: list[Deferred[None]] = []
@@ -294,13 +286,6 @@ class PluginSite(Site):
         channel.timeOut = None
         channel.site = self
         return channel
-
-    def learn(self, whole: tuple[bytes, int], begin: Begin) -> None:
-        """Keep a head and its body's size."""
-        if len(whole[0]) <= _LONGEST_HEAD and whole[1] <= MAX_BODY:
-            if len(self.heads) == _MOST_HEADS:
-                self.heads.clear()
-            self.heads[whole] = begin
 
     def send(
         self, transport: ITransport, status: int, body: bytes | Pieces, last: bool = False
@@ -317,14 +302,15 @@ class PluginSite(Site):
                 datetimeToString(),
                 CONTENT_TYPE,
             )
-        line = _LINES.get(status) or _line(status)
-        close = b"\r\nConnection: close" if last else b""
+            self._success = _LINES[200] + self._fixed
+        begin = self._success
+        if status != 200 or last:
+            close = b"\r\nConnection: close" if last else b""
+            begin = (_LINES.get(status) or _line(status)) + close + self._fixed
         if isinstance(body, bytes):
-            transport.write(b"%s%s%s%d\r\n\r\n%s" % (line, close, self._fixed, len(body), body))
+            transport.write(b"%s%d\r\n\r\n%s" % (begin, len(body), body))
         else:
-            length = sum(map(len, body))
-            head = b"%s%s%s%d\r\n\r\n" % (line, close, self._fixed, length)
-            transport.writeSequence([head, *body])
+            transport.writeSequence([b"%s%d\r\n\r\n" % (begin, sum(map(len, body))), *body])
 
     def startFactory(self) -> None:
         """Start without the access log and its clock."""

@@ -32,13 +32,22 @@ class Volume:
     :ivar mountpoint: an absolute path, or empty while the volume is not mounted.
     :ivar created: when it was created, with a time zone; ``None`` when not known.
         Docker forgets a volume whose ``CreatedAt`` it cannot read.
-    :ivar status: what ``docker volume inspect`` shows under ``Status``; JSON values.
+    :ivar status: what ``docker volume inspect`` shows under ``Status``; JSON values. It is
+        read once: for another status, make another volume.
     """
 
     name: str
     mountpoint: str = ""
     created: datetime | None = None
     status: Mapping[str, object] = field(factory=dict)
+    _json: bytes | None = field(default=None, init=False, eq=False, repr=False)
+
+    def as_json(self) -> bytes:
+        """Return the volume as JSON: made once, for a driver that gives it as an answer again."""
+        if self._json is None:
+            object.__setattr__(self, "_json", encode(_shown(self)))
+            assert self._json is not None
+        return self._json
 
 
 def encoded(volumes: Iterable[Volume]) -> bytes:
@@ -156,7 +165,7 @@ class _Told:
     def volume(self, volume: Volume, message: Message) -> Fields:
         if not isinstance(volume, Volume):
             raise wrong_type(self.driver.get, volume, "a Volume")
-        return {"Volume": _shown(volume), "Err": ""}
+        return b'{"Volume":%s,"Err":""}' % volume.as_json()
 
     def volumes(self, volumes: Iterable[Volume | bytes], message: Message) -> Fields:
         try:

@@ -47,9 +47,12 @@ Fields: TypeAlias = Mapping[str, object] | bytes | Pieces
 
 #: A whole answer: its status and its body.
 Answered: TypeAlias = tuple[int, bytes | Pieces]
-#: Begins a call with a request's body. The answer is there at once, or comes later; a call
-#: that changes something is not stopped by a cancellation.
-Begin: TypeAlias = Callable[[bytes], Answered | Deferred[Answered]]
+#: Answers a request: at once, or later. A call that changes something is not stopped by a
+#: cancellation.
+Ask: TypeAlias = Callable[[], Answered | Deferred[Answered]]
+#: Reads a request's body and returns what answers it, and whether that can be asked again when
+#: the same request comes again.
+Read: TypeAlias = Callable[[bytes], tuple[Ask, bool]]
 
 
 class _Seconds(Protocol):
@@ -173,22 +176,32 @@ class Wire:
 
         self._serve(name, handle)
 
-    def table(self) -> Mapping[bytes, Begin]:
+    def table(self) -> Mapping[bytes, Read]:
         """Return what Klein's map says of the paths of calls, to be looked up."""
         return {
-            rule.rule.encode("ascii"): partial(self.begin, self.calls[rule.endpoint])
+            rule.rule.encode("ascii"): partial(self.read, self.calls[rule.endpoint])
             for rule in self.app.url_map.iter_rules()
             if rule.endpoint in self.calls
         }
 
     def begin(self, call: Call[Any], body: bytes) -> Answered | Deferred[Answered]:
-        """Begin a call; see :data:`Begin`."""
+        """Begin a call with a request's body."""
+        return self.read(call, body)[0]()
+
+    def read(self, call: Call[Any], body: bytes) -> tuple[Ask, bool]:
+        """Read a call's body; see :data:`Read`."""
         try:
             message = call.message(body)
+        except Exception:
+            return partial(self._failed, call, Failure()), False
+        return partial(self._ask, call, message), not call.changes
+
+    def _ask(self, call: Call[Any], message: Message) -> Answered | Deferred[Answered]:
+        try:
             if call.changes:
                 return self._change(call, message)
             answer = call.ask(message)
-            if not isinstance(answer, Awaitable):
+            if not hasattr(answer, "__await__"):
                 return 200, _body(call.tell(answer, message))
             work = Deferred.fromCoroutine(call.settled(answer, message))
         except Exception:

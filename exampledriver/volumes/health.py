@@ -72,7 +72,7 @@ class HealthChecks:
             return {"Health": "being looked at; ask again"}
         shown: dict[str, object] = {
             "Health": look.trouble or "ok",
-            "HealthAge": f"{now - look.at:.0f}s",
+            "HealthAge": f"{int(now - look.at)}s",
         }
         if counts and look.holders is not None:
             shown["HeldBy"] = look.holders or (
@@ -89,6 +89,14 @@ class HealthChecks:
         else:
             waiter.callback(None)
         return waiter
+
+    def last(self, name: str) -> Look | None:
+        """Return the last look at a volume, if there was one."""
+        return self._looks.get(name)
+
+    def now(self) -> float:
+        """Return the clock's seconds."""
+        return self._clock.seconds()
 
     def _look(self, volume: StoredVolume, mounted: bool) -> None:
         name = volume.name

@@ -32,10 +32,11 @@ from ..backends.interfaces import IBackend
 from ..journal.interfaces import CatalogError, ICatalog
 from ..plugin.volume import Capabilities, IVolumeDriver, Volume
 from ..plugin.wire import Answer
+from .answers import Answers
 from .errors import ConflictError, NoSuchVolumeError, VolumeError, quoted
 from .health import HealthChecks, Threads
 from .ledger import MountLedger
-from .listing import Listing, status_of
+from .listing import Listing
 from .locks import Locks
 from .model import SETTLED, Options, StoredVolume, check_name, is_name
 from .packed import GENERATION, REMOVING, Packed, Packer, Volumes
@@ -79,12 +80,14 @@ class VolumeService:
     _volumes: Volumes = field(init=False)
     _locks: Locks = field(factory=Locks, init=False)
     _listing: Listing = field(init=False)
+    _answers: Answers = field(init=False)
     _settler: Settler = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with nothing listed, and nothing to settle."""
         self._volumes = Volumes(Packer(self._backend.mountpoint))
         self._listing = Listing(self._volumes, self._ledger, self._threads)
+        self._answers = Answers(self._health)
         self._settler = Settler(self._backend, self._catalog, self._threads, self._clock)
 
     def load(self) -> None:
@@ -387,11 +390,7 @@ class VolumeService:
 
         :raises NoSuchVolumeError: there is none.
         """
-        volume = self._known(name)
-        counts = self._ledger.of(name)
-        status = status_of(volume, counts)
-        status.update(self._health.status(volume, counts))
-        return Volume(name, volume.mountpoint, volume.created, status)
+        return self._answers.of(self._known(name), self._ledger.of(name))
 
     def capabilities(self) -> Capabilities:
         """Return the scope: the volumes of this machine."""

@@ -39,7 +39,7 @@ class PiecesTests(TestCase):
     async def transport(self) -> DirectServer:
         """Return the accepted connection."""
         while True:
-            for reader in reactor.getReaders():
+            for reader in self.port.reactor.getReaders():
                 if isinstance(reader, DirectServer) and reader.server is self.port:
                     return reader
             turn: Deferred[None] = Deferred()

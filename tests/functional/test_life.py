@@ -61,6 +61,24 @@ class KilledTests(DaemonCase):
         self.assertLessEqual(answered, set(self.daemon.names()))
 
 
+class ReactorTests(DaemonCase):
+    """Twisted's reactors."""
+
+    def test_each(self) -> None:
+        """Under each of them a daemon answers and stops."""
+        for reactor in ("epoll", "poll", "select", "asyncio"):
+            self.daemon.runner = (f"--reactor={reactor}", "-n", "--pidfile=", "exampledriver")
+            self.daemon.start()
+            self.daemon.ok("Create", Name=reactor)
+            with self.daemon.connect() as connection:
+                for _ in range(100):
+                    connection.sendall(request_bytes("VolumeDriver.Get", {"Name": reactor}))
+                    answer = read_answer(connection)
+                    assert answer is not None
+                    self.assertEqual(answer[1]["Volume"]["Name"], reactor)
+            self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+
+
 class StopTests(SlowCase):
     """SIGTERM: stop accepting, finish what has begun, answer it, close."""
 

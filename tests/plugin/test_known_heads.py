@@ -1,4 +1,4 @@
-"""Heads that are known: whatever is sent, in whatever pieces, is answered as without them."""
+"""Requests that are known: whatever is sent, in whatever pieces, is answered as without them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
 
 from exampledriver.plugin import Plugin, PluginError, PluginSite, Volume
+from exampledriver.plugin import known as known_module
 from exampledriver.plugin import site as site_module
-from exampledriver.plugin.wire import Begin
+from exampledriver.plugin.message import Message
+from exampledriver.plugin.wire import Read
 
 from . import test_changes, test_drain, test_logging
 from .memory import DOCKER, OLD_DOCKER, PODMAN, UNHURRIED, Client, FakeDriver, PluginCase, post, raw
@@ -111,7 +113,8 @@ class SameTests(PluginCase):
             self.same([request])
             self.same([request, request])
             self.same([request + request])
-        self.assertGreater(len(self.site.heads), 15)
+        self.assertGreater(len(self.site.known.heads), 15)
+        self.assertGreater(len(self.site.known.requests), 10)
 
     @settings(UNHURRIED, max_examples=150)
     @given(st.data())
@@ -138,7 +141,7 @@ class KnownTests(PluginCase):
         self.client.ask(GET)
         self.patch(site_module.PluginRequest, "process", self.fail)
         self.assertEqual(self.client.ask(GET).status, 200)
-        self.assertEqual(len(self.site.heads), 1)
+        self.assertEqual(len(self.site.known.heads), 1)
 
     def test_behind_one_that_waits(self) -> None:
         """A known request behind one that is not answered yet waits for its turn."""
@@ -172,18 +175,47 @@ class KnownTests(PluginCase):
 
     def test_bounded(self) -> None:
         """However many heads come, so many are kept, and none that is long."""
-        self.patch(site_module, "_MOST_HEADS", 10)
+        self.patch(known_module, "_MOST_HEADS", 10)
         for number in range(35):
             self.client.ask(post("VolumeDriver.Get", {"Name": "db"}, [b"X: %d" % number]))
-        self.assertLessEqual(len(self.site.heads), 10)
+        self.assertLessEqual(len(self.site.known.heads), 10)
         self.client.ask(post("VolumeDriver.Get", {"Name": "db"}, [b"X: " + b"y" * 3000]))
-        self.assertTrue(all(len(head) < 1100 for head, _ in self.site.heads))
+        self.assertTrue(all(len(head) < 1100 for head, _ in self.site.known.heads))
+
+    def test_read_once(self) -> None:
+        """The body of a request that changes nothing is read once, and the driver always asked."""
+        for _ in range(2):
+            self.client.ask(GET)
+        self.driver.calls.clear()
+        self.patch(Message, "decode", self.fail)
+        for name in ("one", "two"):
+            self.driver.answers["get"] = Volume(name)
+            self.assertEqual(self.client.ask(GET).answer["Volume"]["Name"], name)
+        self.assertEqual(self.driver.calls, [("get", "db"), ("get", "db")])
+
+    def test_changes_are_read(self) -> None:
+        """A request that changes something, or that is refused for its body, is not kept."""
+        for _ in range(3):
+            self.client.ask(post("VolumeDriver.Mount", {"Name": "db", "ID": "c1"}))
+            self.client.ask(post("VolumeDriver.Get", b"{"))
+        self.assertEqual(len(self.site.known.heads), 2)
+        self.assertEqual(self.site.known.requests, {})
+
+    def test_requests_bounded(self) -> None:
+        """However many requests come, so many are kept, and none that is long."""
+        self.patch(known_module, "_MOST_REQUESTS", 10)
+        for number in range(35):
+            self.client.ask(post("VolumeDriver.Get", {"Name": f"db{number}"}))
+        self.client.ask(post("VolumeDriver.Get", {"Name": "x" * 3000}))
+        self.client.ask(post("VolumeDriver.Get", {"Name": "y" * 3000}))
+        self.assertIn(len(self.site.known.requests), range(1, 11))
+        self.assertLess(max(map(len, self.site.known.requests)), 2049)
 
 
-class EveryHead(dict[tuple[bytes, int], Begin]):
+class EveryHead(dict[tuple[bytes, int], Read]):
     """Heads that are all known before their first request."""
 
-    def __init__(self, table: Mapping[bytes, Begin]) -> None:
+    def __init__(self, table: Mapping[bytes, Read]) -> None:
         super().__init__()
         self._table = table
 
@@ -201,7 +233,7 @@ class KnownCase(PluginCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.site.heads = EveryHead(self.site.table)
+        self.site.known.heads = EveryHead(self.site.known.table)
 
 
 class KnownChangeTests(KnownCase, test_changes.ChangeTests):
