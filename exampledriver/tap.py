@@ -18,11 +18,18 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from .admin import AdminServer
+from .backends.btrfs import BTRFS, BtrfsBackend
 from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
+from .backends.image import IMAGE, ImageBackend
 from .backends.measuring import measure
+from .backends.mount import MountBackend
 from .backends.mounts import inside
+from .backends.registry import Backends
+from .backends.sharing import MOUNT
+from .backends.tmpfs import TMPFS, TmpfsBackend
 from .backends.trash import Trash
+from .configuration import Configuration, load
 from .daemon import memory
 from .daemon.apart import Apart, Together
 from .daemon.discovery import Announced, announced
@@ -40,6 +47,7 @@ from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
 from .volumes.administration import Administration
 from .volumes.health import HealthChecks
 from .volumes.ledger import MountLedger
+from .volumes.model import DIRECTORY
 from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
 from .volumes.removed import RemovedVolumes
@@ -86,6 +94,7 @@ class Options(usage.Options):
             DEFAULTS["trash-retention"],
             "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
         ],
+        ["config", None, None, "A file that says which backends there are, and their defaults."],
         ["log-file", None, "", "Where to log; - and the default are standard output."],
         ["log-format", None, "text", "text for people, or json: one object a line."],
         ["log-rotate-size", None, "10M", "At which size a log file is rotated; 0 for never."],
@@ -128,6 +137,8 @@ class Options(usage.Options):
             self["endpoints"] = [_endpoint(text, bool(self["insecure-tcp"])) for text in listen]
             self["retention"] = parse_retention(self["trash-retention"])
             self["log"] = self._log_options().output(self.parent)
+            config = self["config"]
+            self["configuration"] = load(Path(config)) if config else Configuration()
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
         self["admin_endpoint"] = _admin_endpoint(self["admin"], self["runtime"])
@@ -268,6 +279,30 @@ def _open_log(log: LogOutput) -> None:
         ) from None
 
 
+def _backends(options: Options, trash: Trash) -> Backends:
+    """Put the kinds of storage together."""
+    configuration: Configuration = options["configuration"]
+    root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
+    private, bases = [state, runtime], configuration.bases
+    directory = DirectoryBackend(
+        root,
+        private,
+        trash,
+        root_only=bool(options["root-only"]),
+        bases=bases.get(DIRECTORY, ()),
+    )
+    return Backends(
+        {
+            DIRECTORY: directory,
+            IMAGE: ImageBackend(root, trash),
+            TMPFS: TmpfsBackend(root, trash),
+            BTRFS: BtrfsBackend(directory),
+            MOUNT: MountBackend(root, trash, private, bases.get(MOUNT, ())),
+        },
+        configuration.choice,
+    )
+
+
 def _build(options: Options, reactor: Any) -> DaemonService:
     """Put the parts together; nothing listens yet.
 
@@ -293,8 +328,8 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     deletions = DaemonThreads(reactor, "purge", 1)
     measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
     trash = Trash(root)
-    backend = DirectoryBackend(root, [state, runtime], trash, root_only=bool(options["root-only"]))
-    journal = open_journal(state, reactor, Packer(backend.mountpoint).codec())
+    backend = _backends(options, trash)
+    journal = open_journal(state, reactor, Packer(backend.mountpoint, backend.judge).codec())
     counts = _open_ledger(runtime, reactor)
     ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
     ledger.load()

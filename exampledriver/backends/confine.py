@@ -9,6 +9,7 @@ would keep it for ever.
 import ctypes
 import os
 import sys
+from contextlib import suppress
 
 MS_BIND = 4096
 #: The permissions of a directory that is made, as those of a new volume.
@@ -23,10 +24,8 @@ def main(target: str, subpath: str) -> None:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     fd = os.open(target, flags)
     for part in subpath.split("/"):
-        try:
+        with suppress(FileExistsError):
             os.mkdir(part, MODE, dir_fd=fd)
-        except FileExistsError:
-            pass
         fd = os.open(part, flags, dir_fd=fd)
     mount = ctypes.CDLL(None, use_errno=True).mount
     if mount(f"/proc/self/fd/{fd}".encode(), os.fsencode(target), None, MS_BIND, None):

@@ -31,6 +31,9 @@ OPTIONS: Mapping[str, frozenset[str]] = {
     sharing.MOUNT: frozenset(sharing.READERS),
 }
 
+#: The kinds whose volumes are mounted at the root's directory of their name.
+MOUNTED = frozenset({image.IMAGE, tmpfs.TMPFS, sharing.MOUNT})
+
 #: Options by which a kind is recognised that was not asked for.
 _TELLING = {
     **dict.fromkeys(("type", "device", "o", "share"), sharing.MOUNT),

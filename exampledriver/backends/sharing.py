@@ -163,10 +163,10 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     if "credentials-file" in options and kind not in CREDENTIALS:
         rule = f"the type {kind} takes none here; those that do: {', '.join(sorted(CREDENTIALS))}"
         raise values.bad(name, "credentials-file", options["credentials-file"], rule)
-    if kind in NFS and options["device"].startswith(":"):
-        if not any(word.startswith("addr=") for word in words):
-            rule = "the server is missing: give server:/path, or addr=server in o"
-            raise values.bad(name, "device", options["device"], rule)
+    named = any(word.startswith("addr=") for word in words)
+    if kind in NFS and options["device"].startswith(":") and not named:
+        rule = "the server is missing: give server:/path, or addr=server in o"
+        raise values.bad(name, "device", options["device"], rule)
     kept = {key: value for key, value in options.items() if key in KEPT}
     if words:
         kept["o"] = ",".join(words)

@@ -28,7 +28,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..backends.interfaces import IBackend
+from ..backends.interfaces import IBackend, IResizable
 from ..journal.interfaces import CatalogError, ICatalog
 from ..plugin.volume import Capabilities, IVolumeDriver, Volume
 from ..plugin.wire import Answer
@@ -385,7 +385,10 @@ class VolumeService:
             volume = self._known(name)
             if not self._settler.is_settled(name):
                 await self._settler.settled(name)
-            await self._threads(self._backend.resize, volume, values.size_bytes(text))
+            resizable = IResizable(self._backend, None)
+            if resizable is None:
+                raise VolumeError(f"volume {quoted(name)}: its kind has no size to change")
+            await self._threads(resizable.resize, volume, values.size_bytes(text))
             changed = evolve(volume, options=dict(sorted({**volume.options, "size": text}.items())))
             try:
                 await self._catalog.put(name, changed.to_json())

@@ -138,7 +138,8 @@ def size_bytes(text: str) -> int:
     letter = text[-1]
     if letter.isdigit():
         return int(text)
-    return int(text[:-1]) * 1024 ** (_UNITS.index(letter) + 1)
+    scale: int = 1024 ** (_UNITS.index(letter) + 1)
+    return int(text[:-1]) * scale
 
 
 def duration(shortest: int, longest: int) -> Reader:
