@@ -8,8 +8,8 @@ own when the file system in it is whole, so that a crash leaves either nothing o
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import define, frozen
@@ -22,13 +22,14 @@ from . import mounting, mounts, owned
 from .commands import CommandError, run
 from .durable import sync
 from .explaining import explained
+from .growing import enlarge, grow_ext4, grow_mounted, remove_lost_and_found
 from .interfaces import IBackend, IResizable
 from .mounted import MountedBackend, failed
 
 IMAGE = "image"
 
-#: The smallest file systems, in bytes.
-_SMALLEST = {"ext4": 8 << 20, "xfs": 300 << 20, "btrfs": 128 << 20}
+#: The smallest file systems, in bytes. A Btrfs can be smaller, and would then never grow.
+_SMALLEST = {"ext4": 8 << 20, "xfs": 300 << 20, "btrfs": 256 << 20}
 
 #: How a file system is made in a file.
 _MAKE = {
@@ -178,32 +179,26 @@ class ImageBackend(MountedBackend):
             hint = mounting.hint(options.fs, error, mounting.LOCAL)
             raise failed(volume, f"making a file system {options.fs}", error, hint) from error
         # Mounted once now, so that a kernel which does not know it says so at the Create.
-        scratch = file.with_name(f"{volume.name}{_SCRATCH}")
+        with self._scratch(volume, file, options) as scratch:
+            _prepare(scratch, options.access)
+
+    @contextmanager
+    def _scratch(self, volume: StoredVolume, file: Path, options: ImageOptions) -> Iterator[Path]:
+        """Mount a file where nobody else sees it; errors in the body are explained."""
+        scratch = self.images / f"{volume.name}{_SCRATCH}"
         with explained(volume, f"preparing {scratch}"):
             mounting.detach(str(scratch))
             scratch.mkdir(mode=0o700, exist_ok=True)
         try:
             self._mount_file(volume, file, str(scratch), options)
-            with explained(volume, f"preparing {scratch}"):
+            with explained(volume, f"preparing {file}"):
                 try:
-                    self._prepare(scratch, options)
+                    yield scratch
                 finally:
                     mounting.unmount(str(scratch), force=True)
         finally:
             with suppress(OSError):
                 scratch.rmdir()
-
-    @staticmethod
-    def _prepare(directory: Path, options: ImageOptions) -> None:
-        # Engines fill an empty volume with what the image has at its place; this would be no
-        # empty one. e2fsck makes it again should it ever need it.
-        with suppress(FileNotFoundError):
-            (directory / "lost+found").rmdir()
-        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            options.access.give(fd)
-        finally:
-            os.close(fd)
 
     @staticmethod
     def _mount_file(volume: StoredVolume, file: Path, target: str, options: ImageOptions) -> None:
@@ -282,44 +277,27 @@ class ImageBackend(MountedBackend):
                     f"volume {quoted(volume.name)}: has {values.size_text(now)}, asked for is "
                     f"{values.size_text(size)}: an image can only grow"
                 )
-            fd = os.open(file, os.O_RDWR)
-            try:
-                if options.reserve:
-                    os.posix_fallocate(fd, 0, size)
-                elif size > now:
-                    os.ftruncate(fd, size)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        if mounting.layers(volume.mountpoint):
-            self._grow(volume, volume.mountpoint, options)
-            return
-        scratch = str(self.images / f"{volume.name}{_SCRATCH}")
-        with explained(volume, f"preparing {scratch}"):
-            mounting.detach(scratch)
-            os.makedirs(scratch, mode=0o700, exist_ok=True)
-        try:
-            self._mount_file(volume, file, scratch, options)
-            try:
-                self._grow(volume, scratch, options)
-            finally:
-                with explained(volume, f"unmounting {scratch}"):
-                    mounting.unmount(scratch, force=True)
-        finally:
-            with suppress(OSError):
-                os.rmdir(scratch)
+            enlarge(file, size, options.reserve)
+            if mounting.layers(volume.mountpoint):
+                grow_mounted(options.fs, volume.mountpoint)
+                return
+            if options.fs == "ext4":
+                grow_ext4(file)
+        with self._scratch(volume, file, options) as scratch:
+            if options.fs == "ext4":
+                remove_lost_and_found(scratch)
+            else:
+                grow_mounted(options.fs, str(scratch))
 
-    @staticmethod
-    def _grow(volume: StoredVolume, place: str, options: ImageOptions) -> None:
-        device = mounting.file_system(place)[1]
-        programs = {
-            "ext4": ["resize2fs", device],
-            "xfs": ["xfs_growfs", place],
-            "btrfs": ["btrfs", "filesystem", "resize", "max", place],
-        }
-        with explained(volume, f"growing its file system {options.fs}"):
-            run(["losetup", "--set-capacity", device], mounting.LOCAL)
-            run(programs[options.fs], mounting.LOCAL)
+
+def _prepare(directory: Path, access: owned.Access) -> None:
+    """Make the root of a new file system that of a new volume."""
+    remove_lost_and_found(directory)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        access.give(fd)
+    finally:
+        os.close(fd)
 
 
 def _backing_file(mount: mounts.Mount) -> str | None:
