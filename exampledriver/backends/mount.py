@@ -130,8 +130,23 @@ class MountBackend(MountedBackend):
                 return []
         return self.find_holders(volume.mountpoint) if own else []
 
+    def mount(self, volume: StoredVolume) -> str:
+        """Mount the volume, if it is not mounted, and see that it can be used.
+
+        An engine that gets a path on which nobody answers would hang with it.
+        """
+        path = super().mount(volume)
+        trouble = self._ask(volume, MountOptions.of(volume.options).seconds)
+        if trouble:
+            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        return path
+
     def look_mounted(self, volume: StoredVolume) -> str:
-        """Ask the server whether it is there, by a child that may hang."""
+        """Ask the server whether it is there."""
+        return self._ask(volume, PATIENCE)
+
+    def _ask(self, volume: StoredVolume, seconds: float) -> str:
+        """Ask the server whether it is there, by a child that may hang; return the trouble."""
         before = self._asking.get(volume.name)
         if before is not None:
             if before.poll() is None:
@@ -148,7 +163,7 @@ class MountBackend(MountedBackend):
         )
         assert child.stderr is not None
         try:
-            status = child.wait(PATIENCE)
+            status = child.wait(seconds)
         except subprocess.TimeoutExpired:
             child.kill()
             self._asking[volume.name] = child
