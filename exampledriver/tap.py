@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python import usage
 
@@ -45,9 +46,9 @@ from .journal import Journal, JournalError, Lock, open_journal
 from .plugin import Plugin
 from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
 from .volumes.administration import Administration
-from .volumes.health import HealthChecks
+from .volumes.health import HealthChecks, Threads
 from .volumes.ledger import MountLedger
-from .volumes.model import DIRECTORY
+from .volumes.model import DIRECTORY, StoredVolume, Wanted
 from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
 from .volumes.removed import RemovedVolumes
@@ -62,6 +63,9 @@ CheckedEndpoint = UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Threads for changes: so many volumes can hang before another one waits.
 CHANGE_THREADS = 64
+#: Threads for changes of volumes that are no directories, apart: programs are run for those, and
+#: when all of their servers are dead, other volumes do not wait.
+MOUNT_THREADS = 64
 #: Seconds in which a request that is on its way at a stop still arrives.
 LINGER = 0.3
 #: Threads for looking at volumes, apart: a hanging look delays no change.
@@ -279,6 +283,18 @@ def _open_log(log: LogOutput) -> None:
         ) from None
 
 
+def _apart(quick: Threads, slow: Threads) -> Threads:
+    """Return threads that run what is done to volumes that are no directories in `slow` ones."""
+
+    def run(function: Callable[..., Any], *args: object) -> Deferred[Any]:
+        for argument in args:
+            if isinstance(argument, StoredVolume | Wanted) and argument.backend != DIRECTORY:
+                return slow(function, *args)
+        return quick(function, *args)
+
+    return run
+
+
 def _backends(options: Options, trash: Trash) -> Backends:
     """Put the kinds of storage together."""
     configuration: Configuration = options["configuration"]
@@ -324,6 +340,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         _open_log(log)
 
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
+    mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
     deletions = DaemonThreads(reactor, "purge", 1)
     measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
@@ -334,13 +351,14 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
     ledger.load()
     health = HealthChecks(backend, looks, reactor)
+    changes_of = _apart(changes, mounts)
     purger = TrashPurger(trash, options["retention"], deletions, reactor)
     volumes = VolumeService(
         journal,
         ledger,
         backend,
         health,
-        changes,
+        changes_of,
         reactor,
         lambda: datetime.now(timezone.utc),
         purger.removed,
@@ -386,7 +404,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
             lock.sign()
 
     def release() -> None:
-        for pool in (changes, looks, deletions, measurements):
+        for pool in (changes, mounts, looks, deletions, measurements):
             pool.stop()
         for lock in locks:
             lock.release()

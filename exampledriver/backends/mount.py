@@ -135,9 +135,12 @@ class MountBackend(MountedBackend):
 
         An engine that gets a path on which nobody answers would hang with it.
         """
+        used = bool(mounting.layers(volume.mountpoint))
         path = super().mount(volume)
         trouble = self._ask(volume, MountOptions.of(volume.options).seconds)
         if trouble:
+            if not used:
+                mounting.detach(path)
             raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
         return path
 

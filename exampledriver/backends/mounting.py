@@ -114,6 +114,11 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
             return f"the helper mount.{kind} is missing: install the package {package}"
         if "unknown filesystem type" in words:
             return f"neither the kernel nor a helper (/sbin/mount.{kind}) knows the type {kind}"
+    if kind.endswith("sshfs") and "connection reset" in words:
+        return (
+            "ssh could not log in, or not reach the server, and sshfs does not say which: look at "
+            "the user's name, the key (credentials-file=), known_hosts, the port and the firewall"
+        )
     for signs, text in _HINTS:
         if any(sign in words for sign in signs):
             return text

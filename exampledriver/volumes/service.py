@@ -249,7 +249,7 @@ class VolumeService:
     ) -> bool:
         """Make a volume's place and journal it; return whether the place is new."""
 
-        def make_and_write() -> tuple[bool, Deferred[None]]:
+        def make_and_write(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
             if origin is not None:
                 origin.bring(volume)
             # Handed on from thread to thread: the reactor has nothing to decide in between.
@@ -258,7 +258,7 @@ class VolumeService:
                 volume.name, {**volume.to_json(), **(more if new else {})}
             )
 
-        new, written = await self._threads(make_and_write)
+        new, written = await self._threads(make_and_write, volume)
         try:
             await written
         except CatalogError as error:
