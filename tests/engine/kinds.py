@@ -8,17 +8,26 @@ from collections.abc import Mapping
 from exampledriver.backends.mounts import mounts_inside
 from tests.process import until
 
-from .case import DockerCase
+from .case import DockerCase, DriverCase
 from .storage import loop_devices, release
 
 
-class KindCase(DockerCase):
-    """An engine, a daemon, and what its volumes need."""
+class DaemonKindCase(DriverCase):
+    """A daemon, and what its volumes need."""
 
     def setUp(self) -> None:
         super().setUp()
         # Before the directory goes.
         self.addCleanup(release, self.daemon.base)
+
+    def mounted(self) -> list[str]:
+        """Return what is mounted below the root."""
+        root = str(self.daemon.root)
+        return [place for place in mounts_inside(root) if place != root]
+
+
+class KindCase(DaemonKindCase, DockerCase):
+    """With an engine."""
 
     def make(self, options: Mapping[str, str]) -> None:
         """Create the test's volume."""
@@ -28,11 +37,6 @@ class KindCase(DockerCase):
         """Return the error of a creation of the test's volume."""
         words = [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
         return self.error("volume", "create", "-d", "x", *words, self.name)
-
-    def mounted(self) -> list[str]:
-        """Return what is mounted below the root."""
-        root = str(self.daemon.root)
-        return [place for place in mounts_inside(root) if place != root]
 
     def nothing_left(self) -> None:
         """See that nothing is mounted, no loop device is used, and no volume is there."""

@@ -42,8 +42,8 @@ class TmpfsTests(storage_suites.MountedSuite):
         backend.resize(volume, 2 << 20)
         found = os.statvfs(volume.mountpoint)
         self.assertEqual(found.f_blocks * found.f_frsize, 2 << 20)
-        found = os.stat(volume.mountpoint)
-        self.assertEqual((found.st_mode & 0o7777, found.st_uid, found.st_gid), (0o710, 5, 6))
+        owned = os.stat(volume.mountpoint)
+        self.assertEqual((owned.st_mode & 0o7777, owned.st_uid, owned.st_gid), (0o710, 5, 6))
 
 
 class Ext4Tests(storage_suites.ImageSuite):

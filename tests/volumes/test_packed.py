@@ -34,7 +34,7 @@ def place(name: str, wanted: Wanted) -> str:
     return wanted.options.get("mountpoint") or f"/root/{name}"
 
 
-def stored(options: Mapping[str, str] = {}, created: datetime = NOON) -> StoredVolume:  # noqa: B006
+def stored(options: Mapping[str, str] = {}, created: datetime = NOON) -> StoredVolume:
     """Return a volume called db."""
     where = place("db", Wanted(DIRECTORY, options))
     return StoredVolume("db", where, created.replace(microsecond=0), options)
