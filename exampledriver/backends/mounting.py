@@ -109,11 +109,10 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
             "timeout= changes how long to wait"
         )
     words = error.words.lower()
-    if ("unknown filesystem type" in words or "helper program" in words) and helper(kind) is None:
+    if kind not in ("", "none", "bind") and helper(kind) is None and not _in_kernel(kind):
         if package:
             return f"the helper mount.{kind} is missing: install the package {package}"
-        if "unknown filesystem type" in words:
-            return f"neither the kernel nor a helper (/sbin/mount.{kind}) knows the type {kind}"
+        return f"neither the kernel nor a helper (/sbin/mount.{kind}) knows the type {kind}"
     if kind.endswith("sshfs") and "connection reset" in words:
         return (
             "ssh could not log in, or not reach the server, and sshfs does not say which: look at "
@@ -123,6 +122,12 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
         if any(sign in words for sign in signs):
             return text
     return "look at the kernel's log (dmesg)"
+
+
+def _in_kernel(kind: str) -> bool:
+    """Tell whether the kernel has a type of file system; a mount has loaded its module."""
+    with open("/proc/filesystems", encoding="ascii") as file:
+        return any(line.split()[-1] == kind for line in file)
 
 
 def mount(kind: str, options: Sequence[str], device: str, target: str, seconds: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -32,6 +33,14 @@ for other in (0, 1, 2):
 time.sleep({seconds})
 """
 
+#: Writes down its arguments and its environment, and mounts something that is there.
+_RECORDING = """#!{python} -I
+import json, os, sys
+with open({record!r}, "w") as file:
+    json.dump({{"argv": sys.argv, "environment": dict(os.environ)}}, file)
+os.execv({mount!r}, ["mount", "-t", "tmpfs", "none", sys.argv[-1]])
+"""
+
 
 def write_program(path: Path, text: str) -> None:
     """Write a program that can be run."""
@@ -43,6 +52,14 @@ def write_program(path: Path, text: str) -> None:
 def write_blocking(path: Path) -> None:
     """Write the FUSE file system that never answers; it ends by itself."""
     write_program(path, _BLOCKING.format(python=sys.executable, seconds=2 * PATIENCE))
+
+
+def write_recording(path: Path, record: Path) -> None:
+    """Write a mount(8) that writes down what it is given, and mounts a tmpfs."""
+    mount = shutil.which("mount")
+    assert mount
+    text = _RECORDING.format(python=sys.executable, record=str(record), mount=mount)
+    write_program(path, text)
 
 
 @define(eq=False)
