@@ -7,8 +7,8 @@ directory elsewhere is the user's: it is made if missing, and never deleted.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
@@ -18,10 +18,10 @@ from zope.interface import implementer
 from ..volumes import values
 from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
 from ..volumes.model import DIRECTORY, StoredVolume, Wanted
-from . import owned
+from . import owned, projects
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .explaining import described, explained, why_not
-from .interfaces import IBackend
+from .interfaces import IBackend, IResizable
 from .mounts import Holder, holders, inside, mounts_inside
 from .trash import Trash
 
@@ -32,6 +32,7 @@ FORBIDDEN = ("/proc", "/sys", "/dev", "/run")
 READERS: Mapping[str, values.Reader] = {
     **owned.READERS,
     "mountpoint": values.path,
+    "size": values.size,
 }
 
 
@@ -39,6 +40,23 @@ def _access(volume: StoredVolume) -> tuple[int, int | None, int | None]:
     """Return the mode of a volume's new directory, its owner and its group."""
     access = owned.Access.of(volume.options)
     return access.mode, access.uid, access.gid
+
+
+@contextmanager
+def _limited(volume: StoredVolume) -> Iterator[None]:
+    """Turn a size that cannot be into the error of the option."""
+    try:
+        yield
+    except projects.NoQuotaError as error:
+        size = volume.options.get("size", "")
+        raise values.bad(volume.name, "size", size, str(error)) from None
+
+
+def _existing(path: Path) -> str:
+    """Return the path, or the first of its parents that is there."""
+    while not path.exists():
+        path = path.parent
+    return str(path)
 
 
 def parse(name: str, given: Mapping[str, str]) -> Wanted:
@@ -50,7 +68,7 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     return Wanted(DIRECTORY, options, "mountpoint" in options)
 
 
-@implementer(IBackend)
+@implementer(IBackend, IResizable)
 @define(eq=False)
 class DirectoryBackend:
     """The backend ``directory``.
@@ -130,8 +148,25 @@ class DirectoryBackend:
             if self.settles(volume) and self._place(volume):
                 return True
             path = Path(volume.mountpoint)
+            if "size" in volume.options:
+                # Before anything is made.
+                with _limited(volume):
+                    projects.check(_existing(path))
             make_parents(path)
-            return make_directory(path, *_access(volume))
+            new = make_directory(path, *_access(volume))
+        if "size" in volume.options:
+            try:
+                self.resize(volume, values.size_bytes(volume.options["size"]))
+            except VolumeError:
+                if new:
+                    self.undo_create(volume)
+                raise
+        return new
+
+    def resize(self, volume: StoredVolume, size: int) -> None:
+        """Give the directory's project another limit."""
+        with explained(volume, "limiting"), _limited(volume):
+            projects.limit(volume.mountpoint, size)
 
     @staticmethod
     def _place(volume: StoredVolume) -> bool:
@@ -202,11 +237,11 @@ class DirectoryBackend:
                 self.trash.prepare()
 
     def settles(self, volume: StoredVolume) -> bool:
-        """Tell whether the volume lives under the root.
+        """Tell whether the volume lives under the root, and has no size.
 
         Elsewhere is another file system, which may hang: that must not keep the others.
         """
-        return self.keeps_data(volume)
+        return "mountpoint" not in volume.options and "size" not in volume.options
 
     def settle(
         self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]

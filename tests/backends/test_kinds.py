@@ -10,8 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends.kinds import OPTIONS, PARSE, Choice, judge
 from exampledriver.backends.sharing import MountOptions
+from exampledriver.plugin.errors import BadRequest
 from exampledriver.volumes import values
-from exampledriver.volumes.errors import BadRequest, InvalidOptionError
+from exampledriver.volumes.errors import InvalidOptionError
 
 #: A Create of each kind that is good.
 GOOD: Mapping[str, Mapping[str, str]] = {
@@ -68,7 +69,7 @@ class ChoiceTests(OptionCase):
         """An option that is not known is named, with those that are."""
         self.assertEqual(
             self.refused(sise="1G"),
-            'volume "db": option "sise" is not known; known: gid, mode, mountpoint, uid',
+            'volume "db": option "sise" is not known; known: gid, mode, mountpoint, size, uid',
         )
         self.assertEqual(
             self.refused(backend="tmpfs", sise="1G"),

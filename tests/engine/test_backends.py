@@ -7,18 +7,21 @@ from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from exampledriver.backends import image, mounting
 from exampledriver.backends.btrfs import BtrfsBackend
-from exampledriver.backends.commands import run
+from exampledriver.backends.commands import CommandError, run
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.interfaces import IBackend
 from exampledriver.backends.mount import MountBackend
 from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import Trash
-from exampledriver.volumes.errors import VolumeError
+from exampledriver.volumes.errors import InvalidOptionError, VolumeError
 from exampledriver.volumes.model import StoredVolume
 from tests.backends import suites
+from tests.volumes.fixtures import NOON
 
 from . import storage_suites
 from .storage import loop_devices, make_file_system, release
@@ -281,3 +284,59 @@ class SubvolumeTests(suites.BackendSuite):
         backend = BtrfsBackend(DirectoryBackend(root, [], Trash(root)))
         error = self.assertRaises(VolumeError, backend.create, self.volume(backend))
         self.assertIn("needs a root that is Btrfs, and", str(error))
+
+
+class QuotaTests(SynchronousTestCase):
+    """The size of a directory: where the kernel has project quotas, and where it has none."""
+
+    def setUp(self) -> None:
+        self.base = Path(os.path.realpath(self.mktemp()))
+        self.base.mkdir()
+        self.addCleanup(release, self.base)
+
+    def backend(self, root: Path) -> DirectoryBackend:
+        """Return the backend of a root."""
+        return DirectoryBackend(root, [], Trash(root))
+
+    def volume(self, root: Path) -> StoredVolume:
+        """Return a volume with a size."""
+        return StoredVolume("db", f"{root}/db", NOON, {"size": "4M"})
+
+    def test_refused(self) -> None:
+        """A file system without quotas refuses a size with the reason, and nothing is made."""
+        for kind, size, why in (
+            ("ext4", 16 << 20, "(ext4) counts no projects"),
+            ("xfs", 300 << 20, "(xfs) counts no projects"),
+            ("btrfs", 256 << 20, "(btrfs) has no project quotas"),
+        ):
+            root = self.base / kind
+            root.mkdir()
+            make_file_system(self.base / f"{kind}.img", kind, size)
+            mounting.mount(kind, ["loop"], str(self.base / f"{kind}.img"), str(root), 10)
+            error = self.assertRaises(
+                InvalidOptionError, self.backend(root).create, self.volume(root)
+            )
+            self.assertIn('option size="4M": the file system of', str(error))
+            self.assertIn(why, str(error))
+            self.assertIn("or use backend=image", str(error))
+            self.assertFalse((root / "db").exists())
+
+    def test_limited(self) -> None:
+        """With quotas the kernel keeps the size; a kernel that has none does not mount them."""
+        disk, root = self.base / "disk.img", self.base / "root"
+        root.mkdir()
+        disk.write_bytes(b"")
+        os.truncate(disk, 64 << 20)
+        run(["mkfs.ext4", "-q", "-F", "-O", "quota,project", "-E", "quotatype=prjquota",
+             str(disk)], 10)  # fmt: skip
+        try:
+            mounting.mount("ext4", ["loop", "prjquota"], str(disk), str(root), 10)
+        except CommandError as error:
+            self.assertIn("wrong fs type, bad option", str(error))
+            self.assertEqual(mounting.layers(str(root)), [])
+            return
+        backend, volume = self.backend(root), self.volume(root)
+        backend.create(volume)
+        self.assertRaises(OSError, (root / "db/file").write_bytes, bytes(8 << 20))
+        backend.resize(volume, 16 << 20)
+        (root / "db/file").write_bytes(bytes(8 << 20))

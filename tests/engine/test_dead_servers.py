@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -26,7 +27,7 @@ class DeadCase(KindCase):
     def prepare(self, daemon: Daemon) -> None:
         programs = daemon.base / "bin"
         write_blocking(programs / "blocking")
-        write_program(programs / "sleeping", "#!/bin/sh\nsetsid sleep 50 &\nexec sleep 50\n")
+        write_program(programs / "sleeping", "#!/bin/sh\nsetsid sleep 50.25 &\nexec sleep 50.25\n")
         # As mount.fuse takes it: the program, and what that is to mount.
         self.blocking = f"{programs}/blocking#nothing"
         self.sleeping = f"{programs}/sleeping#nothing"
@@ -56,17 +57,27 @@ class DeadCase(KindCase):
         self.assertLess(time.monotonic() - begun, within + QUICK)
         return str(answer["Err"])
 
-    def processes(self, word: str) -> list[str]:
-        """Return the command lines with a word in them, of whoever is there."""
+    def processes(self, word: str) -> list[int]:
+        """Return the processes with a word in their command line."""
         found = []
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
             except OSError:
                 continue
-            if word in line and str(os.getpid()) != path.parent.name:
-                found.append(line)
+            if word in line:
+                found.append(int(path.parent.name))
         return found
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(self.end_blocking)
+
+    def end_blocking(self) -> None:
+        """End the servers that never answer; the mounts' deadline has nothing to do with them."""
+        for pid in self.processes(f"{self.daemon.base}/bin/"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 class SshfsTests(DeadCase):
@@ -161,7 +172,7 @@ class FuseTests(DeadCase):
         """A helper that never ends is killed with all that it has started."""
         self.make({"backend": "mount", "type": "fuse", "device": self.sleeping, "timeout": "1s"})
         self.assertIn("no answer within 1 s", self.mount_fails(1))
-        until(lambda: not self.processes("sleep 50"), "the end of its children")
+        until(lambda: not self.processes("sleep 50.25"), "the end of its children")
         self.nothing_mounted()
 
     def test_many(self) -> None:

@@ -146,7 +146,8 @@ class WordsTests(DaemonKindCase):
             (lambda: secret.write_text("password=x"), f'others may read it: "chmod 600 {secret}"'),
         ):
             change()
-            secret.exists() and secret.chmod(0o644)
+            if secret.exists():
+                secret.chmod(0o644)
             status, answer = self.daemon.call("VolumeDriver.Create", message)
             self.assertEqual(status, 400)
             self.assertIn(why, answer["Err"])

@@ -110,7 +110,7 @@ class RowTests(DaemonKindCase):
         self.assertTrue((there / "x").exists())
 
     def test_local_size(self) -> None:
-        """Docker's local: a size; by an image. By Btrfs it is in test_backends."""
+        """Docker's local: a size; by an image. By quotas and Btrfs it is in test_backends."""
         self.really()
         self.assertLess(_size(self.use(backend="image", size="32M")), 32 << 20)
 
