@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends import image, mounting
@@ -16,12 +17,13 @@ from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.interfaces import IBackend
 from exampledriver.backends.mount import MountBackend
+from exampledriver.backends.registry import Backends
 from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import Trash
 from exampledriver.volumes.errors import InvalidOptionError, VolumeError
 from exampledriver.volumes.model import StoredVolume
 from tests.backends import suites
-from tests.volumes.fixtures import NOON
+from tests.volumes.fixtures import NOON, World
 
 from . import storage_suites
 from .storage import loop_devices, make_file_system, release
@@ -340,3 +342,49 @@ class QuotaTests(SynchronousTestCase):
         self.assertRaises(OSError, (root / "db/file").write_bytes, bytes(8 << 20))
         backend.resize(volume, 16 << 20)
         (root / "db/file").write_bytes(bytes(8 << 20))
+
+
+class TmpfsWorld(World):
+    """A world whose volumes are of all kinds that need only memory."""
+
+    def backend(self) -> Any:
+        """Return a registry."""
+        directory = super().backend()
+        tmpfs = TmpfsBackend(self.root, Trash(self.root))
+        return Backends({"directory": directory, "tmpfs": tmpfs})
+
+
+class ResizeTests(SynchronousTestCase):
+    """The service gives a volume another size."""
+
+    def test_resize(self) -> None:
+        """It is journalled and shown, and the mounted volume has it."""
+        world = TmpfsWorld(Path(os.path.realpath(self.mktemp())))
+        service = world.start()
+        self.addCleanup(release, world.root)
+        self.do(service.create("db", {"backend": "tmpfs", "size": "1M"}))
+        path = self.do(service.mount("db", "1"))
+        self.do(service.resize("db", "2048k"))
+        for again in (service, world.start()):
+            shown = again.get("db")
+            self.assertEqual(dict(shown.status["Options"]), {"size": "2M"})  # type: ignore[call-overload]
+        found = os.statvfs(path)
+        self.assertEqual(found.f_blocks * found.f_frsize, 2 << 20)
+        self.do(service.unmount("db", "1"))
+
+    def test_refused(self) -> None:
+        """What is no size, no volume, or has no size to change, is an error that says so."""
+        world = TmpfsWorld(Path(os.path.realpath(self.mktemp())))
+        service = world.start()
+        self.do(service.create("db", {}))
+        for name, size, why in (
+            ("db", "x", 'option size="x": give a size'),
+            ("db", "1M", "was made without a size (backend directory)"),
+            ("no", "1M", "no such volume"),
+        ):
+            failure = self.failureResultOf(Deferred.fromCoroutine(service.resize(name, size)))
+            self.assertIn(why, str(failure.value))
+
+    def do(self, call: Any) -> Any:
+        """Return what a call of the service gives at once."""
+        return self.successResultOf(Deferred.fromCoroutine(call))
