@@ -377,6 +377,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         changes,
         deletions,
         waits,
+        backend.data_path,
         volumes.now,
         options["retention"],
     )

@@ -201,6 +201,10 @@ class BtrfsBackend:
         """Move it to the trash."""
         self._directory.remove(volume)
 
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return the mountpoint."""
+        return volume.mountpoint
+
     def settles(self, volume: StoredVolume) -> bool:
         """Tell that what is made is durable."""
         return False

@@ -93,7 +93,9 @@ class DirectoryBackend:
     _strange: bool = field(default=False, init=False)
 
     def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
-        """Read the options."""
+        """Read the options; that they are those of a directory may be said."""
+        if given.get("backend") == DIRECTORY:
+            given = {key: value for key, value in given.items() if key != "backend"}
         return parse(name, given)
 
     def judge(self, backend: str, options: Mapping[str, str]) -> None:
@@ -235,6 +237,10 @@ class DirectoryBackend:
             else:
                 # So that the start sees, should it have to do this again, that it has been done.
                 self.trash.prepare()
+
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return the mountpoint."""
+        return volume.mountpoint
 
     def settles(self, volume: StoredVolume) -> bool:
         """Tell whether the volume lives under the root, and has no size.

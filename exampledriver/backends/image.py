@@ -242,9 +242,13 @@ class ImageBackend(MountedBackend):
         """Move the file to the trash."""
         super().put_aside(volume)
         if os.path.lexists(self.file(volume)):
-            self.trash.put(self.file(volume), self.manifest(volume))
+            self.trash.put(self.file(volume), self.manifest(volume), volume.name)
         elif not self.images.is_dir():
             raise FileNotFoundError(2, f"{self.images} is missing: is its file system mounted?")
+
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return the file."""
+        return str(self.file(volume))
 
     def durable_places(self) -> Sequence[Path]:
         """Return the root, and where the files are."""

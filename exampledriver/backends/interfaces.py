@@ -73,6 +73,9 @@ class IBackend(Interface):
         It is durable, unless the volume :meth:`settles`.
         """
 
+    def data_path(volume: StoredVolume) -> str:
+        """Return where what :meth:`remove` puts aside is. Does not touch the disk."""
+
     def settles(volume: StoredVolume) -> bool:
         """Tell whether :meth:`settle` makes a creation of this volume durable, and a removal.
 

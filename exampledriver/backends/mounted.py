@@ -178,6 +178,10 @@ class MountedBackend:
         """Return what the trash says of a volume."""
         return msgspec.json.encode({"name": volume.name, **volume.to_json()})
 
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return the mountpoint."""
+        return volume.mountpoint
+
     def settles(self, volume: StoredVolume) -> bool:
         """Tell that what is made is durable, or is made again when it is missing."""
         return False

@@ -77,6 +77,10 @@ class Backends:
         """Put the volume's data aside."""
         self.of(volume).remove(volume)
 
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return where the volume's data is."""
+        return self._kinds[volume.backend].data_path(volume)
+
     def settles(self, volume: StoredVolume) -> bool:
         """Tell whether the volume is to be settled."""
         return self._kinds[volume.backend].settles(volume)

@@ -30,6 +30,7 @@ from zope.interface import implementer
 
 from ..backends.interfaces import IBackend, IResizable
 from ..journal.interfaces import CatalogError, ICatalog
+from ..plugin.errors import PluginError
 from ..plugin.volume import Capabilities, IVolumeDriver, Volume
 from ..plugin.wire import Answer
 from . import values
@@ -38,7 +39,7 @@ from .health import HealthChecks, Threads
 from .ledger import MountLedger
 from .listing import Listing, status_of
 from .locks import Locks
-from .model import SETTLED, StoredVolume, Wanted, check_name, is_name
+from .model import DIRECTORY, SETTLED, StoredVolume, Wanted, check_name, is_name
 from .packed import GENERATION, REMOVING, Packed, Packer, Volumes
 from .settling import Settler
 
@@ -53,11 +54,13 @@ class Origin:
         crash, it completes what it began. It raises VolumeError, and then has left no trace.
     :ivar undo: takes it back; it raises VolumeError, and then the data is at the mountpoint.
     :ivar created: when the volume was created, if not now.
+    :ivar backend: what kind of volume it can become.
     """
 
     bring: Callable[[StoredVolume], None]
     undo: Callable[[StoredVolume], None]
     created: datetime | None = None
+    backend: str = DIRECTORY
 
 
 @implementer(IVolumeDriver)
@@ -216,6 +219,11 @@ class VolumeService:
             if parsed.unresolved:
                 wanted = await self._threads(self._backend.resolve, name, parsed)
             existing = self._volumes.get(name)
+            if origin is not None and origin.backend != wanted.backend:
+                raise VolumeError(
+                    f"volume {quoted(name)}: a {origin.backend} cannot become a volume of backend "
+                    f"{wanted.backend}: create that, and copy the data in a container"
+                )
             if existing is None:
                 await self._create(name, wanted, origin)
                 return
@@ -253,7 +261,12 @@ class VolumeService:
             if origin is not None:
                 origin.bring(volume)
             # Handed on from thread to thread: the reactor has nothing to decide in between.
-            new = self._backend.create(volume)
+            try:
+                new = self._backend.create(volume)
+            except PluginError:
+                if origin is not None:
+                    origin.undo(volume)
+                raise
             return new, self._catalog.put(
                 volume.name, {**volume.to_json(), **(more if new else {})}
             )

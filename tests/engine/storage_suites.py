@@ -143,7 +143,7 @@ class ImageSuite(MountedSuite):
         backend.create(volume)
         self.fill(backend, volume)
         backend.remove(volume)
-        (image,) = self.root.glob(".trash/*/db.img")
+        (image,) = self.root.glob(".trash/*/db")
         image.rename(backend.file(volume))
         self.assertFalse(backend.create(volume))
         backend.mount(volume)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 
+from exampledriver.cli.client import AdminError, Client
+from tests.admin.command import done as admin_done
+from tests.admin.command import refused
 from tests.process import Daemon, until
 
 from .box import done
@@ -190,3 +193,49 @@ class UncountedTests(KindCase):
         self.engine.docker("rm", "-f", self.name)
         self.engine.docker("volume", "rm", self.name)
         self.nothing_left()
+
+
+class AdminTests(KindCase):
+    """The admin's command and the kinds."""
+
+    def test_resize(self) -> None:
+        """A volume grows under its container; what was too much then fits."""
+        self.make({"backend": "image", "size": "300M", "fs": "xfs"})
+        self.engine.background(self.name, f"{self.name}:/data")
+        fill = ("exec", self.name, "dd", "if=/dev/zero", "of=/data/f", "bs=1M", "count=400")
+        self.assertIn("No space left on device", self.engine.run(*fill).stderr)
+        self.assertEqual(
+            admin_done(self.daemon, "volume", "resize", self.name, "512M"), f"{self.name}: 512M\n"
+        )
+        self.assertEqual(self.engine.run(*fill).returncode, 0)
+        self.assertEqual(self.inspect()["Status"]["Options"]["size"], "512M")
+        self.revive()
+        self.assertEqual(self.inspect()["Status"]["Options"]["size"], "512M")
+        self.engine.docker("rm", "-f", self.name)
+        text = refused(self.daemon, "volume", "resize", self.name, "400M")
+        self.assertIn("an image can only grow", text)
+
+    def test_restored(self) -> None:
+        """An image comes back from the trash with its data, under another name too."""
+        self.make({"backend": "image", "size": "32M"})
+        self.engine.sh(f"{self.name}:/data", "echo precious > /data/file")
+        self.engine.docker("volume", "rm", self.name)
+        admin_done(self.daemon, "trash", "restore", self.name, "--as", "other")
+        self.assertEqual(self.engine.sh("other:/data", "cat /data/file"), "precious")
+        self.assertEqual(self.daemon.names(), ["other"])
+
+    def test_brought(self) -> None:
+        """What is brought becomes a directory, and nothing else."""
+        place = self.daemon.base / "there"
+        place.mkdir()
+        message = {
+            "Name": self.name,
+            "Opts": {"backend": "image", "size": "32M"},
+            "Source": str(place),
+            "Move": False,
+        }
+        client = Client(self.daemon.base / "run/admin.sock")
+        error = self.assertRaises(AdminError, client.ask, "Bring", message, lambda progress: None)
+        self.assertIn("a directory cannot become a volume of backend image", str(error))
+        self.assertTrue(place.is_dir())
+        self.assertEqual(os.listdir(self.daemon.root), [".lock"])
