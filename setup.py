@@ -38,6 +38,7 @@ setup(
         "attrs>=23.2",
         "klein>=24.8",
         "msgspec>=0.19",
+        'tomli>=2.0; python_version < "3.11"',
         "twisted>=24.11",
         "werkzeug>=3.0",
         "zope.interface>=6.0",
@@ -56,6 +57,8 @@ setup(
             "PyYAML>=6.0",
             "ruff>=0.8",
             "setuptools>=68",
+            # For mypy, which checks as Python 3.10.
+            "tomli>=2.0",
             "towncrier>=23.11",
             "types-PyYAML",
             "types-setuptools",

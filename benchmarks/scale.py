@@ -17,15 +17,17 @@ from exampledriver.journal.files import RealFiles
 from exampledriver.journal.live import Change
 from exampledriver.journal.log import JOURNAL, Log
 from exampledriver.journal.records import encode_value
-from exampledriver.volumes.model import Options, StoredVolume
+from exampledriver.volumes.model import StoredVolume
 from tests.process import Daemon, read_answer, remove_directory, request_bytes, short_directory
 from tests.volumes.fixtures import NOON
+
+OPTIONS = {"gid": "999", "mode": "0750", "uid": "999"}
 
 
 def stored(name: str, root: Path, second: int = 0) -> Change:
     """Return the change that creates a volume, so many seconds after noon."""
     created = NOON + timedelta(seconds=second)
-    volume = StoredVolume(name, f"{root}/{name}", created, Options(None, 999, 999, 0o750))
+    volume = StoredVolume(name, f"{root}/{name}", created, OPTIONS)
     return name, encode_value(volume.to_json())
 
 

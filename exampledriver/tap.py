@@ -14,15 +14,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python import usage
 
 from .admin import AdminServer
+from .backends.btrfs import BTRFS, BtrfsBackend
 from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
+from .backends.image import IMAGE, ImageBackend
 from .backends.measuring import measure
+from .backends.mount import MountBackend
 from .backends.mounts import inside
+from .backends.registry import Backends
+from .backends.sharing import MOUNT
+from .backends.tmpfs import TMPFS, TmpfsBackend
 from .backends.trash import Trash
+from .configuration import Configuration, load
 from .daemon import memory
 from .daemon.apart import Apart, Together
 from .daemon.discovery import Announced, announced
@@ -38,8 +46,9 @@ from .journal import Journal, JournalError, Lock, open_journal
 from .plugin import Plugin
 from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
 from .volumes.administration import Administration
-from .volumes.health import HealthChecks
+from .volumes.health import HealthChecks, Threads
 from .volumes.ledger import MountLedger
+from .volumes.model import DIRECTORY, StoredVolume, Wanted
 from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
 from .volumes.removed import RemovedVolumes
@@ -54,6 +63,9 @@ CheckedEndpoint = UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Threads for changes: so many volumes can hang before another one waits.
 CHANGE_THREADS = 64
+#: Threads for changes of volumes that are no directories, apart: programs are run for those, and
+#: when all of their servers are dead, other volumes do not wait.
+MOUNT_THREADS = 64
 #: Seconds in which a request that is on its way at a stop still arrives.
 LINGER = 0.3
 #: Threads for looking at volumes, apart: a hanging look delays no change.
@@ -86,6 +98,7 @@ class Options(usage.Options):
             DEFAULTS["trash-retention"],
             "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
         ],
+        ["config", None, None, "A file that says which backends there are, and their defaults."],
         ["log-file", None, "", "Where to log; - and the default are standard output."],
         ["log-format", None, "text", "text for people, or json: one object a line."],
         ["log-rotate-size", None, "10M", "At which size a log file is rotated; 0 for never."],
@@ -128,6 +141,8 @@ class Options(usage.Options):
             self["endpoints"] = [_endpoint(text, bool(self["insecure-tcp"])) for text in listen]
             self["retention"] = parse_retention(self["trash-retention"])
             self["log"] = self._log_options().output(self.parent)
+            config = self["config"]
+            self["configuration"] = load(Path(config)) if config else Configuration()
         except ValueError as error:
             raise usage.UsageError(str(error)) from None
         self["admin_endpoint"] = _admin_endpoint(self["admin"], self["runtime"])
@@ -268,6 +283,42 @@ def _open_log(log: LogOutput) -> None:
         ) from None
 
 
+def _apart(quick: Threads, slow: Threads) -> Threads:
+    """Return threads that run what is done to volumes that are no directories in `slow` ones."""
+
+    def run(function: Callable[..., Any], *args: object) -> Deferred[Any]:
+        for argument in args:
+            if isinstance(argument, StoredVolume | Wanted) and argument.backend != DIRECTORY:
+                return slow(function, *args)
+        return quick(function, *args)
+
+    return run
+
+
+def _backends(options: Options, trash: Trash) -> Backends:
+    """Put the kinds of storage together."""
+    configuration: Configuration = options["configuration"]
+    root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
+    private, bases = [state, runtime], configuration.bases
+    directory = DirectoryBackend(
+        root,
+        private,
+        trash,
+        root_only=bool(options["root-only"]),
+        bases=bases.get(DIRECTORY, ()),
+    )
+    return Backends(
+        {
+            DIRECTORY: directory,
+            IMAGE: ImageBackend(root, trash),
+            TMPFS: TmpfsBackend(root, trash),
+            BTRFS: BtrfsBackend(directory),
+            MOUNT: MountBackend(root, trash, private, bases.get(MOUNT, ())),
+        },
+        configuration.choice,
+    )
+
+
 def _build(options: Options, reactor: Any) -> DaemonService:
     """Put the parts together; nothing listens yet.
 
@@ -289,23 +340,25 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         _open_log(log)
 
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
+    mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
     deletions = DaemonThreads(reactor, "purge", 1)
     measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
     trash = Trash(root)
-    backend = DirectoryBackend(root, [state, runtime], trash, root_only=bool(options["root-only"]))
-    journal = open_journal(state, reactor, Packer(backend.mountpoint).codec())
+    backend = _backends(options, trash)
+    journal = open_journal(state, reactor, Packer(backend.mountpoint, backend.judge).codec())
     counts = _open_ledger(runtime, reactor)
     ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
     ledger.load()
     health = HealthChecks(backend, looks, reactor)
+    changes_of = _apart(changes, mounts)
     purger = TrashPurger(trash, options["retention"], deletions, reactor)
     volumes = VolumeService(
         journal,
         ledger,
         backend,
         health,
-        changes,
+        changes_of,
         reactor,
         lambda: datetime.now(timezone.utc),
         purger.removed,
@@ -324,6 +377,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         changes,
         deletions,
         waits,
+        backend.data_path,
         volumes.now,
         options["retention"],
     )
@@ -351,7 +405,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
             lock.sign()
 
     def release() -> None:
-        for pool in (changes, looks, deletions, measurements):
+        for pool in (changes, mounts, looks, deletions, measurements):
             pool.stop()
         for lock in locks:
             lock.release()

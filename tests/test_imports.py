@@ -17,8 +17,14 @@ ALLOWED = {
     "plugin/serving": ["plugin", "daemon"],
     "journal": ["journal", "processes"],
     "daemon": ["daemon", "processes"],
-    "backends": ["backends", "processes", "volumes.model", "volumes.errors"],
     "admin": ["admin", "plugin"],
+    "backends": [
+        "backends",
+        "processes",
+        "volumes.model",
+        "volumes.values",
+        "volumes.errors",
+    ],
     "volumes": [
         "volumes",
         "plugin",
@@ -43,7 +49,8 @@ ALLOWED = {
     ],
     "volumes/waiting": ["admin.interfaces"],
     "volumes/usage": ["volumes.health", "backends.measuring"],
-    "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors"],
+    "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors", "volumes.values"],
+    "volumes/values": ["volumes.errors"],
     "volumes/errors": ["plugin.errors"],
     "cli": ["cli", "journal", "settings"],
     "cli/unixhttp": [],
@@ -55,9 +62,12 @@ ALLOWED = {
         "journal",
         "processes",
         "volumes.model",
+        "volumes.values",
         "volumes.errors",
+        "backends.kinds",
         "backends.mounts",
     ],
+    "configuration": ["backends.kinds", "volumes.errors"],
     "tap": [""],
     "processes": [],
     "settings": [],
@@ -71,8 +81,13 @@ def imported(path: Path) -> Iterator[tuple[int, str]]:
         if isinstance(node, ast.ImportFrom):
             base = list(parts[: -node.level]) if node.level else []
             name = ".".join([*base, *([node.module] if node.module else [])])
-            if name.split(".")[0] == PACKAGE.name:
-                yield node.lineno, name.removeprefix(PACKAGE.name).lstrip(".")
+            if name.split(".")[0] != PACKAGE.name:
+                continue
+            for alias in node.names:
+                # What is imported of a room is a module of it, or a name in its __init__.
+                module = PACKAGE.parent.joinpath(*name.split("."), alias.name)
+                whole = f"{name}.{alias.name}" if module.with_suffix(".py").exists() else name
+                yield node.lineno, whole.removeprefix(PACKAGE.name).lstrip(".")
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == PACKAGE.name:

@@ -104,6 +104,12 @@ class AdminServer:
                 _fields,
                 changes="Name",
             ),
+            Call(
+                "Admin.Resize",
+                lambda message: administration.resize(message.text("Name"), message.text("Size")),
+                _fields,
+                changes="Name",
+            ),
             Call("Admin.Trash", lambda message: administration.trash(), _list("Trash"), body=False),
             Call(
                 "Admin.Restore",

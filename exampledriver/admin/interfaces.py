@@ -62,6 +62,12 @@ class IAdministration(Interface):
         :raises PluginError: there is none, or it is in use.
         """
 
+    def resize(name: str, size: str) -> Answer[Fields]:
+        """Give a volume another size, mounted or not; return it.
+
+        :raises PluginError: there is none, or it cannot have that size.
+        """
+
     def release(name: str, mount_id: str) -> Answer[Fields]:
         """Drop mount counts that an engine left behind; with an empty `mount_id`, all.
 

@@ -12,48 +12,63 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import msgspec
-from attrs import define, field
+from attrs import define, evolve, field
 from zope.interface import implementer
 
+from ..volumes import values
 from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
-from ..volumes.model import Options, StoredVolume
+from ..volumes.model import DIRECTORY, StoredVolume, Wanted
+from . import owned, projects
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
-from .interfaces import IBackend
+from .explaining import described, explained, why_not
+from .interfaces import IBackend, IResizable
 from .mounts import Holder, holders, inside, mounts_inside
 from .trash import Trash
 
 #: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
 FORBIDDEN = ("/proc", "/sys", "/dev", "/run")
 
-#: The permissions of a new volume's directory; Docker's local driver has the same.
-DEFAULT_MODE = 0o755
-
-
-@contextmanager
-def _explained(volume: StoredVolume, doing: str) -> Iterator[None]:
-    """Turn an error of the file system into one that says what was being done."""
-    try:
-        yield
-    except OSError as error:
-        why = error.strerror or str(error)
-        hint = "; the daemon needs to be root for that" if _denied(error) else ""
-        raise VolumeError(
-            f"volume {quoted(volume.name)}: {doing} {volume.mountpoint}: {why}{hint}"
-        ) from error
-
-
-def _denied(error: OSError) -> bool:
-    return isinstance(error, PermissionError) and os.geteuid() != 0
+#: The options that there are.
+READERS: Mapping[str, values.Reader] = {
+    **owned.READERS,
+    "mountpoint": values.path,
+    "size": values.size,
+}
 
 
 def _access(volume: StoredVolume) -> tuple[int, int | None, int | None]:
     """Return the mode of a volume's new directory, its owner and its group."""
-    options = volume.options
-    mode = DEFAULT_MODE if options.mode is None else options.mode
-    return mode, options.uid, options.gid
+    access = owned.Access.of(volume.options)
+    return access.mode, access.uid, access.gid
 
 
-@implementer(IBackend)
+@contextmanager
+def _limited(volume: StoredVolume) -> Iterator[None]:
+    """Turn a size that cannot be into the error of the option."""
+    try:
+        yield
+    except projects.NoQuotaError as error:
+        size = volume.options.get("size", "")
+        raise values.bad(volume.name, "size", size, str(error)) from None
+
+
+def _existing(path: Path) -> str:
+    """Return the path, or the first of its parents that is there."""
+    while not path.exists():
+        path = path.parent
+    return str(path)
+
+
+def parse(name: str, given: Mapping[str, str]) -> Wanted:
+    """Read the options of a Create.
+
+    :raises InvalidOptionError: one cannot be used.
+    """
+    options = values.canonical(name, DIRECTORY, given, READERS)
+    return Wanted(DIRECTORY, options, "mountpoint" in options)
+
+
+@implementer(IBackend, IResizable)
 @define(eq=False)
 class DirectoryBackend:
     """The backend ``directory``.
@@ -63,6 +78,7 @@ class DirectoryBackend:
     :ivar find_holders: who uses a directory; from :mod:`exampledriver.backends.mounts`.
     :ivar root_only: refuse volumes elsewhere: this process and the engine do not see the same
         directories there.
+    :ivar bases: if there are any, a mountpoint is below one of them; real paths.
     """
 
     root: Path
@@ -70,16 +86,29 @@ class DirectoryBackend:
     trash: Trash
     find_holders: Callable[[str], list[Holder]] = holders
     root_only: bool = False
+    bases: Sequence[Path] = ()
     #: The volumes that a crash may have undone.
     _fresh: set[str] = field(factory=set, init=False)
     #: None of the volumes was there at the start: the root's file system may not be mounted.
     _strange: bool = field(default=False, init=False)
 
-    def resolve(self, name: str, options: Options) -> Options:
+    def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
+        """Read the options; that they are those of a directory may be said."""
+        if given.get("backend") == DIRECTORY:
+            given = {key: value for key, value in given.items() if key != "backend"}
+        return parse(name, given)
+
+    def judge(self, backend: str, options: Mapping[str, str]) -> None:
+        """Judge the options of the journal."""
+        if backend != DIRECTORY:
+            raise ValueError(f"backend {backend!r} is not known")
+        parse("", options)
+
+    def resolve(self, name: str, wanted: Wanted) -> Wanted:
         """Resolve and judge the mountpoint option."""
-        if options.mountpoint is None:
-            return options
-        given = options.mountpoint
+        given = wanted.options.get("mountpoint")
+        if given is None:
+            return wanted
         try:
             path = os.path.realpath(given)
         except OSError as error:
@@ -103,24 +132,43 @@ class DirectoryBackend:
                 raise refuse(
                     f"{own} is the driver's own; leave the option out for a directory there"
                 )
-        return Options(path, options.uid, options.gid, options.mode)
+        if self.bases and not any(inside(path, str(base)) for base in self.bases):
+            raise refuse(f"allowed are directories below {', '.join(map(str, self.bases))}")
+        return evolve(wanted, options={**wanted.options, "mountpoint": path}, unresolved=False)
 
-    def mountpoint(self, name: str, options: Options) -> str:
+    def mountpoint(self, name: str, wanted: Wanted) -> str:
         """Return the option's path, or the one under the root."""
-        return options.mountpoint or f"{self.root}/{name}"
+        return wanted.options.get("mountpoint") or f"{self.root}/{name}"
 
     def keeps_data(self, volume: StoredVolume) -> bool:
         """Tell whether the volume lives under the root."""
-        return volume.options.mountpoint is None
+        return "mountpoint" not in volume.options
 
     def create(self, volume: StoredVolume) -> bool:
         """Make or adopt the directory."""
-        with _explained(volume, "creating"):
+        with explained(volume, "creating"):
             if self.settles(volume) and self._place(volume):
                 return True
             path = Path(volume.mountpoint)
+            if "size" in volume.options:
+                # Before anything is made.
+                with _limited(volume):
+                    projects.check(_existing(path))
             make_parents(path)
-            return make_directory(path, *_access(volume))
+            new = make_directory(path, *_access(volume))
+        if "size" in volume.options:
+            try:
+                self.resize(volume, values.size_bytes(volume.options["size"]))
+            except VolumeError:
+                if new:
+                    self.undo_create(volume)
+                raise
+        return new
+
+    def resize(self, volume: StoredVolume, size: int) -> None:
+        """Give the directory's project another limit."""
+        with explained(volume, "limiting"), _limited(volume):
+            projects.limit(volume.mountpoint, size)
 
     @staticmethod
     def _place(volume: StoredVolume) -> bool:
@@ -128,7 +176,7 @@ class DirectoryBackend:
 
     def undo_create(self, volume: StoredVolume) -> None:
         """Remove the directory if nothing is in it."""
-        with _explained(volume, "undoing the creation of"):
+        with explained(volume, "undoing the creation of"):
             os.rmdir(volume.mountpoint)
 
     def mount(self, volume: StoredVolume) -> str:
@@ -140,6 +188,10 @@ class DirectoryBackend:
 
     def unmount(self, volume: StoredVolume) -> None:
         """Do nothing: a directory is always there."""
+
+    def mounted(self) -> Set[str]:
+        """Return nothing: a directory is not unmounted."""
+        return frozenset()
 
     def _trouble(self, volume: StoredVolume) -> str:
         path = volume.mountpoint
@@ -163,7 +215,7 @@ class DirectoryBackend:
         found = self.find_holders(volume.mountpoint)
         if found:
             raise BusyError(
-                f"volume {quoted(volume.name)}: in use by {_described(found)}; stop the "
+                f"volume {quoted(volume.name)}: in use by {described(found)}; stop the "
                 "containers that use it, then remove it"
             )
         if self.keeps_data(volume):
@@ -178,7 +230,7 @@ class DirectoryBackend:
         """Move a directory under the root to the trash."""
         if not self.keeps_data(volume):
             return
-        with _explained(volume, "moving to the trash"):
+        with explained(volume, "moving to the trash"):
             if os.path.lexists(volume.mountpoint):
                 manifest = msgspec.json.encode({"name": volume.name, **volume.to_json()})
                 self.trash.put(Path(volume.mountpoint), manifest)
@@ -186,12 +238,16 @@ class DirectoryBackend:
                 # So that the start sees, should it have to do this again, that it has been done.
                 self.trash.prepare()
 
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return the mountpoint."""
+        return volume.mountpoint
+
     def settles(self, volume: StoredVolume) -> bool:
-        """Tell whether the volume lives under the root.
+        """Tell whether the volume lives under the root, and has no size.
 
         Elsewhere is another file system, which may hang: that must not keep the others.
         """
-        return self.keeps_data(volume)
+        return "mountpoint" not in volume.options and "size" not in volume.options
 
     def settle(
         self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
@@ -200,7 +256,7 @@ class DirectoryBackend:
         failed: dict[str, str] = {}
         for work, volumes in ((self._make_again, made), (self._remove_again, removed)):
             for volume in volumes:
-                why = _why_not(work, volume)
+                why = why_not(work, volume)
                 if why:
                     failed[volume.name] = why
         try:
@@ -212,7 +268,7 @@ class DirectoryBackend:
         return failed
 
     def _make_again(self, volume: StoredVolume) -> None:
-        with _explained(volume, "making durable"):
+        with explained(volume, "making durable"):
             if volume.name in self._fresh:
                 if self._strange and not os.path.lexists(volume.mountpoint):
                     raise VolumeError(
@@ -239,7 +295,7 @@ class DirectoryBackend:
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         """Stat the directory and ask the kernel."""
         trouble = self._trouble(volume)
-        return trouble, _described(self.find_holders(volume.mountpoint)) if mounted else None
+        return trouble, described(self.find_holders(volume.mountpoint)) if mounted else None
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear half-made directories; list the root's entries that are no volume's."""
@@ -250,16 +306,3 @@ class DirectoryBackend:
             name in known and name not in fresh for name in names
         )
         return sorted(name for name in names if name not in known and not name.startswith("."))
-
-
-def _why_not(work: Callable[[StoredVolume], None], volume: StoredVolume) -> str:
-    try:
-        work(volume)
-    except VolumeError as error:
-        return str(error)
-    return ""
-
-
-def _described(found: list[Holder]) -> str:
-    shown = "; ".join(holder.describe() for holder in found[:5])
-    return shown + (f"; and {len(found) - 5} more" if len(found) > 5 else "")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from zope.interface import Interface
 
-from ..volumes.model import Options, StoredVolume
+from ..volumes.model import StoredVolume, Wanted
 
 
 class IBackend(Interface):
@@ -18,11 +18,26 @@ class IBackend(Interface):
     :class:`~exampledriver.plugin.errors.BadRequest`) with a text for the user.
     """
 
-    def resolve(name: str, options: Options) -> Options:
-        """Return `options` as they will be stored: paths without symbolic links, and allowed."""
+    def parse(name: str, given: Mapping[str, str]) -> Wanted:
+        """Return the backend and the canonical options of a Create. Does not touch the disk.
 
-    def mountpoint(name: str, options: Options) -> str:
-        """Return where a volume of these (resolved) options lives. Does not touch the disk."""
+        :raises InvalidOptionError: one is not known, missing, or malformed; the text names it.
+        """
+
+    def judge(backend: str, options: Mapping[str, str]) -> None:
+        """Judge what the journal says of a volume. Does not touch the disk.
+
+        :raises ValueError: this version knows no such backend, or option.
+        """
+
+    def resolve(name: str, wanted: Wanted) -> Wanted:
+        """Return what is wanted as it will be stored: paths without symbolic links, and allowed.
+
+        Asked of what :meth:`parse` has left unresolved.
+        """
+
+    def mountpoint(name: str, wanted: Wanted) -> str:
+        """Return where a volume of this (resolved) kind lives. Does not touch the disk."""
 
     def create(volume: StoredVolume) -> bool:
         """Make the volume's place; return whether it is new.
@@ -40,6 +55,9 @@ class IBackend(Interface):
     def unmount(volume: StoredVolume) -> None:
         """Take note that nobody is counted as using the volume any more."""
 
+    def mounted() -> Set[str]:
+        """Return the names of the volumes that are mounted, and can be unmounted."""
+
     def check_unused(volume: StoredVolume) -> None:
         """Refuse if the kernel says that somebody uses the volume.
 
@@ -54,6 +72,9 @@ class IBackend(Interface):
 
         It is durable, unless the volume :meth:`settles`.
         """
+
+    def data_path(volume: StoredVolume) -> str:
+        """Return where what :meth:`remove` puts aside is. Does not touch the disk."""
 
     def settles(volume: StoredVolume) -> bool:
         """Tell whether :meth:`settle` makes a creation of this volume durable, and a removal.
@@ -82,4 +103,14 @@ class IBackend(Interface):
 
         :param fresh: those of `known` whose creation may not have become durable.
         :return: what lies where volumes live and belongs to none of the names `known`.
+        """
+
+
+class IResizable(Interface):
+    """A kind of storage whose volumes have a size that can be changed."""
+
+    def resize(volume: StoredVolume, size: int) -> None:
+        """Give a volume another size, in bytes, mounted or not; interrupted, it can be done again.
+
+        :raises VolumeError: it cannot have that size; the text says why.
         """

@@ -55,7 +55,8 @@ class Holder:
         return f"pid {shown}{more}, at {self.mountpoint}"
 
 
-def _unescape(text: bytes) -> str:
+def unescape(text: bytes) -> str:
+    """Return a field of mountinfo as the path that it stands for."""
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), text))
 
 
@@ -67,7 +68,7 @@ def parse(mountinfo: bytes, device: str = "") -> list[Mount]:
         words = line.split(b" ", 5)
         if wanted and words[2] != wanted:
             continue
-        mounts.append(Mount(words[2].decode("ascii"), _unescape(words[3]), _unescape(words[4])))
+        mounts.append(Mount(words[2].decode("ascii"), unescape(words[3]), unescape(words[4])))
     return mounts
 
 

@@ -52,9 +52,10 @@ class Trash:
         """
         self.path.mkdir(mode=0o700, exist_ok=True)
 
-    def put(self, directory: Path, manifest: bytes) -> None:
+    def put(self, directory: Path, manifest: bytes, name: str = "") -> None:
         """Move a directory of the root into the trash; :meth:`sync` makes that durable.
 
+        :param name: what it is called in there, if not as it is.
         :param manifest: what is to be known of it to bring it back, as JSON.
         :raises FileNotFoundError: it is not there.
         :raises OSError: it could not be moved, and is where it was.
@@ -65,7 +66,7 @@ class Trash:
             try:
                 with open(slot / MANIFEST, "xb", opener=_private) as file:
                     file.write(manifest)
-                os.rename(directory, slot / directory.name)
+                os.rename(directory, slot / (name or directory.name))
             except OSError:
                 shutil.rmtree(slot)
                 raise

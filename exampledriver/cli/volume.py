@@ -45,6 +45,10 @@ def add_to(rooms: Any) -> None:
     made = command("rm", rm, "remove volumes that nobody uses; their data goes to the trash")
     made.add_argument("name", nargs="+", metavar=VOLUME)
 
+    made = command("resize", resize, "give a volume another size, mounted or not")
+    made.add_argument("name", metavar=VOLUME)
+    made.add_argument("size", metavar="SIZE", help="such as 20G; powers of 1024")
+
     made = command("mounts", mounts, "show who has mounted what: counts, and what the kernel says")
     made.add_argument("name", nargs="*", metavar=VOLUME, help="these, mounted or not")
     as_json(made)
@@ -140,6 +144,14 @@ def rm(options: argparse.Namespace) -> int:
             until = f" until {gone['Until']}" if gone["Until"] else ""
             note(f'in the trash{until}: "exampledriver trash restore {name}" brings it back')
     return status
+
+
+def resize(options: argparse.Namespace) -> int:
+    """Give a volume another size."""
+    fields = {"Name": options.name, "Size": options.size}
+    found = Client(options.admin).ask("Resize", fields)
+    print(f"{options.name}: {plain(found['Options']['size'])}")
+    return 0
 
 
 def mounts(options: argparse.Namespace) -> int:

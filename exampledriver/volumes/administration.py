@@ -22,7 +22,7 @@ from ..plugin.volume import rfc3339
 from .errors import BusyError, ConflictError, VolumeError, quoted
 from .health import HealthChecks, Threads
 from .ledger import MountLedger
-from .model import StoredVolume
+from .model import DIRECTORY, StoredVolume
 from .removed import PATIENCE, RemovedVolumes
 from .service import Origin, VolumeService
 from .usage import Key, Usages
@@ -182,6 +182,11 @@ class Administration:
                 "those containers, and their engine counts them out"
             )
 
+    async def resize(self, name: str, size: str) -> Fields:
+        """Give a volume another size; return it."""
+        await self._service.resize(name, size)
+        return self._shown(self._service.about(name))
+
     async def release(self, name: str, mount_id: str) -> Fields:
         """Drop mount counts that an engine left behind, if the kernel says nobody uses it."""
         volume = self._service.about(name)
@@ -230,7 +235,7 @@ class Administration:
         if name in self._service.volumes:
             raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
         # As strict about the place as with a volume's own directory.
-        await self._service.check(name, {"mountpoint": source})
+        await self._service.check(name, {"backend": DIRECTORY, "mountpoint": source})
         real: str = await self._threads(check_source, name, source, str(self._root), move)
         return real
 

@@ -29,8 +29,8 @@ _AT_ONCE = 2
 def status_of(volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
     """Return what is known of a volume without looking at it, for ``Status``."""
     status: dict[str, object] = {
-        "Backend": "directory",
-        "Options": volume.options.as_given(),
+        "Backend": volume.backend,
+        "Options": dict(volume.options),
         "Mounts": sum(counts.values()) if counts else 0,
     }
     if counts:

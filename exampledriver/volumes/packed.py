@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, KeysView, MutableMapping
 from datetime import datetime, timezone
-from typing import Annotated, Any, Literal
+from types import MappingProxyType
+from typing import Annotated, Any
 
 import msgspec
 from attrs import define, evolve, field, frozen
@@ -17,7 +18,7 @@ from attrs import define, evolve, field, frozen
 from ..journal.interfaces import Codec, Value
 from ..plugin.errors import BadRequest
 from ..plugin.volume import rfc3339
-from .model import Options, StoredVolume
+from .model import Judge, StoredVolume, Wanted
 
 #: How many sets of options, and how many volumes, are kept ready.
 _MOST = 1024
@@ -33,8 +34,8 @@ _BITS = 36
 _SECONDS = (1 << _BITS) - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-#: Says where a volume of a name and options lives.
-Place = Callable[[str, Options], str]
+#: Says where a volume of a name and a kind lives.
+Place = Callable[[str, Wanted], str]
 
 _options = msgspec.json.Decoder(dict[str, str]).decode
 
@@ -43,11 +44,12 @@ _options = msgspec.json.Decoder(dict[str, str]).decode
 class Shared:
     """What many volumes have in common.
 
+    :ivar wanted: their backend and their options.
     :ivar text: the options as JSON.
     :ivar removing: their removal has begun.
     """
 
-    options: Options
+    wanted: Wanted
     text: bytes
     removing: bool
 
@@ -88,7 +90,7 @@ def _packed(created: datetime, generation: int, shared: Shared) -> Packed:
 class _Written(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A volume in the journal; :meth:`exampledriver.volumes.model.StoredVolume.to_json`."""
 
-    backend: Literal["directory"]
+    backend: str
     created: Annotated[datetime, msgspec.Meta(tz=True)]
     mountpoint: str
     options: msgspec.Raw
@@ -101,51 +103,57 @@ class Packer:
     """Packs volumes, for the journal and for the service."""
 
     _place: Place
-    _by_text: dict[bytes, Shared] = field(factory=dict, init=False)
-    _by_options: dict[Options, Shared] = field(factory=dict, init=False)
+    _judge: Judge
+    _by_text: dict[tuple[str, bytes], Shared] = field(factory=dict, init=False)
+    _by_options: dict[tuple[str, tuple[tuple[str, str], ...]], Shared] = field(
+        factory=dict, init=False
+    )
 
     def codec(self) -> Codec:
         """Return how a journal keeps volumes."""
         return Codec(_Written, self._pack, self._unpack)
 
     def _pack(self, value: _Written) -> Packed:
-        shared = self._by_text.get(bytes(value.options))
+        shared = self._by_text.get((value.backend, bytes(value.options)))
         if shared is None or value.removing:
-            shared = self._read(bytes(value.options), value.removing)
+            shared = self._read(value.backend, bytes(value.options), value.removing)
         return _packed(value.created, value.generation, shared)
 
-    def _read(self, text: bytes, removing: bool = False) -> Shared:
+    def _read(self, backend: str, text: bytes, removing: bool = False) -> Shared:
         """Read options.
 
         :raises ValueError: they are none.
         """
         try:
-            options = Options.parse("", _options(text))
+            options = MappingProxyType(_options(text))
+            self._judge(backend, options)
         except BadRequest as error:
             raise ValueError(str(error)) from error
-        shared = Shared(options, text, removing)
+        shared = Shared(Wanted(backend, options), text, removing)
         if not removing and len(self._by_text) < _MOST:
-            self._by_text[text] = shared
+            self._by_text[backend, text] = shared
         return shared
 
     def _unpack(self, name: str, packed: Packed) -> bytes:
         generation = packed.generation
-        return b'{"backend":"directory","created":"%s",%s"mountpoint":%s,"options":%s%s}' % (
+        return b'{"backend":"%s","created":"%s",%s"mountpoint":%s,"options":%s%s}' % (
+            packed.shared.wanted.backend.encode("ascii"),
             rfc3339(packed.created).encode("ascii"),
             b'"generation":%d,' % generation if generation else b"",
-            json.dumps(self._place(name, packed.shared.options)).encode("ascii"),
+            json.dumps(self._place(name, packed.shared.wanted)).encode("ascii"),
             packed.shared.text,
             b',"removing":true' if packed.shared.removing else b"",
         )
 
     def pack(self, volume: StoredVolume, generation: int = 0) -> Packed:
         """Pack a volume, which is not removed."""
-        shared = self._by_options.get(volume.options)
+        backend, key = volume.backend, (volume.backend, tuple(volume.options.items()))
+        shared = self._by_options.get(key)
         if shared is None:
-            text = json.dumps(volume.options.as_given(), separators=(",", ":")).encode("ascii")
-            shared = self._by_text.get(text) or self._read(text)
+            text = json.dumps(dict(volume.options), separators=(",", ":")).encode("ascii")
+            shared = self._by_text.get((backend, text)) or self._read(backend, text)
             if len(self._by_options) < _MOST:
-                self._by_options[volume.options] = shared
+                self._by_options[key] = shared
         return _packed(volume.created, generation, shared)
 
     def read(self, name: str, value: Packed | Value) -> Packed:
@@ -155,7 +163,7 @@ class Packer:
         """
         if isinstance(value, Packed):
             value = {}
-        volume, generation = StoredVolume.from_json(name, value), value.get(GENERATION)
+        volume, generation = StoredVolume.from_json(name, value, self._judge), value.get(GENERATION)
         created = max(volume.created.replace(microsecond=0), _EPOCH)
         volume = evolve(volume, created=created)
         packed = self.pack(volume, generation if isinstance(generation, int) else 0)
@@ -165,8 +173,9 @@ class Packer:
 
     def volume(self, name: str, packed: Packed) -> StoredVolume:
         """Return a volume that was packed."""
-        options = packed.shared.options
-        return StoredVolume(name, self._place(name, options), packed.created, options)
+        wanted = packed.shared.wanted
+        place = self._place(name, wanted)
+        return StoredVolume(name, place, packed.created, wanted.options, wanted.backend)
 
 
 @define(eq=False)

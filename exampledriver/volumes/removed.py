@@ -30,6 +30,7 @@ PATIENCE = 1.5
 class RemovedVolumes:
     """What is in the trash.
 
+    :ivar data_path: where a volume's data is when it is not in the trash.
     :ivar delete_threads: in which it is deleted, one at a time.
     :ivar now: the time of day, with a time zone.
     :ivar retention: how long the trash keeps; ``None`` for ever.
@@ -41,6 +42,7 @@ class RemovedVolumes:
     _threads: Threads
     _delete_threads: Threads
     _waits: Waits
+    _data_path: Callable[[StoredVolume], str]
     now: Callable[[], datetime]
     retention: timedelta | None
 
@@ -88,13 +90,9 @@ class RemovedVolumes:
         # One whose restore was cut short has no directory there: it is completed, unless there
         # is a whole one.
         one = ([one for one in found if one.there] or found)[-1]
-        if one.backend != "directory":
-            raise VolumeError(
-                f"trash {one.slot}: was a volume of backend {one.backend}, which this version "
-                "cannot restore"
-            )
         target = name or one.name
-        await self._service.create(target, one.options, self._restored(one))
+        options = {"backend": one.backend, **one.options}
+        await self._service.create(target, options, self._restored(one))
         try:
             await self._threads(forget, self._trash, one)
         except OSError as error:
@@ -104,12 +102,12 @@ class RemovedVolumes:
 
     def _restored(self, one: Removed) -> Origin:
         def bring(volume: StoredVolume) -> None:
-            bring_back(self._trash, one, volume.name, volume.mountpoint)
+            bring_back(self._trash, one, volume.name, self._data_path(volume))
 
         def undo(volume: StoredVolume) -> None:
-            move(volume.name, volume.mountpoint, one.path)
+            move(volume.name, self._data_path(volume), one.path)
 
-        return Origin(bring, undo, _moment(one.created))
+        return Origin(bring, undo, _moment(one.created), one.backend)
 
     async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:
         """Delete for good what is in the trash."""

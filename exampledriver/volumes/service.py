@@ -22,23 +22,25 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from ..backends.interfaces import IBackend
+from ..backends.interfaces import IBackend, IResizable
 from ..journal.interfaces import CatalogError, ICatalog
+from ..plugin.errors import PluginError
 from ..plugin.volume import Capabilities, IVolumeDriver, Volume
 from ..plugin.wire import Answer
+from . import values
 from .answers import Answers
 from .errors import ConflictError, NoSuchVolumeError, VolumeError, quoted
 from .health import HealthChecks, Threads
 from .ledger import MountLedger
 from .listing import Listing
 from .locks import Locks
-from .model import SETTLED, Options, StoredVolume, check_name, is_name
+from .model import DIRECTORY, SETTLED, StoredVolume, Wanted, check_name, is_name
 from .packed import GENERATION, REMOVING, Packed, Packer, Volumes
 from .settling import Settler
 
@@ -53,11 +55,13 @@ class Origin:
         crash, it completes what it began. It raises VolumeError, and then has left no trace.
     :ivar undo: takes it back; it raises VolumeError, and then the data is at the mountpoint.
     :ivar created: when the volume was created, if not now.
+    :ivar backend: what kind of volume it can become.
     """
 
     bring: Callable[[StoredVolume], None]
     undo: Callable[[StoredVolume], None]
     created: datetime | None = None
+    backend: str = DIRECTORY
 
 
 @implementer(IVolumeDriver)
@@ -85,7 +89,7 @@ class VolumeService:
 
     def __attrs_post_init__(self) -> None:
         """Begin with nothing listed, and nothing to settle."""
-        self._volumes = Volumes(Packer(self._backend.mountpoint))
+        self._volumes = Volumes(Packer(self._backend.mountpoint, self._backend.judge))
         self._listing = Listing(self._volumes, self._ledger, self._threads)
         self._answers = Answers(self._health)
         self._settler = Settler(self._backend, self._catalog, self._threads, self._clock)
@@ -128,8 +132,14 @@ class VolumeService:
             )
 
     def start(self) -> None:
-        """Settle what a crash interrupted, and drop counts of volumes that are gone."""
+        """Settle what a crash interrupted, and drop counts of volumes that are gone.
+
+        What is mounted and not counted was left by a crash, and is unmounted.
+        """
         self._settler.start()
+        for name in self._backend.mounted():
+            if not self._ledger.of(name):
+                self._in_background(self._release(name))
         for name in self._ledger.volumes():
             if name not in self._volumes:
                 self._in_background(self._forget_gone(name))
@@ -142,6 +152,13 @@ class VolumeService:
         async with self._locks.held(name):
             if name not in self._volumes:
                 await self._forget_mounts(name)
+
+    async def _release(self, name: str) -> None:
+        """Unmount a volume that nobody is counted as using."""
+        async with self._locks.held(name):
+            volume = self._volumes.get(name)
+            if volume is not None and not self._ledger.of(name):
+                await self._threads(self._backend.unmount, volume)
 
     @staticmethod
     def _in_background(work: Coroutine[Deferred[Any], Any, None]) -> None:
@@ -169,9 +186,9 @@ class VolumeService:
         :raises InvalidNameError, InvalidOptionError, ConflictError: as :meth:`create` does.
         """
         check_name(name)
-        wanted = Options.parse(name, options)
+        wanted = self._backend.parse(name, options)
         async with self._locks.held(name):
-            if wanted.mountpoint is not None:
+            if wanted.unresolved:
                 wanted = await self._threads(self._backend.resolve, name, wanted)
             existing = self._volumes.get(name)
             if existing is not None:
@@ -179,8 +196,8 @@ class VolumeService:
             return existing is not None
 
     @staticmethod
-    def _check_same(existing: StoredVolume, wanted: Options) -> None:
-        difference = existing.options.difference(wanted)
+    def _check_same(existing: StoredVolume, wanted: Wanted) -> None:
+        difference = existing.difference(wanted)
         if difference:
             raise ConflictError(
                 f"volume {quoted(existing.name)}: exists with other options: {difference}; use it "
@@ -199,12 +216,17 @@ class VolumeService:
         :raises VolumeError: its directory could not be made, or the journal not written.
         """
         check_name(name)
-        parsed = Options.parse(name, options)
+        parsed = self._backend.parse(name, options)
         async with self._locks.held(name):
             wanted = parsed
-            if parsed.mountpoint is not None:
+            if parsed.unresolved:
                 wanted = await self._threads(self._backend.resolve, name, parsed)
             existing = self._volumes.get(name)
+            if origin is not None and origin.backend != wanted.backend:
+                raise VolumeError(
+                    f"volume {quoted(name)}: a {origin.backend} cannot become a volume of backend "
+                    f"{wanted.backend}: create that, and copy the data in a container"
+                )
             if existing is None:
                 await self._create(name, wanted, origin)
                 return
@@ -212,10 +234,11 @@ class VolumeService:
                 raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
             self._check_same(existing, wanted)
 
-    async def _create(self, name: str, options: Options, origin: Origin | None) -> None:
-        mountpoint = self._backend.mountpoint(name, options)
+    async def _create(self, name: str, wanted: Wanted, origin: Origin | None) -> None:
+        place = self._backend.mountpoint(name, wanted)
         created = self.now() if origin is None or origin.created is None else origin.created
-        volume = StoredVolume(name, mountpoint, created.replace(microsecond=0), options)
+        created = created.replace(microsecond=0)
+        volume = StoredVolume(name, place, created, wanted.options, wanted.backend)
         if not self._settler.is_free(name):
             await self._settler.free(name, "the one of that name that was removed is in the way")
         if not self._backend.settles(volume):
@@ -237,16 +260,21 @@ class VolumeService:
     ) -> bool:
         """Make a volume's place and journal it; return whether the place is new."""
 
-        def make_and_write() -> tuple[bool, Deferred[None]]:
+        def make_and_write(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
             if origin is not None:
                 origin.bring(volume)
             # Handed on from thread to thread: the reactor has nothing to decide in between.
-            new = self._backend.create(volume)
+            try:
+                new = self._backend.create(volume)
+            except PluginError:
+                if origin is not None:
+                    origin.undo(volume)
+                raise
             return new, self._catalog.put(
                 volume.name, {**volume.to_json(), **(more if new else {})}
             )
 
-        new, written = await self._threads(make_and_write)
+        new, written = await self._threads(make_and_write, volume)
         try:
             await written
         except CatalogError as error:
@@ -360,6 +388,32 @@ class VolumeService:
             self._health.released(name)
             if known and volume is not None and not self._ledger.of(name):
                 await self._threads(self._backend.unmount, volume)
+
+    async def resize(self, name: str, size: str) -> None:
+        """Give a volume another size, mounted or not.
+
+        :raises NoSuchVolumeError: there is none.
+        :raises InvalidOptionError: that is no size.
+        :raises VolumeError: it cannot have that size, or the journal not be written.
+        """
+        text = values.read(name, "size", size, values.size)
+        async with self._locks.held(name):
+            volume = self._known(name)
+            if not self._settler.is_settled(name):
+                await self._settler.settled(name)
+            resizable = IResizable(self._backend, None)
+            if resizable is None:
+                raise VolumeError(f"volume {quoted(name)}: its kind has no size to change")
+            await self._threads(resizable.resize, volume, values.size_bytes(text))
+            changed = evolve(volume, options=dict(sorted({**volume.options, "size": text}.items())))
+            try:
+                await self._catalog.put(name, changed.to_json())
+            except CatalogError as error:
+                raise VolumeError(
+                    f"volume {quoted(name)}: it has the new size, and {error}; do it again then"
+                ) from error
+            self._volumes[name] = changed
+            self._listing.changed(name)
 
     @property
     def volumes(self) -> Mapping[str, StoredVolume]:

@@ -58,6 +58,7 @@ class AdminCase(SynchronousTestCase):
             execute,
             deletions,
             waits,
+            backend.data_path,
             lambda: NOON,
             timedelta(days=1),
         )

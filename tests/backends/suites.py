@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from exampledriver.backends.interfaces import IBackend
 from exampledriver.volumes.errors import VolumeError
-from exampledriver.volumes.model import Options, StoredVolume
+from exampledriver.volumes.model import StoredVolume
 from tests.volumes.fixtures import NOON
 
 
 class BackendSuite(SynchronousTestCase):
     """A backend whose volumes live under its root."""
+
+    #: What a Create asks for.
+    options: Mapping[str, str] = {}
 
     def backend(self) -> IBackend:
         """Return a backend with an empty root."""
@@ -24,8 +29,9 @@ class BackendSuite(SynchronousTestCase):
 
     def volume(self, backend: IBackend, name: str = "db") -> StoredVolume:
         """Return a volume that is not made yet."""
-        options = backend.resolve(name, Options())
-        return StoredVolume(name, backend.mountpoint(name, options), NOON, options)
+        wanted = backend.resolve(name, backend.parse(name, self.options))
+        place = backend.mountpoint(name, wanted)
+        return StoredVolume(name, place, NOON, wanted.options, wanted.backend)
 
     def test_interface(self) -> None:
         """It provides the interface."""

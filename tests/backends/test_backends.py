@@ -9,7 +9,7 @@ from typing import cast
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.interfaces import IBackend
 from exampledriver.volumes.errors import InvalidOptionError
-from exampledriver.volumes.model import Options, StoredVolume
+from exampledriver.volumes.model import StoredVolume
 from tests.crash.simulation import SimulatedBackend
 from tests.volumes.fixtures import World
 
@@ -28,12 +28,13 @@ class DirectoryTests(suites.BackendSuite):
     def test_root_only(self) -> None:
         """With root_only no volume is elsewhere, and the error says why."""
         backend = cast(DirectoryBackend, self.backend())
-        given = Options.parse("v", {"mountpoint": "/srv/x"})
-        self.assertEqual(backend.resolve("v", given).mountpoint, "/srv/x")
+        given = backend.parse("v", {"mountpoint": "/srv/x"})
+        self.assertTrue(given.unresolved)
+        self.assertEqual(backend.resolve("v", given).options["mountpoint"], "/srv/x")
         backend.root_only = True
         error = self.assertRaises(InvalidOptionError, backend.resolve, "v", given)
         self.assertIn('mountpoint="/srv/x": this driver runs with --root-only', str(error))
-        plain = Options.parse("v", {"mode": "0700"})
+        plain = backend.parse("v", {"mode": "0700"})
         self.assertEqual(backend.resolve("v", plain), plain)
 
 

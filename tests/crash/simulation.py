@@ -29,7 +29,7 @@ from exampledriver.journal.records import encode_value
 from exampledriver.volumes.errors import BusyError, VolumeError
 from exampledriver.volumes.health import HealthChecks
 from exampledriver.volumes.ledger import MountLedger
-from exampledriver.volumes.model import Options, StoredVolume
+from exampledriver.volumes.model import DIRECTORY, StoredVolume, Wanted
 from exampledriver.volumes.packed import Packer
 from exampledriver.volumes.service import VolumeService
 from tests.journal.crashfiles import Crash, CrashFiles
@@ -141,10 +141,19 @@ class SimulatedBackend:
             raise Crash(call)
         return result
 
-    def resolve(self, name: str, options: Options) -> Options:
-        return options
+    def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
+        return Wanted(DIRECTORY, dict(given))
 
-    def mountpoint(self, name: str, options: Options) -> str:
+    def judge(self, backend: str, options: Mapping[str, str]) -> None:
+        pass
+
+    def resolve(self, name: str, wanted: Wanted) -> Wanted:
+        return wanted
+
+    def mounted(self) -> frozenset[str]:
+        return frozenset()
+
+    def mountpoint(self, name: str, wanted: Wanted) -> str:
         return f"{ROOT}/{name}"
 
     def create(self, volume: StoredVolume) -> bool:
@@ -185,6 +194,9 @@ class SimulatedBackend:
 
     def keeps_data(self, volume: StoredVolume) -> bool:
         return True
+
+    def data_path(self, volume: StoredVolume) -> str:
+        return volume.mountpoint
 
     def settles(self, volume: StoredVolume) -> bool:
         return True
@@ -292,7 +304,7 @@ class Machine:
         """Start the daemon on what the disk has; the start itself may crash."""
         self.power.off = False
         self.files.plan = self.power
-        codec = Packer(self.backend.mountpoint).codec()
+        codec = Packer(self.backend.mountpoint, self.backend.judge).codec()
         log = Log(self.files, slack=2000, piece=60, codec=codec)
         log.open()
         self.catalog = SimulatedCatalog(log)

@@ -73,12 +73,12 @@ class RefusedTests(DaemonCase):
         lines = journal.read_bytes().splitlines()
         for number, text in enumerate(lines):
             if b'"mode"' in text:
-                body = text.partition(b" ")[2].replace(b'"mode"', b'"size"')
+                body = text.partition(b" ")[2].replace(b'"mode"', b'"hue"')
                 lines[number] = b"%08x %s" % (crc32(body), body)
         journal.write_bytes(b"\n".join([*lines, b""]))
         line = self.refused(self.daemon)
         self.assertIn('entry of volume "db" is not one of this version', line)
-        self.assertIn('option "size" is not known', line)
+        self.assertIn('option "hue" is not known', line)
 
     def test_unusable_socket_directory(self) -> None:
         """A socket's directory that cannot be made or written is named, before the fork."""

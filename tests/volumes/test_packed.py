@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends.kinds import judge
 from exampledriver.journal.records import encode_value
 from exampledriver.volumes import packed
-from exampledriver.volumes.model import Options, StoredVolume
+from exampledriver.volumes.model import DIRECTORY, StoredVolume, Wanted
 from exampledriver.volumes.packed import Packed, Packer, Volumes
 
 from .fixtures import NOON
 
-OPTIONS = st.builds(
-    Options,
-    st.none() | st.sampled_from(["/srv/db", "/srv/dä\n"]),
-    st.none() | st.integers(0, 2**32 - 2),
-    st.none() | st.integers(0, 2**32 - 2),
-    st.none() | st.integers(0, 0o7777),
+OPTIONS = st.fixed_dictionaries(
+    {},
+    optional={
+        "gid": st.integers(0, 2**32 - 2).map(str),
+        "mode": st.integers(0, 0o7777).map("{:04o}".format),
+        "mountpoint": st.sampled_from(["/srv/db", "/srv/dä\t"]),
+        "uid": st.integers(0, 2**32 - 2).map(str),
+    },
 )
 SECONDS = st.datetimes(datetime(1970, 1, 1), datetime(4000, 1, 1), timezones=st.just(timezone.utc))
 
 
-def place(name: str, options: Options) -> str:
+def place(name: str, wanted: Wanted) -> str:
     """Return where a volume lives."""
-    return options.mountpoint or f"/root/{name}"
+    return wanted.options.get("mountpoint") or f"/root/{name}"
 
 
-def stored(options: Options = Options(), created: datetime = NOON) -> StoredVolume:  # noqa: B008
+def stored(options: Mapping[str, str] = {}, created: datetime = NOON) -> StoredVolume:
     """Return a volume called db."""
-    return StoredVolume("db", place("db", options), created.replace(microsecond=0), options)
+    where = place("db", Wanted(DIRECTORY, options))
+    return StoredVolume("db", where, created.replace(microsecond=0), options)
 
 
 class CodecTests(SynchronousTestCase):
@@ -40,7 +45,7 @@ class CodecTests(SynchronousTestCase):
 
     @given(OPTIONS, SECONDS, st.integers(0, 2**40), st.booleans())
     def test_round_trip(
-        self, options: Options, created: datetime, generation: int, removing: bool
+        self, options: Mapping[str, str], created: datetime, generation: int, removing: bool
     ) -> None:
         """What is written of a packed value is, byte for byte, what was read."""
         volume = stored(options, created)
@@ -49,7 +54,7 @@ class CodecTests(SynchronousTestCase):
             value["generation"] = generation
         if removing:
             value["removing"] = True
-        packer = Packer(place)
+        packer = Packer(place, judge)
         kept = packer.codec().read(encode_value(value))
         assert isinstance(kept, Packed), kept
         self.assertEqual((kept.generation, kept.shared.removing), (generation, removing))
@@ -59,7 +64,7 @@ class CodecTests(SynchronousTestCase):
     def test_moved(self) -> None:
         """The journal is written again with where the volume lives now."""
         value = encode_value({**stored().to_json(), "mountpoint": "/old/db"})
-        codec = Packer(place).codec()
+        codec = Packer(place, judge).codec()
         self.assertEqual(
             codec.write("db", codec.read(value)), value.replace(b"/old/db", b"/root/db")
         )
@@ -74,27 +79,27 @@ class CodecTests(SynchronousTestCase):
             {"created": "2026-11-24T08:00:00"},
             {"generation": -1},
             {"label": "new"},
-            {"options": {"size": "1G"}},
+            {"options": {"colour": "red"}},
             {"options": {"mode": 448}},
             {"options": []},
         ]
         for change in changes:
             value = encode_value({**good, **change})
-            codec = Packer(place).codec()
+            codec = Packer(place, judge).codec()
             self.assertEqual(codec.read(value), value)
             self.assertEqual(codec.write("db", value), value)
 
     def test_shared(self) -> None:
         """Volumes of the same options share them, however they were made."""
-        packer = Packer(place)
-        options = Options(None, 1, 2, 0o700)
+        packer = Packer(place, judge)
+        options = {"gid": "2", "mode": "0700", "uid": "1"}
         first = packer.codec().read(encode_value(stored(options).to_json()))
         assert isinstance(first, Packed)
         self.assertIs(packer.pack(stored(options)).shared, first.shared)
 
     def test_no_volume(self) -> None:
         """A value that is no volume is an error that names it; so is a name that is none."""
-        packer = Packer(place)
+        packer = Packer(place, judge)
         for name, value in (
             ("db", {"generation": 1}),
             ("../db", stored().to_json()),
@@ -110,7 +115,7 @@ class VolumesTests(SynchronousTestCase):
     def test_map(self) -> None:
         """It holds what was put in last, and nothing that was taken out."""
         self.patch(packed, "_MOST", 3)
-        volumes = Volumes(Packer(place))
+        volumes = Volumes(Packer(place, judge))
         expected: dict[str, StoredVolume] = {}
         for number in range(50):
             name = f"v{number % 7}"
@@ -118,7 +123,7 @@ class VolumesTests(SynchronousTestCase):
                 del volumes[name], expected[name]
             else:
                 created = stored().created + timedelta(seconds=number)
-                expected[name] = StoredVolume(name, f"/root/{name}", created, Options())
+                expected[name] = StoredVolume(name, f"/root/{name}", created, {})
                 volumes[name] = expected[name]
             self.assertEqual(dict(volumes), expected)
             self.assertEqual({name: volumes.get(name) for name in volumes}, expected)

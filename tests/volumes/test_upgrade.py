@@ -10,7 +10,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.journal.files import RealFiles
 from exampledriver.journal.log import Log
-from exampledriver.volumes.model import Options
 from exampledriver.volumes.packed import Packed, Packer
 from tests.crash.simulation import SimulatedCatalog
 
@@ -28,7 +27,8 @@ class UpgradeTests(SynchronousTestCase):
         state.mkdir()
         (state / "journal").write_bytes((FIXTURES / "journal-1").read_bytes())
         world = World(state / "world")
-        codec = Packer(lambda name, options: options.mountpoint or f"{world.root}/{name}").codec()
+        backend = world.backend()
+        codec = Packer(backend.mountpoint, backend.judge).codec()
         log = Log(RealFiles(str(state)), codec=codec)
         log.open()
         self.assertEqual({type(kept) for kept in log.entries.values()}, {Packed})
@@ -40,6 +40,6 @@ class UpgradeTests(SynchronousTestCase):
         self.assertEqual(listed(service), ["elsewhere", "later", "owned"])
         self.assertEqual(service.path("elsewhere"), "/srv/d\u00e4ta/db")
         self.assertEqual(
-            service.get("owned").status["Options"], Options(None, 999, 999, 0o700).as_given()
+            service.get("owned").status["Options"], {"gid": "999", "mode": "0700", "uid": "999"}
         )
         self.assertEqual(str(service.get("later").created), "2026-11-24 08:00:00+00:00")

@@ -14,12 +14,17 @@ import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import frozen
 
+from ...backends.kinds import Choice
 from ...volumes.errors import InvalidOptionError
-from ...volumes.model import Options
+from ...volumes.model import DIRECTORY
+from ...volumes.values import difference
 from .findings import CannotLookError, Finding
 from .installation import Installation, Known
+
+#: The option that says of what kind a volume is.
+BACKEND = "backend"
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)"
@@ -127,7 +132,7 @@ def fill(text: str, environment: Mapping[str, str]) -> str:
 def _judge(at: Installation, path: Path, wanted: Wanted, known: Known | None) -> Iterator[Finding]:
     quoted = shlex.quote(str(path))
     try:
-        asked = Options.parse(wanted.name, wanted.options)
+        asked = Choice().parse(wanted.name, wanted.options)
     except InvalidOptionError as error:
         yield Finding(
             "compose",
@@ -139,25 +144,27 @@ def _judge(at: Installation, path: Path, wanted: Wanted, known: Known | None) ->
         return
     if known is None:
         return
-    if asked.mountpoint is not None:
-        asked = evolve(asked, mountpoint=os.path.realpath(asked.mountpoint))
-    difference = Options.parse(known.name, known.options).difference(asked)
-    if not difference:
+    options = {BACKEND: asked.backend, **asked.options}
+    if "mountpoint" in options:
+        options["mountpoint"] = os.path.realpath(options["mountpoint"])
+    different = difference({BACKEND: known.backend, **known.options}, options)
+    if not different:
         return
     place = shlex.quote(f"{at.root}/.trash")
     kept = "" if known.options.get("mountpoint") else f"   # its data goes to {place} first"
     yield Finding(
         "compose",
         "problem",
-        f'{path}: volume "{known.name}" was made with other options: {difference}',
+        f'{path}: volume "{known.name}" was made with other options: {different}',
         "Docker drops the new options of a volume that is there without a word: the file says "
         "what is not so",
-        f"in {quoted}, to keep the volume as it is: driver_opts: {_yaml(known.options)}\n"
+        f"in {quoted}, to keep the volume as it is: driver_opts: {_yaml(known)}\n"
         f"or, to make it anew:\ndocker compose -f {quoted} down\n"
         f"docker volume rm {shlex.quote(known.name)}{kept}\n"
         f"docker compose -f {quoted} up -d",
     )
 
 
-def _yaml(options: Mapping[str, str]) -> str:
-    return json.dumps(dict(options))
+def _yaml(known: Known) -> str:
+    kind = {} if known.backend == DIRECTORY else {BACKEND: known.backend}
+    return json.dumps({**kind, **known.options})

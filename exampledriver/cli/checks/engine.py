@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ...processes import command
+from ...volumes.model import DIRECTORY
 from ..unixhttp import SILENCE, peer
 from .findings import CannotLookError, Finding
 from .installation import SERVICE, EngineSilentError, Installation
@@ -30,8 +31,10 @@ def shadowed(at: Installation) -> Iterator[Finding]:
     except (ValueError, LookupError, TypeError) as error:
         raise CannotLookError(f"the engine at {at.docker} answers strangely: {error!r}") from None
     for name in sorted(ours.keys() & found.keys()):
+        kind = {} if ours[name].backend == DIRECTORY else {"backend": ours[name].backend}
         options = "".join(
-            f"-o {shlex.quote(f'{key}={value}')} " for key, value in ours[name].options.items()
+            f"-o {shlex.quote(f'{key}={value}')} "
+            for key, value in {**kind, **ours[name].options}.items()
         )
         docker = f"docker -H unix://{shlex.quote(str(at.docker))}"
         place, quoted = shlex.quote(found[name]), shlex.quote(name)

@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...backends.kinds import judge as judge_volume
 from ...backends.mounts import here, inside
 from ...journal import JournalError
 from ...journal.log import JOURNAL
@@ -226,7 +227,7 @@ def _strange(name: str, value: bytes) -> str:
     if name == SETTLED:
         return ""
     try:
-        StoredVolume.from_json(name, json.loads(value))
+        StoredVolume.from_json(name, json.loads(value), judge_volume)
     except ValueError as error:
         return str(error)
     return ""

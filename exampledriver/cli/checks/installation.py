@@ -19,6 +19,7 @@ from ...journal import JournalError
 from ...journal.log import JOURNAL
 from ...journal.repair import judge
 from ...settings import DEFAULTS
+from ...volumes.model import DIRECTORY
 from ..unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask, peer
 from .findings import CannotLookError
 from .proc import holds
@@ -39,12 +40,14 @@ class Known:
 
     :ivar options: in their canonical form.
     :ivar counts: how often each mount ID is counted.
+    :ivar backend: its kind of storage.
     """
 
     name: str
     mountpoint: str
     options: Mapping[str, str]
     counts: Mapping[str, int]
+    backend: str = DIRECTORY
 
 
 @define(eq=False)
@@ -153,6 +156,7 @@ class Installation:
                     volume["Mountpoint"],
                     volume["Status"]["Options"],
                     volume["Status"].get("MountIDs", {}),
+                    volume["Status"].get("Backend", DIRECTORY),
                 )
                 for volume in volumes
             ]
@@ -176,7 +180,8 @@ class Installation:
             mountpoint = options.get("mountpoint") or os.path.join(
                 os.path.realpath(self.root), name
             )
-            found[name] = Known(name, mountpoint, options, counts.get(name, {}))
+            backend = str(value.get("backend", DIRECTORY))
+            found[name] = Known(name, mountpoint, options, counts.get(name, {}), backend)
         return found
 
     def pid(self) -> int:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...backends.kinds import MOUNTED
 from ...backends.mounts import holders, mounts_inside
 from ...volumes.errors import InvalidNameError
 from ...volumes.model import check_name
@@ -23,7 +24,10 @@ _MOST = 200
 def directories(at: Installation) -> Iterator[Finding]:
     """Say which volumes have no directory, and which directories of the root have no volume."""
     known = at.volumes()
+    mounted = set(mounts_inside(os.path.realpath(at.root)))
     for volume in known.values():
+        if volume.backend in MOUNTED and volume.mountpoint in mounted:
+            continue  # its server may be dead, and whoever looks at it waits for ever
         trouble = _trouble(at, volume.mountpoint)
         if trouble:
             yield Finding(
@@ -124,8 +128,8 @@ def _leaked_mounts(at: Installation) -> Iterator[Finding]:
             continue
         name = Path(mountpoint).relative_to(root).parts[0]
         volume = at.volumes().get(name)
-        if volume is not None and volume.counts:
-            continue
+        if volume is not None and (volume.counts or volume.backend in MOUNTED):
+            continue  # in use; or the daemon's own, which unmounts it at its next start
         where = "the trash" if name == ".trash" else f'the volume "{name}", which nobody uses'
         if volume is None and name != ".trash":
             where = "the root, where no volume is"

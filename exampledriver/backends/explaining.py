@@ -1,0 +1,46 @@
+"""Errors of the file system and of programs, made into ones that say what was being done."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from ..volumes.errors import VolumeError, quoted
+from ..volumes.model import StoredVolume
+from .commands import CommandError
+from .mounts import Holder
+
+
+@contextmanager
+def explained(volume: StoredVolume, doing: str) -> Iterator[None]:
+    """Turn an error into one that names the volume and says what was being done."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        denied = isinstance(error, PermissionError) and os.geteuid() != 0
+        hint = "; the daemon needs to be root for that" if denied else ""
+        raise VolumeError(
+            f"volume {quoted(volume.name)}: {doing} {volume.mountpoint}: {why}{hint}"
+        ) from error
+    except CommandError as error:
+        why = str(error)
+        if error.late:
+            why = f"{error.program} has not ended in time{': ' if error.words else ''}{error.words}"
+        raise VolumeError(f"volume {quoted(volume.name)}: {doing}: {why}") from error
+
+
+def described(found: Sequence[Holder]) -> str:
+    """Return who holds a volume, for people."""
+    shown = "; ".join(holder.describe() for holder in found[:5])
+    return shown + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
+
+
+def why_not(work: Callable[[StoredVolume], None], volume: StoredVolume) -> str:
+    """Do some work on a volume; return why it could not be done, or an empty text."""
+    try:
+        work(volume)
+    except VolumeError as error:
+        return str(error)
+    return ""

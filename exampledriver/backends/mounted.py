@@ -1,0 +1,237 @@
+"""What the kinds have in common whose volumes are mounted at ``ROOT/NAME`` while they are used.
+
+``ROOT/NAME`` is a directory with mode 0700 that nobody writes into; the file system is
+mounted there at the first Mount and unmounted after the last Unmount. What is mounted is
+asked of the kernel each time, so that a daemon which was killed goes on where it was.
+Nothing is done to the mountpoint while something is mounted at it: that could wait for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+from attrs import define, field
+from twisted.logger import Logger
+
+from ..volumes.errors import BusyError, VolumeError, quoted
+from ..volumes.model import StoredVolume, Wanted
+from . import mounting, mounts
+from .commands import CommandError
+from .durable import place_directory, sync
+from .explaining import described, explained, why_not
+from .mounts import Holder, holders, inside
+from .trash import Trash
+
+_log = Logger()
+
+
+@define(eq=False)
+class MountedBackend:
+    """A kind that mounts; a base class.
+
+    :ivar root: a real path, without symbolic links.
+    :ivar find_holders: who uses a directory; from :mod:`exampledriver.backends.mounts`.
+    """
+
+    root: Path
+    trash: Trash
+    find_holders: Callable[[str], list[Holder]] = field(default=holders, kw_only=True)
+
+    #: The kind's name, as in ``-o backend=``.
+    kind = ""
+    #: Unmount even what is in use or does not answer: it goes when nobody uses it.
+    forced = False
+
+    # What a kind is.
+
+    def mount_at(self, volume: StoredVolume, target: str) -> None:
+        """Mount the volume at an empty directory; on an error nothing is mounted.
+
+        :raises VolumeError: it could not be done.
+        """
+        raise NotImplementedError
+
+    def layers(self, volume: StoredVolume) -> int:
+        """Return how many mounts there are on top of each other when it is mounted."""
+        return 1
+
+    def check_ours(self, volume: StoredVolume, found: Sequence[mounts.Mount]) -> str:
+        """Return what is wrong with what is mounted at the volume's place, or an empty text."""
+        return ""
+
+    # What all of them do.
+
+    def resolve(self, name: str, wanted: Wanted) -> Wanted:
+        """Return what is wanted: nothing is to be resolved."""
+        return wanted
+
+    def mountpoint(self, name: str, wanted: Wanted) -> str:
+        """Return the mountpoint."""
+        return f"{self.root}/{name}"
+
+    def create(self, volume: StoredVolume) -> bool:
+        """Make the mountpoint."""
+        with explained(volume, "creating"):
+            return self._place(volume)
+
+    def _place(self, volume: StoredVolume) -> bool:
+        if mounting.layers(volume.mountpoint):
+            return False
+        return place_directory(volume.mountpoint, 0o700, None, None)
+
+    def undo_create(self, volume: StoredVolume) -> None:
+        """Remove the mountpoint."""
+        with explained(volume, "undoing the creation of"):
+            os.rmdir(volume.mountpoint)
+
+    def mount(self, volume: StoredVolume) -> str:
+        """Mount the volume, if it is not mounted."""
+        found = mounting.layers(volume.mountpoint)
+        if found:
+            trouble = self.check_ours(volume, found)
+            if trouble:
+                raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        if len(found) < self.layers(volume):
+            if found:
+                # A crash came in between.
+                self._unmount(volume, force=True)
+            self._check_mountpoint(volume)
+            self.mount_at(volume, volume.mountpoint)
+        return volume.mountpoint
+
+    def _check_mountpoint(self, volume: StoredVolume) -> None:
+        """See that the mountpoint is there and empty, so that nothing is hidden by the mount."""
+        with explained(volume, "looking at the mountpoint"):
+            self._place(volume)
+            inside_it = os.listdir(volume.mountpoint)
+        if inside_it:
+            raise VolumeError(
+                f"volume {quoted(volume.name)}: something is in its mountpoint "
+                f"{volume.mountpoint} ({sorted(inside_it)[0]}), which the mount would hide: move "
+                "it elsewhere"
+            )
+
+    def unmount(self, volume: StoredVolume) -> None:
+        """Unmount the volume. If that cannot be done it stays mounted, which the log says."""
+        try:
+            self._unmount(volume, self.forced)
+        except VolumeError as error:
+            _log.warn("{error}; it stays mounted until it is mounted or removed", error=error)
+
+    def _unmount(self, volume: StoredVolume, force: bool) -> None:
+        with explained(volume, f"unmounting {volume.mountpoint}"):
+            mounting.unmount(volume.mountpoint, force)
+
+    def mounted(self) -> Set[str]:
+        """Return the names of what is mounted directly below the root, whatever its kind."""
+        start = len(str(self.root)) + 1
+        return {
+            mount.mountpoint[start:]
+            for mount in mounts.here()
+            if inside(mount.mountpoint, str(self.root)) and "/" not in mount.mountpoint[start:]
+        } - {""}
+
+    def check_unused(self, volume: StoredVolume) -> None:
+        """Ask the kernel for mounts of what is mounted."""
+        if not mounting.layers(volume.mountpoint):
+            return
+        found = self.holders_of(volume)
+        if found:
+            raise BusyError(
+                f"volume {quoted(volume.name)}: in use by {described(found)}; stop the "
+                "containers that use it, then remove it"
+            )
+
+    def holders_of(self, volume: StoredVolume) -> list[Holder]:
+        """Return who uses the volume, which is mounted."""
+        return self.find_holders(volume.mountpoint)
+
+    def keeps_data(self, volume: StoredVolume) -> bool:
+        """Tell that there is always a mountpoint to be removed."""
+        return True
+
+    def remove(self, volume: StoredVolume) -> None:
+        """Unmount the volume and remove its mountpoint; what is in that goes to the trash."""
+        self._unmount(volume, self.forced)
+        with explained(volume, "removing"):
+            self.put_aside(volume)
+
+    def put_aside(self, volume: StoredVolume) -> None:
+        """Put aside what there is of a volume that is not mounted.
+
+        :raises OSError: it could not be done.
+        """
+        with suppress(FileNotFoundError):
+            try:
+                os.rmdir(volume.mountpoint)
+            except FileNotFoundError:
+                raise
+            except OSError:
+                self.trash.put(Path(volume.mountpoint), self.manifest(volume))
+
+    @staticmethod
+    def manifest(volume: StoredVolume) -> bytes:
+        """Return what the trash says of a volume."""
+        return msgspec.json.encode({"name": volume.name, **volume.to_json()})
+
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return the mountpoint."""
+        return volume.mountpoint
+
+    def settles(self, volume: StoredVolume) -> bool:
+        """Tell that what is made is durable, or is made again when it is missing."""
+        return False
+
+    def settle(
+        self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
+    ) -> Mapping[str, str]:
+        """Do removals again that a crash undid."""
+        failed: dict[str, str] = {}
+        for volume in removed:
+            why = why_not(self.remove, volume)
+            if why:
+                failed[volume.name] = why
+        try:
+            for place in self.durable_places():
+                sync(place)
+            if self.trash.path.is_dir():
+                self.trash.sync()
+        except OSError as error:
+            raise VolumeError(f"syncing {self.root}: {error.strerror or error}") from error
+        return failed
+
+    def durable_places(self) -> Sequence[Path]:
+        """Return the directories in which names must be durable."""
+        return [self.root]
+
+    def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
+        """Ask the kernel what is mounted; nothing else is asked, which could wait for ever."""
+        found = mounting.layers(volume.mountpoint)
+        if not found:
+            trouble = "counted as mounted, and not mounted: the next Mount mounts it again"
+            return (trouble, "") if mounted else (self.look_unmounted(volume), None)
+        trouble = self.check_ours(volume, found) or self.look_mounted(volume)
+        return trouble, described(self.holders_of(volume)) if mounted else None
+
+    def look_unmounted(self, volume: StoredVolume) -> str:
+        """Return what would keep a Mount from succeeding, or an empty text."""
+        return ""
+
+    def look_mounted(self, volume: StoredVolume) -> str:
+        """Return what is wrong with a volume that is mounted, or an empty text."""
+        return ""
+
+    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
+        """Do nothing: the directory backend lists what lies in the root."""
+        return []
+
+
+def failed(volume: StoredVolume, doing: str, error: CommandError, hint: str) -> VolumeError:
+    """Return the error of a program that has failed, with a hint."""
+    return VolumeError(
+        f"volume {quoted(volume.name)}: {doing}: {error if error.words else 'failed'}; {hint}"
+    )

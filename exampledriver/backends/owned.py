@@ -1,0 +1,55 @@
+"""The owner, the group and the permissions of a volume's root directory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from attrs import frozen
+
+from ..volumes import values
+
+#: The permissions of a new volume's directory; Docker's local driver has the same.
+DEFAULT_MODE = 0o755
+
+#: The options of which an :class:`Access` is made.
+READERS: Mapping[str, values.Reader] = {
+    "gid": values.identity,
+    "mode": values.mode,
+    "uid": values.identity,
+}
+
+
+@frozen
+class Access:
+    """Who may do what with a directory.
+
+    :ivar uid: its owner; ``None`` for the daemon's user.
+    :ivar gid: its group.
+    :ivar mode: its permissions.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+    mode: int = DEFAULT_MODE
+
+    @classmethod
+    def of(cls, options: Mapping[str, str]) -> Access:
+        """Read canonical texts."""
+        uid, gid, mode = (options.get(key) for key in ("uid", "gid", "mode"))
+        return cls(
+            None if uid is None else int(uid),
+            None if gid is None else int(gid),
+            DEFAULT_MODE if mode is None else int(mode, 8),
+        )
+
+    def give(self, fd: int) -> None:
+        """Give them to an open directory.
+
+        :raises OSError: it could not be done.
+        """
+        if self.uid is not None or self.gid is not None:
+            os.fchown(
+                fd, -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid
+            )
+        os.fchmod(fd, self.mode)

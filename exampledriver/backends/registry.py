@@ -1,0 +1,126 @@
+"""All kinds of storage as one: the volume service knows no kinds.
+
+A volume of the journal whose kind may not be created any more works as before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+
+from attrs import define, field
+from zope.interface import implementer
+
+from ..volumes.errors import VolumeError, quoted
+from ..volumes.model import StoredVolume, Wanted
+from . import kinds
+from .interfaces import IBackend, IResizable
+from .kinds import Choice
+
+
+@implementer(IBackend, IResizable)
+@define(eq=False)
+class Backends:
+    """The kinds of storage by name."""
+
+    _kinds: Mapping[str, IBackend]
+    choice: Choice = field(factory=Choice)
+
+    def of(self, volume: StoredVolume) -> IBackend:
+        """Return the backend of a volume."""
+        return self._kinds[volume.backend]
+
+    def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
+        """Read the options, for the kind that they ask for."""
+        return self.choice.parse(name, given)
+
+    def judge(self, backend: str, options: Mapping[str, str]) -> None:
+        """Judge what the journal says."""
+        kinds.judge(backend, options)
+
+    def resolve(self, name: str, wanted: Wanted) -> Wanted:
+        """Resolve what is wanted."""
+        return self._kinds[wanted.backend].resolve(name, wanted)
+
+    def mountpoint(self, name: str, wanted: Wanted) -> str:
+        """Return where a volume lives."""
+        return self._kinds[wanted.backend].mountpoint(name, wanted)
+
+    def create(self, volume: StoredVolume) -> bool:
+        """Make the volume."""
+        return self._kinds[volume.backend].create(volume)
+
+    def undo_create(self, volume: StoredVolume) -> None:
+        """Take the creation back."""
+        self.of(volume).undo_create(volume)
+
+    def mount(self, volume: StoredVolume) -> str:
+        """Make the volume usable."""
+        return self.of(volume).mount(volume)
+
+    def unmount(self, volume: StoredVolume) -> None:
+        """Unmount the volume."""
+        self.of(volume).unmount(volume)
+
+    def mounted(self) -> Set[str]:
+        """Return the names of what is mounted."""
+        return frozenset().union(*(backend.mounted() for backend in self._kinds.values()))
+
+    def check_unused(self, volume: StoredVolume) -> None:
+        """Refuse if somebody uses the volume."""
+        self.of(volume).check_unused(volume)
+
+    def keeps_data(self, volume: StoredVolume) -> bool:
+        """Tell whether there is something to be removed."""
+        return self._kinds[volume.backend].keeps_data(volume)
+
+    def remove(self, volume: StoredVolume) -> None:
+        """Put the volume's data aside."""
+        self.of(volume).remove(volume)
+
+    def data_path(self, volume: StoredVolume) -> str:
+        """Return where the volume's data is."""
+        return self._kinds[volume.backend].data_path(volume)
+
+    def settles(self, volume: StoredVolume) -> bool:
+        """Tell whether the volume is to be settled."""
+        return self._kinds[volume.backend].settles(volume)
+
+    def settle(
+        self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
+    ) -> Mapping[str, str]:
+        """Settle the volumes of each kind; what fails for one kind does not keep the others."""
+        failed: dict[str, str] = {}
+        for kind, backend in self._kinds.items():
+            ours = [volume for volume in made if volume.backend == kind]
+            gone = [volume for volume in removed if volume.backend == kind]
+            if not (ours or gone):
+                continue
+            try:
+                failed.update(backend.settle(ours, gone))
+            except VolumeError as error:
+                failed.update((volume.name, str(error)) for volume in (*ours, *gone))
+        return failed
+
+    def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
+        """Look how the volume is."""
+        return self.of(volume).look(volume, mounted)
+
+    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
+        """Clear what was half made; list what is no volume's."""
+        strays: list[str] = []
+        for backend in self._kinds.values():
+            strays += backend.recover(known, fresh)
+        return strays
+
+    def resize(self, volume: StoredVolume, size: int) -> None:
+        """Give a volume another size.
+
+        :raises VolumeError: its kind has none, or it cannot have that one.
+        """
+        resizable = IResizable(self.of(volume), None)
+        if resizable is None or "size" not in volume.options:
+            raise VolumeError(
+                f"volume {quoted(volume.name)}: was made without a size (backend "
+                f"{volume.backend}), so there is none to change"
+            )
+        resizable.resize(volume, size)

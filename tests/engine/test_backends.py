@@ -1,0 +1,390 @@
+"""Each kind that needs root and the kernel passes the suite that all backends pass."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.backends import image, mounting
+from exampledriver.backends.btrfs import BtrfsBackend
+from exampledriver.backends.commands import CommandError, run
+from exampledriver.backends.directory import DirectoryBackend
+from exampledriver.backends.image import ImageBackend
+from exampledriver.backends.interfaces import IBackend
+from exampledriver.backends.mount import MountBackend
+from exampledriver.backends.registry import Backends
+from exampledriver.backends.tmpfs import TmpfsBackend
+from exampledriver.backends.trash import Trash
+from exampledriver.volumes.errors import InvalidOptionError, VolumeError
+from exampledriver.volumes.model import StoredVolume
+from tests.backends import suites
+from tests.volumes.fixtures import NOON, World
+
+from . import storage_suites
+from .storage import loop_devices, make_file_system, release
+
+
+class TmpfsTests(storage_suites.MountedSuite):
+    """Memory."""
+
+    options = {"size": "1M", "mode": "0710", "uid": "5", "gid": "6"}  # noqa: RUF012
+
+    def backend(self) -> IBackend:
+        return TmpfsBackend(self.root, Trash(self.root))
+
+    def test_resize(self) -> None:
+        """A mounted tmpfs gets another size."""
+        backend = cast(TmpfsBackend, self.backend())
+        volume = self.volume(backend)
+        backend.create(volume)
+        backend.resize(volume, 4 << 20)
+        backend.mount(volume)
+        backend.resize(volume, 2 << 20)
+        found = os.statvfs(volume.mountpoint)
+        self.assertEqual(found.f_blocks * found.f_frsize, 2 << 20)
+        owned = os.stat(volume.mountpoint)
+        self.assertEqual((owned.st_mode & 0o7777, owned.st_uid, owned.st_gid), (0o710, 5, 6))
+
+
+class Ext4Tests(storage_suites.ImageSuite):
+    """ext4."""
+
+    options = {"size": "32M", "uid": "7", "gid": "8", "mode": "0750"}  # noqa: RUF012
+
+    def test_reserve(self) -> None:
+        """A reserved file takes its space at once, and keeps it when something is deleted."""
+        self.options = {**self.options, "reserve": "yes"}
+        backend = cast(ImageBackend, self.backend())
+        volume = self.volume(backend)
+        backend.create(volume)
+        self.fill(backend, volume)
+        os.unlink(f"{volume.mountpoint}/file")
+        os.sync()
+        found = backend.file(volume).stat()
+        self.assertGreaterEqual(found.st_blocks * 512, found.st_size)
+
+    def test_adopt(self) -> None:
+        """A file that is there is adopted if it has the size."""
+        backend = cast(ImageBackend, self.backend())
+        backend.create(self.volume(backend))
+        self.options = {**self.options, "size": "64M"}
+        error = self.assertRaises(VolumeError, backend.create, self.volume(backend))
+        self.assertIn("is there already with a size of 32M, asked for is 64M", str(error))
+
+    def test_no_file_system(self) -> None:
+        """A file that cannot be mounted is an error with a hint, and nothing is left mounted."""
+        backend = cast(ImageBackend, self.backend())
+        volume = self.volume(backend)
+        backend.create(volume)
+        backend.file(volume).write_bytes(bytes(32 << 20))
+        error = self.assertRaises(VolumeError, backend.mount, volume)
+        self.assertIn("wrong fs type", str(error))
+        self.assertEqual(backend.mounted(), set())
+
+    def test_cannot_be_made(self) -> None:
+        """A creation that fails leaves no file, no mount and no loop device."""
+        backend = cast(ImageBackend, self.backend())
+        volume = self.volume(backend)
+        before = loop_devices(Path("/"))
+        self.patch(image, "_prepare", _fail)
+        self.assertRaises(VolumeError, backend.create, volume)
+        self.assertEqual(os.listdir(backend.images), [])
+        self.assertEqual(loop_devices(Path("/")), before)
+
+
+def _fail(*arguments: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+class XfsTests(storage_suites.ImageSuite):
+    """XFS."""
+
+    options = {"size": "300M", "fs": "xfs", "uid": "7", "gid": "8", "mode": "0750"}  # noqa: RUF012
+
+
+class BtrfsImageTests(storage_suites.ImageSuite):
+    """Btrfs in a file."""
+
+    options = {"size": "256M", "fs": "btrfs", "uid": "7", "gid": "8", "mode": "0750"}  # noqa: RUF012
+
+
+class BindTests(storage_suites.MountedSuite):
+    """A directory elsewhere."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.there = self.root.parent / "there"
+        self.there.mkdir()
+        self.options = {"type": "none", "o": "bind", "device": str(self.there)}
+
+    def backend(self) -> IBackend:
+        return MountBackend(self.root, Trash(self.root))
+
+    def test_kept(self) -> None:
+        """What is mounted is the user's: it is only unmounted."""
+        backend = self.backend()
+        volume = self.volume(backend)
+        backend.create(volume)
+        self.fill(backend, volume)
+        backend.remove(volume)
+        self.assertEqual((self.there / "file").read_text(), "x")
+
+
+class SubpathTests(BindTests):
+    """A directory of what is mounted."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.options = {**self.options, "subpath": "a/b"}
+
+    def test_kept(self) -> None:
+        """It is made, and kept when the volume goes."""
+        backend = self.backend()
+        volume = self.volume(backend)
+        backend.create(volume)
+        self.fill(backend, volume)
+        backend.remove(volume)
+        self.assertEqual((self.there / "a/b/file").read_text(), "x")
+
+    def test_confined(self) -> None:
+        """A symbolic link of the server does not lead out; nothing stays mounted."""
+        (self.there / "a").symlink_to("/etc")
+        backend = self.backend()
+        volume = self.volume(backend)
+        backend.create(volume)
+        error = self.assertRaises(VolumeError, backend.mount, volume)
+        self.assertIn('going to subpath="a/b": a: ', str(error))
+        self.assertEqual(backend.mounted(), set())
+
+
+class DeviceTests(BindTests):
+    """ext4 on a loop device."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        disk = self.root.parent / "disk.img"
+        make_file_system(disk, "ext4", 16 << 20)
+        self.options = {"type": "ext4", "o": "loop", "device": str(disk)}
+
+    def test_kept(self) -> None:
+        """What was written is there when the volume is made again."""
+        backend = self.backend()
+        volume = self.volume(backend)
+        backend.create(volume)
+        self.fill(backend, volume)
+        backend.remove(volume)
+        backend.create(volume)
+        backend.mount(volume)
+        self.assertEqual(Path(volume.mountpoint, "file").read_text(), "x")
+
+
+class OverlayTests(storage_suites.MountedSuite):
+    """overlay."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        disk = self.root.parent / "disk"
+        disk.mkdir()
+        mounting.mount("tmpfs", [], "none", str(disk), 10)
+        self.addCleanup(release, disk)
+        for name in ("lower", "upper", "work"):
+            (disk / name).mkdir()
+        words = f"lowerdir={disk}/lower,upperdir={disk}/upper,workdir={disk}/work"
+        self.options = {"type": "overlay", "device": "overlay", "o": words}
+
+    def backend(self) -> IBackend:
+        return MountBackend(self.root, Trash(self.root))
+
+
+class SubvolumeTests(suites.BackendSuite):
+    """Subvolumes of a Btrfs root."""
+
+    def setUp(self) -> None:
+        base = Path(os.path.realpath(self.mktemp()))
+        base.mkdir()
+        make_file_system(base / "disk.img", "btrfs", 256 << 20)
+        self.disk = base / "disk"
+        self.disk.mkdir()
+        mounting.mount("btrfs", ["loop"], str(base / "disk.img"), str(self.disk), 10)
+        self.addCleanup(release, base)
+        self.root = self.disk / "volumes"
+        self.root.mkdir()
+
+    def backend(self) -> IBackend:
+        return BtrfsBackend(DirectoryBackend(self.root, [], Trash(self.root)))
+
+    def fill(self, backend: IBackend, volume: StoredVolume) -> None:
+        Path(volume.mountpoint, "file").write_text("x")
+
+    def test_settle(self) -> None:
+        """A removal that a crash undid is done again; creations are durable at once."""
+        backend = self.backend()
+        removed, back = (self.volume(backend, name) for name in ("c", "d"))
+        for volume in (removed, back):
+            self.assertFalse(backend.settles(volume))
+            backend.create(volume)
+        backend.remove(removed)
+        self.assertEqual(backend.settle([], [removed, back]), {})
+        for volume in (removed, back):
+            self.assertRaises(VolumeError, backend.mount, volume)
+
+    def test_recover(self) -> None:
+        """The root's entries are listed by the directory backend."""
+        self.assertEqual(self.backend().recover(set(), set()), [])
+
+    def test_options(self) -> None:
+        """A size, no copy on write or a compression, owner and mode: all are there."""
+        backend = cast(BtrfsBackend, self.backend())
+        self.options = {"size": "20M", "cow": "no", "uid": "7", "mode": "0700"}
+        volume = self.volume(backend)
+        error = self.assertRaises(VolumeError, backend.create, volume)
+        self.assertIn(f'"btrfs quota enable {self.root}", once', str(error))
+        self.assertEqual(os.listdir(self.root), [])
+        run(["btrfs", "quota", "enable", str(self.root)], 10)
+        backend.create(volume)
+        self.assertIn("C", run(["lsattr", "-d", volume.mountpoint], 10).split()[0])
+        found = os.stat(volume.mountpoint)
+        self.assertEqual((found.st_mode & 0o7777, found.st_uid), (0o700, 7))
+        self.assertRaises(OSError, self._write, volume, 40)
+        os.unlink(f"{volume.mountpoint}/file")
+        os.sync()
+        backend.resize(volume, 60 << 20)
+        self._write(volume, 40)
+        self.options = {"compression": "zstd"}
+        other = self.volume(backend, "other")
+        backend.create(other)
+        got = run(["btrfs", "property", "get", other.mountpoint, "compression"], 10)
+        self.assertEqual(got.strip(), "compression=zstd")
+
+    @staticmethod
+    def _write(volume: StoredVolume, mebibytes: int) -> None:
+        with open(f"{volume.mountpoint}/file", "wb") as file:
+            for _ in range(mebibytes):
+                file.write(os.urandom(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def test_purged(self) -> None:
+        """A removed subvolume leaves the trash like a directory."""
+        backend = self.backend()
+        volume = self.volume(backend)
+        backend.create(volume)
+        self.fill(backend, volume)
+        backend.remove(volume)
+        self.assertEqual(Trash(self.root).purge(timedelta()), 1)
+        self.assertEqual(list((self.root / ".trash").iterdir()), [])
+
+    def test_no_btrfs(self) -> None:
+        """A root that is no Btrfs is refused, with what to do."""
+        root = self.disk.parent / "elsewhere"
+        root.mkdir()
+        backend = BtrfsBackend(DirectoryBackend(root, [], Trash(root)))
+        error = self.assertRaises(VolumeError, backend.create, self.volume(backend))
+        self.assertIn("needs a root that is Btrfs, and", str(error))
+
+
+class QuotaTests(SynchronousTestCase):
+    """The size of a directory: where the kernel has project quotas, and where it has none."""
+
+    def setUp(self) -> None:
+        self.base = Path(os.path.realpath(self.mktemp()))
+        self.base.mkdir()
+        self.addCleanup(release, self.base)
+
+    def backend(self, root: Path) -> DirectoryBackend:
+        """Return the backend of a root."""
+        return DirectoryBackend(root, [], Trash(root))
+
+    def volume(self, root: Path) -> StoredVolume:
+        """Return a volume with a size."""
+        return StoredVolume("db", f"{root}/db", NOON, {"size": "4M"})
+
+    def test_refused(self) -> None:
+        """A file system without quotas refuses a size with the reason, and nothing is made."""
+        for kind, size, why in (
+            ("ext4", 16 << 20, "(ext4) counts no projects"),
+            ("xfs", 300 << 20, "(xfs) counts no projects"),
+            ("btrfs", 256 << 20, "(btrfs) has no project quotas"),
+        ):
+            root = self.base / kind
+            root.mkdir()
+            make_file_system(self.base / f"{kind}.img", kind, size)
+            mounting.mount(kind, ["loop"], str(self.base / f"{kind}.img"), str(root), 10)
+            error = self.assertRaises(
+                InvalidOptionError, self.backend(root).create, self.volume(root)
+            )
+            self.assertIn('option size="4M": the file system of', str(error))
+            self.assertIn(why, str(error))
+            self.assertIn("or use backend=image", str(error))
+            self.assertFalse((root / "db").exists())
+
+    def test_limited(self) -> None:
+        """With quotas the kernel keeps the size; a kernel that has none does not mount them."""
+        disk, root = self.base / "disk.img", self.base / "root"
+        root.mkdir()
+        disk.write_bytes(b"")
+        os.truncate(disk, 64 << 20)
+        run(["mkfs.ext4", "-q", "-F", "-O", "quota,project", "-E", "quotatype=prjquota",
+             str(disk)], 10)  # fmt: skip
+        try:
+            mounting.mount("ext4", ["loop", "prjquota"], str(disk), str(root), 10)
+        except CommandError as error:
+            self.assertIn("wrong fs type, bad option", str(error))
+            self.assertEqual(mounting.layers(str(root)), [])
+            return
+        backend, volume = self.backend(root), self.volume(root)
+        backend.create(volume)
+        self.assertRaises(OSError, (root / "db/file").write_bytes, bytes(8 << 20))
+        backend.resize(volume, 16 << 20)
+        (root / "db/file").write_bytes(bytes(8 << 20))
+
+
+class TmpfsWorld(World):
+    """A world whose volumes are of all kinds that need only memory."""
+
+    def backend(self) -> Any:
+        """Return a registry."""
+        directory = super().backend()
+        tmpfs = TmpfsBackend(self.root, Trash(self.root))
+        return Backends({"directory": directory, "tmpfs": tmpfs})
+
+
+class ResizeTests(SynchronousTestCase):
+    """The service gives a volume another size."""
+
+    def test_resize(self) -> None:
+        """It is journalled and shown, and the mounted volume has it."""
+        world = TmpfsWorld(Path(os.path.realpath(self.mktemp())))
+        service = world.start()
+        self.addCleanup(release, world.root)
+        self.do(service.create("db", {"backend": "tmpfs", "size": "1M"}))
+        path = self.do(service.mount("db", "1"))
+        self.do(service.resize("db", "2048k"))
+        for again in (service, world.start()):
+            shown = again.get("db")
+            self.assertEqual(dict(shown.status["Options"]), {"size": "2M"})  # type: ignore[call-overload]
+        found = os.statvfs(path)
+        self.assertEqual(found.f_blocks * found.f_frsize, 2 << 20)
+        self.do(service.unmount("db", "1"))
+
+    def test_refused(self) -> None:
+        """What is no size, no volume, or has no size to change, is an error that says so."""
+        world = TmpfsWorld(Path(os.path.realpath(self.mktemp())))
+        service = world.start()
+        self.do(service.create("db", {}))
+        for name, size, why in (
+            ("db", "x", 'option size="x": give a size'),
+            ("db", "1M", "was made without a size (backend directory)"),
+            ("no", "1M", "no such volume"),
+        ):
+            failure = self.failureResultOf(Deferred.fromCoroutine(service.resize(name, size)))
+            self.assertIn(why, str(failure.value))
+
+    def do(self, call: Any) -> Any:
+        """Return what a call of the service gives at once."""
+        return self.successResultOf(Deferred.fromCoroutine(call))
