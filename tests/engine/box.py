@@ -96,9 +96,11 @@ class Engine:
     """A Docker Engine.
 
     :ivar base: made by :func:`new_base`; the plugin's socket belongs into ``plugins/``.
+    :ivar options: further options of ``dockerd``.
     """
 
     base: Path
+    options: list[str] = field(factory=list)
     box: subprocess.Popen[bytes] | None = field(default=None, init=False)
     init: int = field(default=0, init=False)
     dockerd: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -148,7 +150,7 @@ class Engine:
                 "--storage-driver=overlay2", "-H", self.host,
                 "--data-root", f"{self.base}/data", "--exec-root", "/run/dk",
                 "--pidfile", "/run/dk.pid", "--cgroup-parent", f"/dkt-{self.base.name}",
-                "--shutdown-timeout", "3",
+                "--shutdown-timeout", "3", *self.options,
             ],
             stdin=subprocess.DEVNULL,
             stdout=(self.base / "dockerd.log").open("ab"),
