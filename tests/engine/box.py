@@ -141,8 +141,8 @@ class Engine:
         done("tar", "-C", str(rootfs), "-cf", str(tar), ".")
         self.docker("import", str(tar), "filled:local")
 
-    def start(self) -> None:
-        """Start dockerd and wait until it answers."""
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start dockerd without waiting for anything."""
         self.dockerd = subprocess.Popen(
             [
                 "nsenter", "-t", str(self.init), "-m", "-n", "-p", "--",
@@ -156,6 +156,11 @@ class Engine:
             stdout=(self.base / "dockerd.log").open("ab"),
             stderr=subprocess.STDOUT,
         )  # fmt: skip
+        return self.dockerd
+
+    def start(self) -> None:
+        """Start dockerd and wait until it answers."""
+        self.spawn()
         until(lambda: self.run("version").returncode == 0, "dockerd")
 
     def end(self, number: int) -> None:
