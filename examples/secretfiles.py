@@ -42,10 +42,13 @@ def read_file(root: Path, name: str) -> bytes:
         descriptor = os.open(name, flags, dir_fd=directory)
     finally:
         os.close(directory)
-    with open(descriptor, "rb") as file:
+    try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise PluginError(f"secret {name!r}: it is no regular file")
-        value = file.read(LARGEST + 1)
+        with open(descriptor, "rb", closefd=False) as file:
+            value = file.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
     if not 0 < len(value) <= LARGEST:
         raise PluginError(f"secret {name!r}: 1 to {LARGEST} bytes are possible")
     return value
