@@ -6,7 +6,7 @@ networks are kept in a file, since after a reboot the engine expects them to be 
 
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Address, ip_interface
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.internet.defer import DeferredLock
 from twisted.internet.threads import deferToThread
@@ -36,6 +36,9 @@ from exampledriver.plugin.network import (
 from . import links
 from .links import Vxlan
 from .state import State
+
+#: The option of ``docker network create --internal``, a boolean.
+INTERNAL = "com.docker.network.internal"
 
 T = TypeVar("T")
 _log = Logger()
@@ -98,13 +101,18 @@ class Lan:
         read_vxlan(options)
         pools = [*request.ipv4_data, *request.ipv6_data]
         gateways = [data.gateway for data in pools if data.gateway]
-        await self._alone(self._create, request.network_id, gateways, options)
+        kept = {
+            "gateways": gateways,
+            "options": options,
+            "internal": bool(request.options.get(INTERNAL)),
+        }
+        await self._alone(self._create, request.network_id, kept)
 
     async def delete_network(self, request: DeleteNetwork) -> None:
         await self._alone(self._delete, request.network_id)
 
     async def create_endpoint(self, request: CreateEndpoint) -> CreatedEndpoint:
-        self._gateways(request.network_id)
+        self._kept(request.network_id)
         given = request.interface
         mac = given.mac_address or _mac(given, request.endpoint_id)
         await self._alone(self._attach, request.network_id, request.endpoint_id, mac)
@@ -119,7 +127,8 @@ class Lan:
     def join(self, request: Join) -> Joined:
         if request.options.get(PORT_MAP):
             raise PluginError("ports cannot be published: this driver has no NAT; leave out -p")
-        gateways = self._gateways(request.network_id)
+        kept = self._kept(request.network_id)
+        gateways = [] if kept["internal"] else [str(ip_interface(g).ip) for g in kept["gateways"]]
         return Joined(
             InterfaceName(pair_names(request.endpoint_id)[1]),
             gateway=next((g for g in gateways if ":" not in g), ""),
@@ -137,8 +146,8 @@ class Lan:
         finally:
             self.lock.release()
 
-    def _create(self, network_id: str, gateways: list[str], options: dict[str, object]) -> None:
-        self.state.put(network_id, {"gateways": gateways, "options": options})
+    def _create(self, network_id: str, kept: dict[str, Any]) -> None:
+        self.state.put(network_id, kept)
         try:
             self._make(network_id)
         except BaseException:
@@ -165,11 +174,10 @@ class Lan:
         links.remove_bridge(bridge_name(network_id))
         self.state.drop(network_id)
 
-    def _gateways(self, network_id: str) -> list[str]:
-        kept = self.state.objects.get(network_id)
-        if kept is None:
+    def _kept(self, network_id: str) -> dict[str, Any]:
+        if network_id not in self.state.objects:
             raise PluginError(f"network {network_id[:12]}: not known; create it again")
-        return [str(ip_interface(gateway).ip) for gateway in kept["gateways"]]
+        return self.state.objects[network_id]
 
 
 def _mac(given: EndpointInterface, endpoint_id: str) -> str:

@@ -10,6 +10,8 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from tests.process import until
+
 from .box import IMAGE, Engine, done
 from .example import Example, ExampleCase
 
@@ -48,6 +50,11 @@ class NetworkCase(ExampleCase):
     def ping(self, name: str, address: str, *options: str) -> None:
         """Ping an address from a container."""
         self.engine.docker("exec", name, "ping", "-c", "1", "-W", "10", *options, address)
+
+    def pings(self, name: str, address: str) -> bool:
+        """Tell whether an address answers a container."""
+        words = ["exec", name, "ping", "-c", "1", "-W", "1", address]
+        return self.engine.run(*words).returncode == 0
 
     def links(self, engine: Engine | None = None) -> set[str]:
         """Return the links in the engine's network namespace."""
@@ -114,6 +121,29 @@ class ContainerTests(NetworkCase):
         self.engine.docker("network", "rm", "home")
         self.nothing_left()
 
+    def test_ipv6(self) -> None:
+        """Containers have addresses of IPv6, and a gateway, where the network has a pool."""
+        self.create("home", "--ipv6", "--subnet", "fd00:77::/64")
+        self.background("a1", "home")
+        self.background("b1", "home")
+        (found,) = json.loads(self.engine.docker("inspect", "b1"))
+        address = found["NetworkSettings"]["Networks"]["home"]["GlobalIPv6Address"]
+        until(lambda: self.pings("a1", address), "the end of duplicate address detection")
+        route = self.engine.docker("exec", "a1", "ip", "-6", "route")
+        self.assertIn("default via fd00:77::1", route)
+        self.ping("a1", self.address("b1", "home"))
+        self.engine.docker("rm", "-f", "a1", "b1")
+        self.engine.docker("network", "rm", "home")
+        self.nothing_left()
+
+    def test_internal(self) -> None:
+        """Containers of an internal network have no way out."""
+        self.create("home", "--internal")
+        self.background("a1", "home")
+        self.background("b1", "home")
+        self.ping("a1", self.address("b1", "home"))
+        self.assertNotIn("default", self.engine.docker("exec", "a1", "ip", "route"))
+
     def test_parallel(self) -> None:
         """Networks and containers that are made at once get pools and addresses of their own."""
         names = [f"n{number}" for number in range(6)]
@@ -165,6 +195,21 @@ class RestartTests(NetworkCase):
         self.ping("a1", self.address("b1", "home"))
         self.example.start()
         self.check()
+
+    def test_between(self) -> None:
+        """A plugin that is restarted while networks are created fails none of them."""
+        names = [f"n{number}" for number in range(8)]
+        with ThreadPoolExecutor(4) as pool:
+            made = [pool.submit(self.create, name) for name in names]
+            for number in (1, 3, 5):
+                made[number].result()
+                self.example.end()
+                self.example.start()
+            for each in made:
+                each.result()
+        self.assertEqual(len(self.kept("networks.json")), 8)
+        self.engine.docker("network", "rm", *names)
+        self.nothing_left()
 
     def test_dockerd(self) -> None:
         """An engine that is stopped, or killed, finds its networks again."""
