@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 # pyOpenSSL and service_identity in the versions that Twisted's own extra demands.
 TLS = ["cryptography>=43", "service_identity>=21.1", "twisted[tls]>=24.11"]
 # Of examples/network.
-EXAMPLES = ["pyroute2>=0.9"]
+EXAMPLES = ["pyroute2>=0.9.1"]
 HERE = Path(__file__).parent
 
 setup(
