@@ -16,17 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from exampledriver.backends.archive import Manifest
-from exampledriver.backends.copiers import TreeCopier, duplicate
-from exampledriver.backends.exporting import export_tree
-from exampledriver.backends.fingerprints import fingerprint
-from exampledriver.backends.importing import Import
-from exampledriver.backends.outputs import new_file
-from exampledriver.backends.progress import Progress
-from exampledriver.backends.restoring import clear_slot, removed_volumes, restore
-from exampledriver.backends.snapshots import Snapshots
-from exampledriver.backends.staging import Stage
-from exampledriver.backends.trash import Trash
+from exampledriver.backends.copying.archive import Manifest
+from exampledriver.backends.copying.copiers import TreeCopier, duplicate
+from exampledriver.backends.copying.exporting import export_tree
+from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.copying.importing import Import
+from exampledriver.backends.copying.outputs import new_file
+from exampledriver.backends.copying.progress import Progress
+from exampledriver.backends.copying.snapshots import Snapshots
+from exampledriver.backends.copying.staging import Stage
 from tests.engine.loops import file_system
 
 FILES, TOTAL = 10_000, 1 << 30
@@ -69,7 +67,7 @@ def measure(root: Path) -> None:
     volume.mkdir()
     plant(volume)
     whole = fingerprint(volume)
-    copier, trash = TreeCopier(), Trash(root)
+    copier = TreeCopier()
     snapshots = Snapshots(root, copier)
     archive = root / "db.tar"
 
@@ -85,11 +83,6 @@ def measure(root: Path) -> None:
             stage.publish()
         return done.method
 
-    def take_back() -> None:
-        (removed,) = removed_volumes(trash.path)
-        restore(removed, root / "restored")
-        clear_slot(removed.slot)
-
     def compare(path: Path) -> None:
         if fingerprint(path) != whole:
             raise SystemExit(f"{path} is not what the volume is")
@@ -101,10 +94,6 @@ def measure(root: Path) -> None:
     timed("export", export)
     timed("import", bring)
     compare(root / "imported")
-    trash.put(root / "clone", b"{}")
-    trash.sync()
-    timed("restore", take_back)
-    compare(root / "restored")
     timed("delete", lambda: snapshots.delete("db", "x"))
 
 

@@ -25,6 +25,14 @@ ALLOWED = {
         "volumes.values",
         "volumes.errors",
     ],
+    # What copies data knows no kind of storage, and no volume but its name.
+    "backends/copying": [
+        "backends.copying",
+        "backends.durable",
+        "backends.mounts",
+        "backends.trash",
+        "volumes.errors",
+    ],
     "volumes": [
         "volumes",
         "plugin",

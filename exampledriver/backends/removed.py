@@ -16,6 +16,7 @@ import msgspec
 from attrs import frozen
 
 from ..volumes.errors import NoSuchVolumeError, VolumeError, quoted
+from .copying.rollback import NOTE
 from .durable import sync
 from .trash import MANIFEST, Trash, slot_time
 
@@ -62,7 +63,8 @@ def removed(trash: Trash) -> list[Removed]:
 
 def _slot(slot: Path, at: datetime) -> list[Removed]:
     manifest = _manifest(slot / MANIFEST)
-    names = {entry.name for entry in os.scandir(slot) if entry.name != MANIFEST}
+    # Names of volumes begin with no dot; notes do.
+    names = {entry.name for entry in os.scandir(slot) if not entry.name.startswith(".")}
     told = manifest.get("name")
     names_told = {told} if isinstance(told, str) else set()
     found = []
@@ -129,6 +131,7 @@ def forget(trash: Trash, what: Removed) -> None:
     with trash.claimed(what.slot) as mine:
         slot = trash.path / what.slot
         if mine and not os.path.lexists(what.path):
-            (slot / MANIFEST).unlink(missing_ok=True)
+            for note in (MANIFEST, NOTE):
+                (slot / note).unlink(missing_ok=True)
             with suppress(FileNotFoundError):
                 slot.rmdir()

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import archive
-from exampledriver.backends.archive import ArchiveError, Manifest
-from exampledriver.backends.exporting import export_tree
-from exampledriver.backends.fingerprints import fingerprint
-from exampledriver.backends.importing import Import
-from exampledriver.backends.progress import Progress, StoppedError
-from exampledriver.backends.staging import Stage, remove_tree
+from exampledriver.backends.copying import archive
+from exampledriver.backends.copying.archive import ArchiveError, Manifest
+from exampledriver.backends.copying.exporting import export_tree
+from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.copying.importing import Import
+from exampledriver.backends.copying.progress import Progress, StoppedError
+from exampledriver.backends.copying.staging import Stage, remove_tree
 from exampledriver.volumes.errors import VolumeError
 
 from .forest import add_socket, allocated, plant, sparse

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import staging
-from exampledriver.backends.staging import Stage, clear_stages, remove_tree
+from exampledriver.backends.copying import staging
+from exampledriver.backends.copying.staging import Stage, clear_stages, remove_tree
 from exampledriver.volumes.errors import BusyError
 
 

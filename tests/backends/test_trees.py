@@ -11,10 +11,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends.fingerprints import fingerprint
-from exampledriver.backends.progress import Progress, StoppedError
-from exampledriver.backends.staging import remove_tree
-from exampledriver.backends.trees import copy_tree
+from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.copying.progress import Progress, StoppedError
+from exampledriver.backends.copying.staging import remove_tree
+from exampledriver.backends.copying.trees import copy_tree
 from exampledriver.volumes.errors import VolumeError
 
 from .forest import add_socket, allocated, plant, sparse

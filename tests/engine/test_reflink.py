@@ -8,10 +8,10 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends.copiers import TreeCopier
-from exampledriver.backends.fingerprints import fingerprint
-from exampledriver.backends.progress import Progress
-from exampledriver.backends.snapshots import Snapshots
+from exampledriver.backends.copying.copiers import TreeCopier
+from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.copying.progress import Progress
+from exampledriver.backends.copying.snapshots import Snapshots
 from tests.backends.forest import add_socket, allocated, plant
 from tests.process import short_directory
 

@@ -9,7 +9,6 @@ succeeds. It prints what it counted, and exits with 1 at the first fault.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import random
 import subprocess
@@ -21,27 +20,22 @@ from pathlib import Path
 
 from attrs import define, field
 
-from exampledriver.backends.archive import Manifest
-from exampledriver.backends.copiers import TreeCopier, duplicate
-from exampledriver.backends.exporting import export_tree
-from exampledriver.backends.fingerprints import fingerprint
-from exampledriver.backends.importing import Import
-from exampledriver.backends.outputs import new_file
-from exampledriver.backends.progress import Progress
-from exampledriver.backends.restoring import (
-    clear_slot,
-    half_restored,
-    removed_volumes,
-    restore,
-)
-from exampledriver.backends.rollback import recover, roll_back
-from exampledriver.backends.snapshots import Snapshots
-from exampledriver.backends.staging import Stage, clear_stages, remove_tree
+from exampledriver.backends.copying.archive import Manifest
+from exampledriver.backends.copying.copiers import TreeCopier, duplicate
+from exampledriver.backends.copying.exporting import export_tree
+from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.copying.importing import Import
+from exampledriver.backends.copying.outputs import new_file
+from exampledriver.backends.copying.progress import Progress
+from exampledriver.backends.copying.rollback import recover, roll_back
+from exampledriver.backends.copying.snapshots import Snapshots
+from exampledriver.backends.copying.staging import Stage, clear_stages, remove_tree
+from exampledriver.backends.removed import removed
 from exampledriver.backends.trash import Trash
 from tests.backends.forest import plant
 from tests.process import PATIENCE, remove_directory, short_directory
 
-OPERATIONS = ("snapshot", "delete", "clone", "rollback", "export", "import", "restore")
+OPERATIONS = ("snapshot", "delete", "clone", "rollback", "export", "import")
 ABOUT = {"name": "db", "backend": "directory", "created": "2026-01-01T00:00:00Z", "options": {}}
 
 
@@ -97,19 +91,11 @@ class Place:
             work.extract(stage.content, stage.directory)
             stage.publish()
 
-    def do_restore(self, progress: Progress) -> None:
-        found = [removed for removed in removed_volumes(self.trash.path) if removed.name == "gone"]
-        restore(found[0], self.made)
-        clear_slot(found[0].slot)
-
     def clear(self) -> None:
         """Do what a start does."""
         clear_stages(self.root)
         self.snapshots.recover()
         recover(self.root, self.trash.path, self.copier)
-        for slot, name in half_restored(self.trash.path):
-            assert name == "made", name
-            clear_slot(slot)
 
 
 @define(eq=False)
@@ -142,8 +128,6 @@ class Killer:
         place = self.place
         if operation == "delete":
             place.snapshots.make("db", place.volume, "doomed", False, Progress())
-        if operation == "restore":
-            place.trash.put(self._gone(), json.dumps(ABOUT).encode())
         if operation == "rollback":
             (place.volume / "plain").write_text("changed")
             self._changed = fingerprint(place.volume)
@@ -152,7 +136,7 @@ class Killer:
             done = self._is_done(operation)
             self.counts[f"{operation}: {'done' if done else 'not done'} when killed"] += 1
             place.clear()
-            assert self._is_done(operation) is done or operation == "restore", operation
+            assert self._is_done(operation) is done, operation
             self._look_for_leaks(operation)
             if done and operation != "rollback":
                 self._undo(operation)
@@ -161,11 +145,6 @@ class Killer:
         assert self._is_done(operation), operation
         self._look_for_leaks(operation)
         self._undo(operation)
-
-    def _gone(self) -> Path:
-        gone = self.place.root / "gone"
-        duplicate(self.place.volume, gone, self.place.copier, Progress())
-        return gone
 
     def _run(self, operation: str, delay: float | None) -> None:
         """Work in a process of its own; after `delay` it is killed."""
@@ -211,9 +190,6 @@ class Killer:
         if place.made.exists():
             assert fingerprint(place.made) == self._whole, f"{operation} is half done"
             return True
-        if operation == "restore":
-            (removed,) = [r for r in removed_volumes(place.trash.path) if r.name == "gone"]
-            assert fingerprint(removed.directory) == self._whole
         return False
 
     def _look_for_leaks(self, operation: str) -> None:
@@ -231,7 +207,7 @@ class Killer:
             assert not left, f"{operation} leaves {left} in {directory}"
         if place.trash.path.exists():
             left = set(os.listdir(place.trash.path))
-            known = {removed.slot.name for removed in removed_volumes(place.trash.path)}
+            known = {found.slot for found in removed(place.trash)}
             assert left == known, f"{operation} leaves {left - known} in the trash"
         for label in os.listdir(snapshots):
             assert set(os.listdir(snapshots / label)) == {"data", "snapshot.json"}, label
@@ -240,7 +216,7 @@ class Killer:
         """Make the place ready for another round."""
         place = self.place
         if operation == "rollback":
-            kept = [fingerprint(found.directory) for found in removed_volumes(place.trash.path)]
+            kept = [fingerprint(Path(found.path)) for found in reversed(removed(place.trash))]
             # One that was done when it was killed was done again.
             assert kept in ([self._changed], [self._whole, self._changed]), len(kept)
         remove_tree(place.trash.path)

@@ -15,13 +15,13 @@ from datetime import datetime, timedelta, timezone
 from hashlib import sha256
 from pathlib import Path
 
-from ..volumes.errors import VolumeError
+from ...volumes.errors import VolumeError
+from ..durable import make_directory, sync
+from ..trash import MANIFEST
 from .copiers import ICopier, duplicate
-from .durable import make_directory, sync
 from .notes import read_note, text, write_note
 from .progress import Progress
 from .syscalls import UNSUPPORTED, exchange, rename_new
-from .trash import MANIFEST
 from .trees import Copied
 
 SUFFIX = ".exampledriver-rollback"
@@ -42,7 +42,7 @@ def roll_back(
 
     :param place: ``ROOT/NAME``; nobody uses it.
     :param trash: ``ROOT/.trash``.
-    :param about: what :data:`.trash.MANIFEST` beside the old data says.
+    :param about: what :data:`..trash.MANIFEST` beside the old data says.
     :raises VolumeError: it could not be done; the volume is as it was.
     :raises OSError: it could not be done, or not to its end: :func:`recover` then ends it.
     """
@@ -112,7 +112,7 @@ def _finish(aside: Path, root: Path, copier: ICopier) -> str:
     slot = _name_slot(aside)
     sync(aside.parent)
     # Not before: without its note the old data would be nobody's.
-    (slot / NOTE).unlink()
+    (slot / NOTE).unlink(missing_ok=True)  # a purge may have been there first
     return name
 
 

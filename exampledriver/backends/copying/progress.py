@@ -8,7 +8,7 @@ from threading import Event
 
 from attrs import define, field
 
-from ..volumes.errors import VolumeError
+from ...volumes.errors import VolumeError
 
 
 class StoppedError(VolumeError):

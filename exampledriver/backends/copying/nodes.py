@@ -17,7 +17,7 @@ from contextlib import contextmanager
 
 from attrs import field, frozen
 
-from ..volumes.errors import VolumeError, quoted
+from ...volumes.errors import VolumeError, quoted
 
 #: The names from a tree's root to a node; empty for the root itself.
 Parts = tuple[str, ...]

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from ..volumes.errors import VolumeError
-from .durable import sync
+from ...volumes.errors import VolumeError
+from ..durable import sync
 from .staging import Stage
 from .syscalls import UNSUPPORTED
 

@@ -14,7 +14,7 @@ from tarfile import TarInfo
 
 from attrs import define, field, frozen
 
-from ..volumes.errors import quoted
+from ...volumes.errors import quoted
 from .archive import BLOCK, MOST, ArchiveError, Readable, decode, nanoseconds, xattr_name
 from .progress import Progress
 

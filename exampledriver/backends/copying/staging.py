@@ -19,9 +19,9 @@ from pathlib import Path
 
 from attrs import Factory, define, field
 
-from ..volumes.errors import BusyError, quoted
-from .durable import sync
-from .mounts import mounts_inside
+from ...volumes.errors import BusyError, quoted
+from ..durable import sync
+from ..mounts import mounts_inside
 from .nodes import directory_below, handle
 from .progress import Progress
 from .syscalls import rename_new, sync_filesystem

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from attrs import define, frozen
 
-from ..volumes.errors import InvalidNameError, VolumeError, quoted
+from ...volumes.errors import InvalidNameError, VolumeError, quoted
+from ..durable import make_directory, make_parents, sync
 from .copiers import ICopier
-from .durable import make_directory, make_parents, sync
 from .notes import number, read_note, text, write_note
 from .progress import Progress
 from .staging import Stage, clear_stages

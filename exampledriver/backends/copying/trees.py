@@ -14,9 +14,9 @@ from pathlib import Path
 
 from attrs import define, field, frozen
 
-from ..volumes.errors import VolumeError
+from ...volumes.errors import VolumeError
+from ..mounts import mounts_inside
 from .files import copy_data
-from .mounts import mounts_inside
 from .nodes import (
     Metadata,
     Node,

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
-from ..volumes.errors import VolumeError
+from ...volumes.errors import VolumeError
 
 FORMAT, VERSION = "exampledriver-volume", 1
 MANIFEST, DATA, CHECKSUMS, SEAL = "exampledriver.json", "data", "checksums", "seal"

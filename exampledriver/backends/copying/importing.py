@@ -17,7 +17,7 @@ from typing import IO
 
 from attrs import define, field
 
-from ..volumes.errors import quoted
+from ...volumes.errors import quoted
 from .archive import (
     CHECKSUMS,
     DATA,

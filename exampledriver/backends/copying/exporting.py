@@ -26,7 +26,7 @@ from typing import IO
 
 from attrs import define, evolve, field
 
-from ..volumes.errors import VolumeError, quoted
+from ...volumes.errors import VolumeError, quoted
 from .archive import (
     BLOCK,
     CHECKSUMS,
