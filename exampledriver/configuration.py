@@ -186,8 +186,9 @@ class _Reader:
             if option not in OPTIONS[kind]:
                 known = ", ".join(sorted(OPTIONS[kind]))
                 self.refuse(f"is no option of {kind}; known: {known}", *key)
-            if option == "mountpoint" or isinstance(value, dict | list | float):
-                what = "all volumes would be one" if option == "mountpoint" else "give a text"
+            if option in ("from", "mountpoint") or isinstance(value, dict | list | float):
+                one = option in ("from", "mountpoint")
+                what = "all volumes would be one" if one else "give a text"
                 self.refuse(f"cannot be a default: {what}", *key)
             if isinstance(value, int) and not isinstance(value, bool) and option == "mode":
                 self.refuse('write octal permissions as a text, such as "0750"', *key)

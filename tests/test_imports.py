@@ -47,6 +47,14 @@ ALLOWED = {
         "backends.interfaces",
         "backends.bringing",
     ],
+    "volumes/copies": [
+        "volumes",
+        "plugin.volume",
+        "admin.interfaces",
+        "backends.interfaces",
+        "backends.copying",
+        "backends.trash",
+    ],
     "volumes/removed": [
         "volumes",
         "plugin.volume",
@@ -62,6 +70,8 @@ ALLOWED = {
     "volumes/errors": ["plugin.errors"],
     "cli": ["cli", "journal", "settings"],
     "cli/unixhttp": [],
+    # An archive's file has its name when it is whole.
+    "cli/transfer": ["cli", "backends.copying.outputs", "volumes.errors"],
     # They judge what the others have left behind.
     "cli/checks": [
         "cli.checks",

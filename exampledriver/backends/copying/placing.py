@@ -8,7 +8,7 @@ was nobody's yet, into the trash and makes another. A directory without a note i
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
@@ -60,6 +60,17 @@ def place(final: Path, fill: Fill, copier: ICopier, trash: Trash) -> Copied:
     return made
 
 
+def own(directory: Path, options: Mapping[str, str]) -> None:
+    """Give a directory the owner, group and permissions that options ask for, if they do.
+
+    :raises OSError: it could not be done.
+    """
+    if "uid" in options or "gid" in options:
+        os.chown(directory, int(options.get("uid", "-1")), int(options.get("gid", "-1")))
+    if "mode" in options:
+        os.chmod(directory, int(options["mode"], 8))
+
+
 def take_back(final: Path, copier: ICopier) -> None:
     """Delete what :func:`place` has made and the journal does not know.
 
@@ -87,5 +98,5 @@ def forget_known(root: Path, known: Container[str]) -> None:
     for entry in os.listdir(root):
         if entry.startswith(".") and entry.endswith(SUFFIX):
             found = read_note(root / entry)
-            if found is None or text(found, "name") in known:
+            if found is not None and text(found, "name") in known:
                 (root / entry).unlink(missing_ok=True)
