@@ -25,6 +25,8 @@ from exampledriver.backends.copying.outputs import new_file
 from exampledriver.backends.copying.progress import Progress
 from exampledriver.backends.copying.snapshots import Snapshots
 from exampledriver.backends.copying.staging import Stage
+from exampledriver.backends.removed import bring_back, forget, removed
+from exampledriver.backends.trash import Trash
 from tests.engine.loops import file_system
 
 FILES, TOTAL = 10_000, 1 << 30
@@ -67,7 +69,7 @@ def measure(root: Path) -> None:
     volume.mkdir()
     plant(volume)
     whole = fingerprint(volume)
-    copier = TreeCopier()
+    copier, trash = TreeCopier(), Trash(root)
     snapshots = Snapshots(root, copier)
     archive = root / "db.tar"
 
@@ -83,6 +85,11 @@ def measure(root: Path) -> None:
             stage.publish()
         return done.method
 
+    def take_back() -> None:
+        (gone,) = removed(trash)
+        bring_back(trash, gone, "restored", str(root / "restored"))
+        forget(trash, gone)
+
     def compare(path: Path) -> None:
         if fingerprint(path) != whole:
             raise SystemExit(f"{path} is not what the volume is")
@@ -94,6 +101,10 @@ def measure(root: Path) -> None:
     timed("export", export)
     timed("import", bring)
     compare(root / "imported")
+    trash.put(root / "clone", b"{}")
+    trash.sync()
+    timed("restore", take_back)
+    compare(root / "restored")
     timed("delete", lambda: snapshots.delete("db", "x"))
 
 

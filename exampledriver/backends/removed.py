@@ -16,7 +16,6 @@ import msgspec
 from attrs import frozen
 
 from ..volumes.errors import NoSuchVolumeError, VolumeError, quoted
-from .copying.rollback import NOTE
 from .durable import sync
 from .trash import MANIFEST, Trash, slot_time
 
@@ -131,7 +130,6 @@ def forget(trash: Trash, what: Removed) -> None:
     with trash.claimed(what.slot) as mine:
         slot = trash.path / what.slot
         if mine and not os.path.lexists(what.path):
-            for note in (MANIFEST, NOTE):
-                (slot / note).unlink(missing_ok=True)
+            (slot / MANIFEST).unlink(missing_ok=True)
             with suppress(FileNotFoundError):
                 slot.rmdir()

@@ -73,7 +73,7 @@ class Copies:
     def recover(self) -> None:
         """End the rollbacks that a crash cut off, before the service loads. Blocks."""
         try:
-            for name in rollback.recover(self._root, self._trash.path, TreeCopier()):
+            for name in rollback.recover(self._root, TreeCopier()):
                 _log.info("volume {name}: its rollback was cut off, and is done", name=name)
         except (OSError, VolumeError) as error:
             _log.error("what a crash has left of a copy stays: {error}", error=error)
@@ -191,11 +191,10 @@ class Copies:
                     )
 
                 def roll_back() -> Copied:
-                    rollback.check_place(place, self._root)
                     source = self._snapshots().data(name, label)
                     check_no_mounts(place)
-                    trash, about = self._trash.path, {"name": name, **volume.to_json()}
-                    return rollback.roll_back(place, source, trash, about, copier, progress)
+                    about = {"name": name, **volume.to_json()}
+                    return rollback.roll_back(self._root, place, source, about, copier, progress)
 
                 return await self._run(name, f"rolling back to {quoted(label)}", roll_back)
 

@@ -19,7 +19,7 @@ from exampledriver.backends.copying.rollback import recover, roll_back
 from exampledriver.backends.copying.snapshots import NoSuchSnapshotError, Snapshots
 from exampledriver.backends.copying.staging import remove_tree
 from exampledriver.backends.removed import removed
-from exampledriver.backends.trash import Trash
+from exampledriver.backends.trash import MANIFEST, Trash
 from exampledriver.volumes.errors import InvalidNameError, VolumeError
 
 from .forest import plant
@@ -153,7 +153,7 @@ class RollbackTests(Case):
     def roll_back(self) -> None:
         """Roll the volume back."""
         source = self.snapshots.data("db", "first")
-        roll_back(self.volume, source, self.trash.path, ABOUT, self.copier, Progress())
+        roll_back(self.root, self.volume, source, ABOUT, self.copier, Progress())
 
     def value(self) -> str:
         """Return what the volume holds."""
@@ -170,8 +170,8 @@ class RollbackTests(Case):
         self.roll_back()
         self.assertEqual(self.value(), "old")
         self.assertEqual(self.in_trash(), ["new"])
-        (found,) = removed(self.trash)
-        self.assertEqual((found.name, found.created), ("db", ABOUT["created"]))
+        (old,) = removed(self.trash)
+        self.assertEqual((old.name, old.created), ("db", ABOUT["created"]))
         self.assertEqual(len(self.snapshots.of("db")), 1)
 
     def test_crashes(self) -> None:
@@ -189,7 +189,7 @@ class RollbackTests(Case):
             with self.crash_at(module, name, after):
                 self.roll_back()
             self.assertEqual(self.value(), expected, (name, after))
-            recover(self.root, self.trash.path, self.copier)
+            recover(self.root, self.copier)
             self.assertEqual(self.value(), expected, (name, after))
             self.assertEqual(self.in_trash(), ["new"] if expected == "old" else [], (name, after))
             remove_tree(self.trash.path)
@@ -203,6 +203,23 @@ class RollbackTests(Case):
         self.roll_back()
         self.assertEqual(self.value(), "old")
         self.assertEqual(self.in_trash(), ["newer", "new"])
+
+    def test_elsewhere(self) -> None:
+        """A directory that is not below the root is refused."""
+        outside = self.root.parent
+        work = (self.root / "db", outside, self.volume, ABOUT, self.copier, Progress())
+        self.assertIn("is not below", str(self.assertRaises(VolumeError, roll_back, *work)))
+
+    def test_file(self) -> None:
+        """A volume that is a file is rolled back, whatever the file is called."""
+        (self.root / ".images").mkdir()
+        image, kept = self.root / ".images/db.img", self.root / "kept"
+        image.write_text("new")
+        kept.write_text("old")
+        roll_back(self.root, image, kept, ABOUT, self.copier, Progress())
+        self.assertEqual(image.read_text(), "old")
+        (old,) = removed(self.trash)
+        self.assertEqual(Path(old.path).read_text(), "new")
 
     def test_in_two_steps(self) -> None:
         """Where two names cannot change places, a crash between the steps is mended."""
@@ -225,7 +242,7 @@ class RollbackTests(Case):
         self.assertRaises(CrashError, self.roll_back)
         patch.restore()
         self.assertFalse(self.volume.exists())
-        self.assertEqual(recover(self.root, self.trash.path, self.copier), ["db"])
+        self.assertEqual(recover(self.root, self.copier), ["db"])
         self.assertEqual((self.value(), self.in_trash()), ("old", ["newer", "new"]))
 
     def test_damaged_note(self) -> None:
@@ -233,8 +250,8 @@ class RollbackTests(Case):
         with self.crash_at(rollback, "exchange", after=True):
             self.roll_back()
         (aside,) = self.trash.path.iterdir()
-        (aside / ".rollback.json").write_text("{")
-        error = self.assertRaises(VolumeError, recover, self.root, self.trash.path, self.copier)
+        (aside / MANIFEST).write_text("{")
+        error = self.assertRaises(VolumeError, recover, self.root, self.copier)
         self.assertIn(str(aside), str(error))
         self.assertEqual((aside / ".new/value").read_text(), "new")
 

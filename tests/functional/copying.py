@@ -9,6 +9,7 @@ succeeds. It prints what it counted, and exits with 1 at the first fault.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -30,12 +31,12 @@ from exampledriver.backends.copying.progress import Progress
 from exampledriver.backends.copying.rollback import recover, roll_back
 from exampledriver.backends.copying.snapshots import Snapshots
 from exampledriver.backends.copying.staging import Stage, clear_stages, remove_tree
-from exampledriver.backends.removed import removed
+from exampledriver.backends.removed import bring_back, forget, removed
 from exampledriver.backends.trash import Trash
 from tests.backends.forest import plant
 from tests.process import PATIENCE, remove_directory, short_directory
 
-OPERATIONS = ("snapshot", "delete", "clone", "rollback", "export", "import")
+OPERATIONS = ("snapshot", "delete", "clone", "rollback", "export", "import", "restore")
 ABOUT = {"name": "db", "backend": "directory", "created": "2026-01-01T00:00:00Z", "options": {}}
 
 
@@ -78,7 +79,7 @@ class Place:
 
     def do_rollback(self, progress: Progress) -> None:
         source = self.snapshots.data("db", "kept")
-        roll_back(self.volume, source, self.trash.path, ABOUT, self.copier, progress)
+        roll_back(self.root, self.volume, source, ABOUT, self.copier, progress)
 
     def do_export(self, progress: Progress) -> None:
         with new_file(self.exported) as file:
@@ -91,11 +92,23 @@ class Place:
             work.extract(stage.content, stage.directory)
             stage.publish()
 
+    def do_restore(self, progress: Progress) -> None:
+        (gone,) = removed(self.trash)
+        bring_back(self.trash, gone, "made", str(self.made))
+        forget(self.trash, gone)
+
     def clear(self) -> None:
         """Do what a start does."""
         clear_stages(self.root)
         self.snapshots.recover()
-        recover(self.root, self.trash.path, self.copier)
+        recover(self.root, self.copier)
+        for one in removed(self.trash):
+            if not one.there:
+                forget(self.trash, one)
+        # An empty slot is left to the purge.
+        for slot in self.trash.path.glob("*"):
+            if not os.listdir(slot):
+                slot.rmdir()
 
 
 @define(eq=False)
@@ -128,6 +141,8 @@ class Killer:
         place = self.place
         if operation == "delete":
             place.snapshots.make("db", place.volume, "doomed", False, Progress())
+        if operation == "restore":
+            place.trash.put(self._gone(), json.dumps({**ABOUT, "name": "gone"}).encode())
         if operation == "rollback":
             (place.volume / "plain").write_text("changed")
             self._changed = fingerprint(place.volume)
@@ -136,7 +151,7 @@ class Killer:
             done = self._is_done(operation)
             self.counts[f"{operation}: {'done' if done else 'not done'} when killed"] += 1
             place.clear()
-            assert self._is_done(operation) is done, operation
+            assert self._is_done(operation) is done or operation == "restore", operation
             self._look_for_leaks(operation)
             if done and operation != "rollback":
                 self._undo(operation)
@@ -145,6 +160,11 @@ class Killer:
         assert self._is_done(operation), operation
         self._look_for_leaks(operation)
         self._undo(operation)
+
+    def _gone(self) -> Path:
+        gone = self.place.root / "gone"
+        duplicate(self.place.volume, gone, self.place.copier, Progress())
+        return gone
 
     def _run(self, operation: str, delay: float | None) -> None:
         """Work in a process of its own; after `delay` it is killed."""
@@ -190,6 +210,9 @@ class Killer:
         if place.made.exists():
             assert fingerprint(place.made) == self._whole, f"{operation} is half done"
             return True
+        if operation == "restore":
+            (gone,) = removed(place.trash)
+            assert fingerprint(Path(gone.path)) == self._whole
         return False
 
     def _look_for_leaks(self, operation: str) -> None:
@@ -207,7 +230,7 @@ class Killer:
             assert not left, f"{operation} leaves {left} in {directory}"
         if place.trash.path.exists():
             left = set(os.listdir(place.trash.path))
-            known = {found.slot for found in removed(place.trash)}
+            known = {one.slot for one in removed(place.trash) if one.there}
             assert left == known, f"{operation} leaves {left - known} in the trash"
         for label in os.listdir(snapshots):
             assert set(os.listdir(snapshots / label)) == {"data", "snapshot.json"}, label
@@ -216,7 +239,7 @@ class Killer:
         """Make the place ready for another round."""
         place = self.place
         if operation == "rollback":
-            kept = [fingerprint(Path(found.path)) for found in reversed(removed(place.trash))]
+            kept = [fingerprint(Path(one.path)) for one in reversed(removed(place.trash))]
             # One that was done when it was killed was done again.
             assert kept in ([self._changed], [self._whole, self._changed]), len(kept)
         remove_tree(place.trash.path)

@@ -8,7 +8,7 @@ from .copying import OPERATIONS, rounds
 
 
 class KilledTests(SynchronousTestCase):
-    """SIGKILL during snapshots, clones, rollbacks, exports and imports."""
+    """SIGKILL during snapshots, clones, rollbacks, exports, imports and restores."""
 
     def test_killed(self) -> None:
         """No half volume appears, nothing is left behind, and the same work again succeeds."""

@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 from exampledriver.admin.interfaces import ICopying
 from exampledriver.backends.copying import placing
 from exampledriver.backends.copying.copiers import TreeCopier
+from exampledriver.backends.copying.notes import write_note
 from exampledriver.backends.copying.progress import Progress
 from exampledriver.backends.mounts import Holder
 from exampledriver.volumes.errors import (
@@ -31,6 +32,11 @@ HELD = Holder((1,), "/data", True)
 
 def untold(fields: object) -> None:
     """Take a report."""
+
+
+def let_go(done: Deferred[Any], function: Callable[..., Any], *args: object) -> None:
+    """Do a work of a thread, and tell who waits."""
+    execute(function, *args).chainDeferred(done)
 
 
 class CopiesCase(AdminCase):
@@ -60,7 +66,7 @@ class CopiesCase(AdminCase):
 
         def threads(function: Callable[..., Any], *args: object) -> Deferred[Any]:
             done: Deferred[Any] = Deferred()
-            held.append(lambda: execute(function, *args).chainDeferred(done) and None)
+            held.append(lambda: let_go(done, function, *args))
             return done
 
         self.copies._threads = threads
@@ -247,7 +253,7 @@ class CloneTests(CopiesCase):
     def test_notes(self) -> None:
         """A note of a volume that the journal knows goes at the start; others stay."""
         for name in ("db", "nix"):
-            placing.write_note(placing._note(self.root / name), {"name": name, "identity": "1"})
+            write_note(placing._note(self.root / name), {"name": name, "identity": "1"})
         self.copies.clear()
         self.assertEqual(len(self.entries()), 2)
 

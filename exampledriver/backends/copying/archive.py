@@ -61,7 +61,7 @@ class Manifest:
     :ivar created: when the volume was made, in RFC 3339; of the journal.
     :ivar options: as they are stored, as texts.
     :ivar owner: the root's ``uid``, ``gid`` and ``mode``, for people: the headers rule.
-    :ivar consistency: how the data was read; see docs/copies.md.
+    :ivar consistency: how the data was read; see docs/snapshots.md.
     """
 
     name: str
