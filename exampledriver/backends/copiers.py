@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from attrs import define
@@ -31,6 +32,9 @@ class ICopier(Interface):
     def remove(path: Path) -> None:
         """Delete a tree, of this copier or plain, or one in which such are; a missing one too."""
 
+    def identity(path: Path) -> str:
+        """Return what names the directory at `path` alone on its file system, renamed or not."""
+
     def consistency(in_use: bool) -> str:
         """Say what a copy is that is made while its source is in use, or is not."""
 
@@ -47,6 +51,10 @@ class TreeCopier:
     def remove(self, path: Path) -> None:
         """Delete a tree."""
         remove_tree(path)
+
+    def identity(self, path: Path) -> str:
+        """Return the inode's number."""
+        return str(os.lstat(path).st_ino)
 
     def consistency(self, in_use: bool) -> str:
         """Say that a tree is read file by file."""

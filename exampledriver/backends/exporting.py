@@ -174,7 +174,8 @@ class _Writer:
                 text = "".join(f"{number}\n" for number in (len(listed), *chain(*listed)))
                 table = text.encode("ascii")
                 table += bytes(-len(table) % BLOCK)
-                info.pax_headers |= {
+                info.pax_headers = {
+                    **info.pax_headers,
                     "GNU.sparse.major": "1",
                     "GNU.sparse.minor": "0",
                     "GNU.sparse.name": name,

@@ -81,7 +81,8 @@ class Members:
         :raises ArchiveError: it is damaged, or none of ours.
         """
         assert not self._left, "the last member's data has not been read"
-        self._take(self._padding)
+        if self._take(self._padding).strip(b"\0"):
+            raise ArchiveError(f"the archive is damaged behind {quoted(self._last)}")
         self._padding = 0
         self.before = self._digest.hexdigest()
         block = self._take(BLOCK)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from attrs import field, frozen
@@ -234,7 +234,7 @@ def walk(top: int, vanished: list[Parts] | None = None) -> Iterator[Node]:
 
 def _entries(
     directory: int, parts: Parts, names: list[str], vanished: list[Parts] | None
-) -> Iterator[Node]:
+) -> Generator[Node, None, list[Parts]]:
     """Yield what is no directory; return the directories."""
     below: list[Parts] = []
     for name in names:

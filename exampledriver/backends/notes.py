@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,15 +26,21 @@ def write_note(path: Path, value: Mapping[str, object]) -> None:
 
 
 def read_note(path: Path) -> dict[str, Any] | None:
-    """Read a note; None if there is none, or a crash cut it off."""
+    """Read a note; None if there is none, or a crash cut it off.
+
+    :raises OSError: it cannot be read, and may be there.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    with open(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        content = file.read(_MOST)
     try:
-        with open(fd, "rb") as file:
-            value = json.loads(file.read(_MOST))
-    except (OSError, ValueError):
+        value = json.loads(content)
+    except ValueError:
         return None
     return value if isinstance(value, dict) else None
 

@@ -88,7 +88,8 @@ def _directory(slot: Path) -> str | None:
 def restore(removed: Removed, final: Path) -> None:
     """Move a removed volume's directory back to the root, durably, under any name.
 
-    Called again after a crash, with the same two, it ends what it began.
+    The slot's ``volume.json`` stays: when the volume is in the journal again, call
+    :func:`clear_slot`. Called again after a crash, with the same two, it ends what it began.
 
     :raises VolumeError: the name is taken, or the slot is gone.
     :raises OSError: it could not be done, and the volume is in the trash.
@@ -111,13 +112,7 @@ def restore(removed: Removed, final: Path) -> None:
                 f"volume {quoted(final.name)}: {final} is there already: restore under another name"
             ) from None
     sync_directory(final.parent)
-    for name in (_VOLUME, _NOTE):
-        (removed.slot / name).unlink(missing_ok=True)
-    try:
-        removed.slot.rmdir()
-    except OSError:
-        return  # not ours, what else is in it
-    sync_directory(removed.slot.parent)
+    sync_directory(removed.slot)
 
 
 def _is_moved(note: Mapping[str, object] | None, final: Path) -> bool:
@@ -154,7 +149,11 @@ def half_restored(trash: Path) -> list[tuple[Path, str]]:
 
 
 def clear_slot(slot: Path) -> None:
-    """Remove a slot of :func:`half_restored`, which holds notes alone."""
+    """Remove the slot of a restored volume, in which notes alone are left.
+
+    :raises OSError: something else is in it.
+    """
+    # The volume's note first: without it the other one still says that the move was done.
     for name in (_VOLUME, _NOTE):
         (slot / name).unlink(missing_ok=True)
     slot.rmdir()

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..volumes.errors import VolumeError
 from .copiers import ICopier, duplicate
 from .durable import make_directory, sync_directory
-from .notes import number, read_note, text, write_note
+from .notes import read_note, text, write_note
 from .progress import Progress
 from .syscalls import UNSUPPORTED, exchange, rename_new
 from .trees import Copied
@@ -52,7 +52,7 @@ def roll_back(
     try:
         write_note(
             aside / _NOTE,
-            {"name": place.name, "inode": os.lstat(place).st_ino, "about": dict(about)},
+            {"name": place.name, "identity": copier.identity(place), "about": dict(about)},
         )
         copied = duplicate(source, aside / _NEW, copier, progress)
     except BaseException:
@@ -80,21 +80,26 @@ def _change_places(new: Path, place: Path, old: Path) -> None:
 def _finish(aside: Path, root: Path, copier: ICopier) -> str:
     """Bring a rollback to one of its two ends; return the volume's name, if it was done."""
     note = read_note(aside / _NOTE) or {}
-    name, inode = text(note, "name"), number(note, "inode")
-    if not name or inode is None or os.path.basename(name) != name:
-        _discard(aside, copier)  # the note was not even written
+    name, identity = text(note, "name"), text(note, "identity")
+    if not name or not identity or os.path.basename(name) != name:
+        if os.path.lexists(aside / _NEW):
+            raise VolumeError(
+                f"{aside}: {_NOTE} is damaged: this may be a volume's data; "
+                "look at it, and move it away"
+            )
+        copier.remove(aside)  # the note was not even written
         return ""
     place, new, old = root / name, aside / _NEW, aside / name
     if os.path.lexists(new):
         if os.path.lexists(old) and not os.path.lexists(place):
             os.rename(new, place)
-        elif os.lstat(new).st_ino == inode:
+        elif copier.identity(new) == identity:
             os.rename(new, old)
         else:
-            _discard(aside, copier)
+            copier.remove(aside)  # a copy that never became the volume's data
             return ""
     if not os.path.lexists(old):
-        _discard(aside, copier)
+        copier.remove(aside)
         return ""
     about = note.get("about")
     if isinstance(about, dict) and name != _VOLUME:
@@ -107,20 +112,11 @@ def _finish(aside: Path, root: Path, copier: ICopier) -> str:
     return name
 
 
-def _discard(aside: Path, copier: ICopier) -> None:
-    """Delete a copy that never became the volume's data."""
-    copier.remove(aside)
-
-
 def _name_slot(aside: Path) -> None:
     moment = datetime.now(timezone.utc)
-    while True:
-        try:
-            rename_new(aside, aside.parent / moment.strftime(_FORMAT))
-        except FileExistsError:
-            moment += timedelta(microseconds=1)
-        else:
-            return
+    while os.path.lexists(aside.parent / moment.strftime(_FORMAT)):
+        moment += timedelta(microseconds=1)
+    rename_new(aside, aside.parent / moment.strftime(_FORMAT))
 
 
 def recover(root: Path, trash: Path, copier: ICopier) -> list[str]:

@@ -129,7 +129,7 @@ class Snapshots:
             "delete it first"
         )
 
-    def list(self, name: str) -> list[Snapshot]:
+    def of(self, name: str) -> list[Snapshot]:
         """Return a volume's snapshots, the oldest first."""
         try:
             labels = os.listdir(self.directory(name))
@@ -148,7 +148,7 @@ class Snapshots:
         """
         found = self._read(name, label) if _LABEL.fullmatch(label) else None
         if found is None:
-            labels = ", ".join(snapshot.label for snapshot in self.list(name)[-10:])
+            labels = ", ".join(snapshot.label for snapshot in self.of(name)[-10:])
             raise NoSuchSnapshotError(
                 f"volume {quoted(name)} has no snapshot {quoted(label)}; "
                 + (f"it has: {labels}" if labels else "it has none")

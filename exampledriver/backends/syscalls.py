@@ -18,10 +18,10 @@ _FICLONE = 0x40049409
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
 
 
-def _checked(result: int, *paths: Path | str) -> None:
+def _checked(result: int, path: Path | str | None = None) -> None:
     if result != 0:
         number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), *map(os.fspath, paths[:1]))
+        raise OSError(number, os.strerror(number), None if path is None else os.fspath(path))
 
 
 def sync_filesystem(fd: int) -> None:
@@ -35,9 +35,7 @@ def sync_filesystem(fd: int) -> None:
 def _rename(old: Path | str, new: Path | str, flags: int) -> None:
     if not hasattr(_libc, "renameat2"):  # an old C library
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS), os.fspath(old))
-    _checked(
-        _libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flags), old, new
-    )
+    _checked(_libc.renameat2(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flags), old)
 
 
 def rename_new(old: Path | str, new: Path | str) -> None:
