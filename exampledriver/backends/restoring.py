@@ -1,6 +1,6 @@
 """Bringing removed volumes back out of the trash.
 
-A slot is ``ROOT/.trash/TIME/``: the volume's directory, and ``volume.json``, which says what
+A slot is ``ROOT/.trash/TIME/``: the volume's directory, and ``.volume.json``, which says what
 the volume was. A slot of an older version has the directory alone.
 """
 
@@ -15,12 +15,14 @@ from pathlib import Path
 from attrs import field, frozen
 
 from ..volumes.errors import VolumeError, quoted
-from .durable import sync_directory
+from . import rollback
+from .durable import sync
 from .notes import number, read_note, text, write_note
 from .syscalls import rename_new
+from .trash import MANIFEST
 
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
-_VOLUME, _NOTE = "volume.json", ".restoring.json"
+_NOTE = ".restoring.json"
 
 
 @frozen
@@ -64,7 +66,7 @@ def read_slot(slot: Path) -> Removed | None:
         return None
     if name is None:
         return None
-    note = read_note(slot / _VOLUME) or {}
+    note = read_note(slot / MANIFEST) or {}
     options = note.get("options")
     return Removed(
         slot,
@@ -88,7 +90,7 @@ def _directory(slot: Path) -> str | None:
 def restore(removed: Removed, final: Path) -> None:
     """Move a removed volume's directory back to the root, durably, under any name.
 
-    The slot's ``volume.json`` stays: when the volume is in the journal again, call
+    The slot's ``.volume.json`` stays: when the volume is in the journal again, call
     :func:`clear_slot`. Called again after a crash, with the same two, it ends what it began.
 
     :raises VolumeError: the name is taken, or the slot is gone.
@@ -111,8 +113,8 @@ def restore(removed: Removed, final: Path) -> None:
             raise VolumeError(
                 f"volume {quoted(final.name)}: {final} is there already: restore under another name"
             ) from None
-    sync_directory(final.parent)
-    sync_directory(removed.slot)
+    sync(final.parent)
+    sync(removed.slot)
 
 
 def _is_moved(note: Mapping[str, object] | None, final: Path) -> bool:
@@ -128,7 +130,7 @@ def _is_moved(note: Mapping[str, object] | None, final: Path) -> bool:
 def half_restored(trash: Path) -> list[tuple[Path, str]]:
     """Return the slots whose volume was moved out when a crash came, and the name that it got.
 
-    Its ``volume.json`` is still in the slot: the caller journals the volume with it and then
+    Its ``.volume.json`` is still in the slot: the caller journals the volume with it and then
     calls :func:`clear_slot`. A slot that was not yet moved out is as it was.
     """
     found = []
@@ -154,7 +156,7 @@ def clear_slot(slot: Path) -> None:
     :raises OSError: something else is in it.
     """
     # The volume's note first: without it the other one still says that the move was done.
-    for name in (_VOLUME, _NOTE):
+    for name in (MANIFEST, rollback.NOTE, _NOTE):
         (slot / name).unlink(missing_ok=True)
     slot.rmdir()
-    sync_directory(slot.parent)
+    sync(slot.parent)

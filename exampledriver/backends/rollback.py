@@ -17,14 +17,16 @@ from pathlib import Path
 
 from ..volumes.errors import VolumeError
 from .copiers import ICopier, duplicate
-from .durable import make_directory, sync_directory
+from .durable import make_directory, sync
 from .notes import read_note, text, write_note
 from .progress import Progress
 from .syscalls import UNSUPPORTED, exchange, rename_new
+from .trash import MANIFEST
 from .trees import Copied
 
 SUFFIX = ".exampledriver-rollback"
-_NOTE, _NEW, _VOLUME = "rollback.json", ".new", "volume.json"
+#: In a rollback that has not ended, what it is of.
+NOTE, _NEW = ".rollback.json", ".new"
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
 
 
@@ -40,7 +42,7 @@ def roll_back(
 
     :param place: ``ROOT/NAME``; nobody uses it.
     :param trash: ``ROOT/.trash``.
-    :param about: what ``volume.json`` beside the old data says.
+    :param about: what :data:`.trash.MANIFEST` beside the old data says.
     :raises VolumeError: it could not be done; the volume is as it was.
     :raises OSError: it could not be done, or not to its end: :func:`recover` then ends it.
     """
@@ -51,7 +53,7 @@ def roll_back(
     make_directory(aside, 0o700, None, None)
     try:
         write_note(
-            aside / _NOTE,
+            aside / NOTE,
             {"name": place.name, "identity": copier.identity(place), "about": dict(about)},
         )
         copied = duplicate(source, aside / _NEW, copier, progress)
@@ -79,12 +81,13 @@ def _change_places(new: Path, place: Path, old: Path) -> None:
 
 def _finish(aside: Path, root: Path, copier: ICopier) -> str:
     """Bring a rollback to one of its two ends; return the volume's name, if it was done."""
-    note = read_note(aside / _NOTE) or {}
+    note = read_note(aside / NOTE) or {}
     name, identity = text(note, "name"), text(note, "identity")
     if not name or not identity or os.path.basename(name) != name:
-        if os.path.lexists(aside / _NEW):
+        # Only what is made before a note is whole may be deleted without one.
+        if any(not entry.startswith(".") or entry == _NEW for entry in os.listdir(aside)):
             raise VolumeError(
-                f"{aside}: {_NOTE} is damaged: this may be a volume's data; "
+                f"{aside}: {NOTE} is damaged: this may be a volume's data; "
                 "look at it, and move it away"
             )
         copier.remove(aside)  # the note was not even written
@@ -102,21 +105,24 @@ def _finish(aside: Path, root: Path, copier: ICopier) -> str:
         copier.remove(aside)
         return ""
     about = note.get("about")
-    if isinstance(about, dict) and name != _VOLUME:
-        write_note(aside / _VOLUME, about)
-    (aside / _NOTE).unlink(missing_ok=True)
+    if isinstance(about, dict):
+        write_note(aside / MANIFEST, about)
     for changed in (aside, root):
-        sync_directory(changed)
-    _name_slot(aside)
-    sync_directory(aside.parent)
+        sync(changed)
+    slot = _name_slot(aside)
+    sync(aside.parent)
+    # Not before: without its note the old data would be nobody's.
+    (slot / NOTE).unlink()
     return name
 
 
-def _name_slot(aside: Path) -> None:
+def _name_slot(aside: Path) -> Path:
     moment = datetime.now(timezone.utc)
     while os.path.lexists(aside.parent / moment.strftime(_FORMAT)):
         moment += timedelta(microseconds=1)
-    rename_new(aside, aside.parent / moment.strftime(_FORMAT))
+    slot = aside.parent / moment.strftime(_FORMAT)
+    rename_new(aside, slot)
+    return slot
 
 
 def recover(root: Path, trash: Path, copier: ICopier) -> list[str]:

@@ -15,7 +15,7 @@ from attrs import define, frozen
 
 from ..volumes.errors import InvalidNameError, VolumeError, quoted
 from .copiers import ICopier
-from .durable import make_directory, make_parents, sync_directory
+from .durable import make_directory, make_parents, sync
 from .notes import number, read_note, text, write_note
 from .progress import Progress
 from .staging import Stage, clear_stages
@@ -181,7 +181,7 @@ class Snapshots:
         final = self.directory(name) / label
         with Stage(final, self.copier.remove) as stage:
             os.rename(final, stage.content)
-            sync_directory(final.parent)
+            sync(final.parent)
         self._forget_empty(name)
 
     def _forget_empty(self, name: str) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from attrs import Factory, define, field
 
 from ..volumes.errors import BusyError, quoted
-from .durable import sync_directory
+from .durable import sync
 from .mounts import mounts_inside
 from .nodes import directory_below, handle
 from .progress import Progress
@@ -82,7 +82,7 @@ class Stage:
         """
         sync_filesystem(self._lock)
         rename_new(self.content, self.final)
-        sync_directory(self.final.parent)
+        sync(self.final.parent)
 
     def __exit__(self, *_: object) -> None:
         """Remove the stage, and what is left in it."""

@@ -34,12 +34,12 @@ class StagingTests(SynchronousTestCase):
             function = getattr(staging, name)
             self.patch(staging, name, lambda *a: (calls.append(name), function(*a))[1])
 
-        for name in ("sync_filesystem", "rename_new", "sync_directory"):
+        for name in ("sync_filesystem", "rename_new", "sync"):
             note(name)
         with Stage(self.final) as stage:
             stage.content.mkdir()
             stage.publish()
-        self.assertEqual(calls, ["sync_filesystem", "rename_new", "sync_directory"])
+        self.assertEqual(calls, ["sync_filesystem", "rename_new", "sync"])
         self.assertEqual(os.listdir(self.base), ["db"])
 
     def test_unpublished(self) -> None:
