@@ -106,6 +106,7 @@ def restore(removed: Removed, final: Path) -> None:
     else:
         status = os.lstat(removed.directory)
         write_note(removed.slot / _NOTE, {"to": final.name, "inode": status.st_ino})
+        sync(removed.slot)
         try:
             rename_new(removed.directory, final)
         except FileExistsError:
@@ -131,7 +132,8 @@ def half_restored(trash: Path) -> list[tuple[Path, str]]:
     """Return the slots whose volume was moved out when a crash came, and the name that it got.
 
     Its ``.volume.json`` is still in the slot: the caller journals the volume with it and then
-    calls :func:`clear_slot`. A slot that was not yet moved out is as it was.
+    calls :func:`clear_slot`. A slot that was not yet moved out is as it was. For the start:
+    while nobody else works in the trash.
     """
     found = []
     try:
@@ -142,12 +144,20 @@ def half_restored(trash: Path) -> list[tuple[Path, str]]:
         slot = trash / name
         note = read_note(slot / _NOTE)
         if note is None:
-            continue
-        if _directory(slot) is not None:
+            _forget_empty(slot)
+        elif _directory(slot) is not None:
             (slot / _NOTE).unlink()
         elif _is_moved(note, trash.parent / text(note, "to")):
             found.append((slot, text(note, "to")))
     return found
+
+
+def _forget_empty(slot: Path) -> None:
+    """Remove a slot that a crash kept :func:`clear_slot` from removing."""
+    try:
+        slot.rmdir()
+    except OSError:
+        return  # there is something in it, or it is no slot
 
 
 def clear_slot(slot: Path) -> None:
