@@ -51,6 +51,7 @@ def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "") -> tarfile.
     """Return a header."""
     info = tarfile.TarInfo(name)
     info.type, info.linkname = kind, link
+    info.uid, info.gid = os.geteuid(), os.getegid()
     return info
 
 

@@ -32,7 +32,12 @@ class StagingTests(SynchronousTestCase):
 
         def note(name: str) -> None:
             function = getattr(staging, name)
-            self.patch(staging, name, lambda *a: (calls.append(name), function(*a))[1])
+
+            def noted(*args: object) -> None:
+                calls.append(name)
+                function(*args)
+
+            self.patch(staging, name, noted)
 
         for name in ("sync_filesystem", "rename_new", "sync"):
             note(name)
