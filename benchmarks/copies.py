@@ -23,7 +23,7 @@ from exampledriver.backends.fingerprints import fingerprint
 from exampledriver.backends.importing import Import
 from exampledriver.backends.outputs import new_file
 from exampledriver.backends.progress import Progress
-from exampledriver.backends.restoring import clear_slot, removed_volumes, restore
+from exampledriver.backends.removed import bring_back, forget, removed
 from exampledriver.backends.snapshots import Snapshots
 from exampledriver.backends.staging import Stage
 from exampledriver.backends.trash import Trash
@@ -86,9 +86,9 @@ def measure(root: Path) -> None:
         return done.method
 
     def take_back() -> None:
-        (removed,) = removed_volumes(trash.path)
-        restore(removed, root / "restored")
-        clear_slot(removed.slot)
+        (gone,) = removed(trash)
+        bring_back(trash, gone, "restored", str(root / "restored"))
+        forget(trash, gone)
 
     def compare(path: Path) -> None:
         if fingerprint(path) != whole:

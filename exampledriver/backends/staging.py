@@ -27,6 +27,8 @@ from .progress import Progress
 from .syscalls import rename_new, sync_filesystem
 
 SUFFIX = ".exampledriver-stage"
+#: The inode number of a Btrfs subvolume's root, which rmdir(2) deletes when it is empty.
+_SUBVOLUME = 256
 
 
 @define(eq=False)
@@ -196,7 +198,7 @@ def _empty(root: int, progress: Progress) -> None:
                     os.unlink(name, dir_fd=directory)
                     progress.advance(files=1)
                     continue
-                if status.st_dev != device:
+                if status.st_dev != device and status.st_ino != _SUBVOLUME:
                     raise OSError(f"{quoted(name)} is another file system")
                 if status.st_mode & 0o700 != 0o700 and os.geteuid() != 0:
                     node = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)

@@ -1,8 +1,7 @@
-"""Snapshots, rollbacks and restores, and what a crash between any two steps leaves."""
+"""Snapshots and rollbacks, and what a crash between any two steps leaves."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,22 +10,16 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from exampledriver.backends import restoring, rollback, syscalls
+from exampledriver.backends import rollback, syscalls
 from exampledriver.backends.copiers import ICopier, TreeCopier, duplicate
 from exampledriver.backends.fingerprints import fingerprint
 from exampledriver.backends.outputs import new_file
 from exampledriver.backends.progress import Progress, StoppedError
-from exampledriver.backends.restoring import (
-    Removed,
-    clear_slot,
-    half_restored,
-    removed_volumes,
-    restore,
-)
+from exampledriver.backends.removed import removed
 from exampledriver.backends.rollback import recover, roll_back
 from exampledriver.backends.snapshots import NoSuchSnapshotError, Snapshots
 from exampledriver.backends.staging import remove_tree
-from exampledriver.backends.trash import Trash
+from exampledriver.backends.trash import MANIFEST, Trash
 from exampledriver.volumes.errors import InvalidNameError, VolumeError
 
 from .forest import plant
@@ -160,7 +153,7 @@ class RollbackTests(Case):
     def roll_back(self) -> None:
         """Roll the volume back."""
         source = self.snapshots.data("db", "first")
-        roll_back(self.volume, source, self.trash.path, ABOUT, self.copier, Progress())
+        roll_back(self.root, self.volume, source, ABOUT, self.copier, Progress())
 
     def value(self) -> str:
         """Return what the volume holds."""
@@ -168,17 +161,17 @@ class RollbackTests(Case):
 
     def in_trash(self) -> list[str]:
         """Return what the volumes in the trash hold; nothing else is in it."""
-        found = removed_volumes(self.trash.path)
+        found = removed(self.trash)
         self.assertEqual(len(os.listdir(self.trash.path)), len(found))
-        return [(removed.directory / "value").read_text() for removed in found]
+        return [Path(one.path, "value").read_text() for one in reversed(found)]
 
     def test_roll_back(self) -> None:
         """The volume is as it was; what it was before the rollback is in the trash."""
         self.roll_back()
         self.assertEqual(self.value(), "old")
         self.assertEqual(self.in_trash(), ["new"])
-        (removed,) = removed_volumes(self.trash.path)
-        self.assertEqual((removed.name, removed.created), ("db", ABOUT["created"]))
+        (old,) = removed(self.trash)
+        self.assertEqual((old.name, old.created), ("db", ABOUT["created"]))
         self.assertEqual(len(self.snapshots.of("db")), 1)
 
     def test_crashes(self) -> None:
@@ -196,7 +189,7 @@ class RollbackTests(Case):
             with self.crash_at(module, name, after):
                 self.roll_back()
             self.assertEqual(self.value(), expected, (name, after))
-            recover(self.root, self.trash.path, self.copier)
+            recover(self.root, self.copier)
             self.assertEqual(self.value(), expected, (name, after))
             self.assertEqual(self.in_trash(), ["new"] if expected == "old" else [], (name, after))
             remove_tree(self.trash.path)
@@ -210,6 +203,23 @@ class RollbackTests(Case):
         self.roll_back()
         self.assertEqual(self.value(), "old")
         self.assertEqual(self.in_trash(), ["newer", "new"])
+
+    def test_elsewhere(self) -> None:
+        """A directory that is not below the root is refused."""
+        outside = self.root.parent
+        work = (self.root / "db", outside, self.volume, ABOUT, self.copier, Progress())
+        self.assertIn("is not below", str(self.assertRaises(VolumeError, roll_back, *work)))
+
+    def test_file(self) -> None:
+        """A volume that is a file is rolled back, whatever the file is called."""
+        (self.root / ".images").mkdir()
+        image, kept = self.root / ".images/db.img", self.root / "kept"
+        image.write_text("new")
+        kept.write_text("old")
+        roll_back(self.root, image, kept, ABOUT, self.copier, Progress())
+        self.assertEqual(image.read_text(), "old")
+        (old,) = removed(self.trash)
+        self.assertEqual(Path(old.path).read_text(), "new")
 
     def test_in_two_steps(self) -> None:
         """Where two names cannot change places, a crash between the steps is mended."""
@@ -232,7 +242,7 @@ class RollbackTests(Case):
         self.assertRaises(CrashError, self.roll_back)
         patch.restore()
         self.assertFalse(self.volume.exists())
-        self.assertEqual(recover(self.root, self.trash.path, self.copier), ["db"])
+        self.assertEqual(recover(self.root, self.copier), ["db"])
         self.assertEqual((self.value(), self.in_trash()), ("old", ["newer", "new"]))
 
     def test_damaged_note(self) -> None:
@@ -240,84 +250,10 @@ class RollbackTests(Case):
         with self.crash_at(rollback, "exchange", after=True):
             self.roll_back()
         (aside,) = self.trash.path.iterdir()
-        (aside / ".rollback.json").write_text("{")
-        error = self.assertRaises(VolumeError, recover, self.root, self.trash.path, self.copier)
+        (aside / MANIFEST).write_text("{")
+        error = self.assertRaises(VolumeError, recover, self.root, self.copier)
         self.assertIn(str(aside), str(error))
         self.assertEqual((aside / ".new/value").read_text(), "new")
-
-
-class RestoreTests(Case):
-    """Restores from the trash."""
-
-    def remove(self, about: dict[str, object] | None = None) -> Removed:
-        """Make and remove the volume; return it as the trash has it."""
-        self.volume.mkdir()
-        (self.volume / "value").write_text("data")
-        self.trash.put(self.volume, json.dumps(ABOUT | (about or {})).encode())
-        return removed_volumes(self.trash.path)[0]
-
-    def finish(self, removed: Removed) -> None:
-        """Do what comes when the journal has the volume."""
-        clear_slot(removed.slot)
-        self.assertEqual(os.listdir(self.trash.path), [])
-
-    def test_list(self) -> None:
-        """The trash lists what was removed, the last first, with its options."""
-        self.remove()
-        last = self.remove({"options": {"uid": "7"}})
-        found = removed_volumes(self.trash.path)
-        self.assertEqual(found[0], last)
-        self.assertEqual([dict(removed.options) for removed in found], [{"uid": "7"}, {}])
-        self.assertEqual(found[0].created, ABOUT["created"])
-        self.assertGreater(found[0].removed, found[1].removed)
-
-    def test_restore(self) -> None:
-        """A volume comes back under its old name or another one."""
-        for name in ("db", "other"):
-            removed = self.remove()
-            restore(removed, self.root / name)
-            self.finish(removed)
-            self.assertEqual((self.root / name / "value").read_text(), "data")
-            remove_tree(self.root / name)
-
-    def test_old_slot(self) -> None:
-        """A slot of an older version, without a note, comes back with default options."""
-        removed = self.remove()
-        (removed.slot / ".volume.json").unlink()
-        (found,) = removed_volumes(self.trash.path)
-        self.assertEqual((found.name, found.options, found.created), ("db", {}, ""))
-        restore(found, self.root / "db")
-        self.finish(found)
-
-    def test_taken(self) -> None:
-        """A name that exists is refused, and the volume stays in the trash."""
-        removed = self.remove()
-        self.volume.mkdir()
-        error = self.assertRaises(VolumeError, restore, removed, self.volume)
-        self.assertIn("another name", str(error))
-        self.assertEqual(removed_volumes(self.trash.path), [removed])
-
-    def test_gone(self) -> None:
-        """A slot that was purged is refused."""
-        removed = self.remove()
-        remove_tree(removed.slot)
-        error = self.assertRaises(VolumeError, restore, removed, self.volume)
-        self.assertIn("not in the trash any more", str(error))
-
-    def test_crash(self) -> None:
-        """A restore that was cut off is undone before its move, and known after it."""
-        removed = self.remove()
-        with self.crash_at(restoring, "rename_new", after=False):
-            restore(removed, self.root / "other")
-        self.assertEqual(half_restored(self.trash.path), [])
-        self.assertEqual(removed_volumes(self.trash.path), [removed])
-        with self.crash_at(restoring, "rename_new", after=True):
-            restore(removed, self.root / "other")
-        self.assertEqual(removed_volumes(self.trash.path), [])
-        self.assertEqual(half_restored(self.trash.path), [(removed.slot, "other")])
-        restore(removed, self.root / "other")
-        self.finish(removed)
-        self.assertEqual((self.root / "other/value").read_text(), "data")
 
 
 class OutputTests(Case):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends import staging
 from exampledriver.backends.staging import Stage, clear_stages, remove_tree
+from exampledriver.backends.trash import Trash
 from exampledriver.volumes.errors import BusyError
+
+from .forest import dig
 
 
 class StagingTests(SynchronousTestCase):
@@ -95,6 +99,15 @@ class StagingTests(SynchronousTestCase):
         self.assertIn(str(self.final), str(error))
         with Stage(self.final):
             pass
+
+    def test_purge_depth(self) -> None:
+        """A removed volume is purged however deep its directories are."""
+        trash = Trash(self.base)
+        (self.base / "db").mkdir()
+        dig(self.base / "db", 1500)
+        trash.put(self.base / "db", b"{}")
+        self.assertEqual(trash.purge(timedelta(0)), 1)
+        self.assertEqual(os.listdir(trash.path), [])
 
     def test_remove_follows_nothing(self) -> None:
         """Deleting a tree follows no link, and what is missing is no error."""

@@ -28,12 +28,7 @@ from exampledriver.backends.fingerprints import fingerprint
 from exampledriver.backends.importing import Import
 from exampledriver.backends.outputs import new_file
 from exampledriver.backends.progress import Progress
-from exampledriver.backends.restoring import (
-    clear_slot,
-    half_restored,
-    removed_volumes,
-    restore,
-)
+from exampledriver.backends.removed import bring_back, forget, removed
 from exampledriver.backends.rollback import recover, roll_back
 from exampledriver.backends.snapshots import Snapshots
 from exampledriver.backends.staging import Stage, clear_stages, remove_tree
@@ -84,7 +79,7 @@ class Place:
 
     def do_rollback(self, progress: Progress) -> None:
         source = self.snapshots.data("db", "kept")
-        roll_back(self.volume, source, self.trash.path, ABOUT, self.copier, progress)
+        roll_back(self.root, self.volume, source, ABOUT, self.copier, progress)
 
     def do_export(self, progress: Progress) -> None:
         with new_file(self.exported) as file:
@@ -98,18 +93,22 @@ class Place:
             stage.publish()
 
     def do_restore(self, progress: Progress) -> None:
-        found = [removed for removed in removed_volumes(self.trash.path) if removed.name == "gone"]
-        restore(found[0], self.made)
-        clear_slot(found[0].slot)
+        (gone,) = removed(self.trash)
+        bring_back(self.trash, gone, "made", str(self.made))
+        forget(self.trash, gone)
 
     def clear(self) -> None:
         """Do what a start does."""
         clear_stages(self.root)
         self.snapshots.recover()
-        recover(self.root, self.trash.path, self.copier)
-        for slot, name in half_restored(self.trash.path):
-            assert name == "made", name
-            clear_slot(slot)
+        recover(self.root, self.copier)
+        for one in removed(self.trash):
+            if not one.there:
+                forget(self.trash, one)
+        # An empty slot is left to the purge.
+        for slot in self.trash.path.glob("*"):
+            if not os.listdir(slot):
+                slot.rmdir()
 
 
 @define(eq=False)
@@ -143,7 +142,7 @@ class Killer:
         if operation == "delete":
             place.snapshots.make("db", place.volume, "doomed", False, Progress())
         if operation == "restore":
-            place.trash.put(self._gone(), json.dumps(ABOUT).encode())
+            place.trash.put(self._gone(), json.dumps({**ABOUT, "name": "gone"}).encode())
         if operation == "rollback":
             (place.volume / "plain").write_text("changed")
             self._changed = fingerprint(place.volume)
@@ -212,8 +211,8 @@ class Killer:
             assert fingerprint(place.made) == self._whole, f"{operation} is half done"
             return True
         if operation == "restore":
-            (removed,) = [r for r in removed_volumes(place.trash.path) if r.name == "gone"]
-            assert fingerprint(removed.directory) == self._whole
+            (gone,) = removed(place.trash)
+            assert fingerprint(Path(gone.path)) == self._whole
         return False
 
     def _look_for_leaks(self, operation: str) -> None:
@@ -231,7 +230,7 @@ class Killer:
             assert not left, f"{operation} leaves {left} in {directory}"
         if place.trash.path.exists():
             left = set(os.listdir(place.trash.path))
-            known = {removed.slot.name for removed in removed_volumes(place.trash.path)}
+            known = {one.slot for one in removed(place.trash) if one.there}
             assert left == known, f"{operation} leaves {left - known} in the trash"
         for label in os.listdir(snapshots):
             assert set(os.listdir(snapshots / label)) == {"data", "snapshot.json"}, label
@@ -240,7 +239,7 @@ class Killer:
         """Make the place ready for another round."""
         place = self.place
         if operation == "rollback":
-            kept = [fingerprint(found.directory) for found in removed_volumes(place.trash.path)]
+            kept = [fingerprint(Path(one.path)) for one in reversed(removed(place.trash))]
             # One that was done when it was killed was done again.
             assert kept in ([self._changed], [self._whole, self._changed]), len(kept)
         remove_tree(place.trash.path)
