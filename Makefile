@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 SUITES := tests.plugin tests.admin tests.crash tests.journal tests.volumes tests.backends tests.daemon tests.cli \
-          tests.test_configuration tests.test_imports tests.test_processes tests.test_tap
+          tests.examples tests.test_configuration tests.test_imports tests.test_processes tests.test_tap
 TRIAL  := $(BIN)/trial --rterrors --temp-directory
 
 # As root the daemon's own defaults are right; anybody else gets directories at home.

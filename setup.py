@@ -6,6 +6,8 @@ from setuptools import find_packages, setup
 
 # pyOpenSSL and service_identity in the versions that Twisted's own extra demands.
 TLS = ["cryptography>=43", "service_identity>=21.1", "twisted[tls]>=24.11"]
+# Of examples/network.
+EXAMPLES = ["pyroute2>=0.9.1"]
 HERE = Path(__file__).parent
 
 setup(
@@ -46,8 +48,10 @@ setup(
     extras_require={
         # exampledriver doctor --compose
         "doctor": ["PyYAML>=6.0"],
+        "examples": EXAMPLES,
         "tls": TLS,
         "dev": [
+            *EXAMPLES,
             *TLS,
             "build>=1.0",
             "hypothesis>=6.100",

@@ -96,9 +96,11 @@ class Engine:
     """A Docker Engine.
 
     :ivar base: made by :func:`new_base`; the plugin's socket belongs into ``plugins/``.
+    :ivar options: further options of ``dockerd``.
     """
 
     base: Path
+    options: list[str] = field(factory=list)
     box: subprocess.Popen[bytes] | None = field(default=None, init=False)
     init: int = field(default=0, init=False)
     dockerd: subprocess.Popen[bytes] | None = field(default=None, init=False)
@@ -139,8 +141,8 @@ class Engine:
         done("tar", "-C", str(rootfs), "-cf", str(tar), ".")
         self.docker("import", str(tar), "filled:local")
 
-    def start(self) -> None:
-        """Start dockerd and wait until it answers."""
+    def spawn(self) -> subprocess.Popen[bytes]:
+        """Start dockerd without waiting for anything."""
         self.dockerd = subprocess.Popen(
             [
                 "nsenter", "-t", str(self.init), "-m", "-n", "-p", "--",
@@ -148,12 +150,17 @@ class Engine:
                 "--storage-driver=overlay2", "-H", self.host,
                 "--data-root", f"{self.base}/data", "--exec-root", "/run/dk",
                 "--pidfile", "/run/dk.pid", "--cgroup-parent", f"/dkt-{self.base.name}",
-                "--shutdown-timeout", "3",
+                "--shutdown-timeout", "3", *self.options,
             ],
             stdin=subprocess.DEVNULL,
             stdout=(self.base / "dockerd.log").open("ab"),
             stderr=subprocess.STDOUT,
         )  # fmt: skip
+        return self.dockerd
+
+    def start(self) -> None:
+        """Start dockerd and wait until it answers."""
+        self.spawn()
         until(lambda: self.run("version").returncode == 0, "dockerd")
 
     def end(self, number: int) -> None:

@@ -1,7 +1,7 @@
 """Drivers run through the conformance suite, in memory and over a socket.
 
 Of our own driver this is the test that engines can live with it; of the suite, the test that it
-passes what is right. That it fails what is wrong is in ``test_wrong_plugins``.
+passes what is right. That it fails what is wrong is in ``tests.functional.test_wrong_plugins``.
 """
 
 from __future__ import annotations

@@ -20,10 +20,9 @@ from exampledriver.plugin.testing import (
     rules_of,
     run,
 )
-
-from .wrong import http, kinds, messages, mounts, volumes
-from .wrong.registry import WRONG
-from .wrong.right import Right
+from tests.plugin.wrong import http, kinds, messages, mounts, volumes
+from tests.plugin.wrong.registry import WRONG
+from tests.plugin.wrong.right import Right
 
 #: The modules that fill the registry.
 MODULES = (http, kinds, messages, mounts, volumes)
