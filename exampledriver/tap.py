@@ -53,6 +53,7 @@ from .volumes.model import DIRECTORY, StoredVolume, Wanted
 from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
 from .volumes.removed import RemovedVolumes
+from .volumes.scheduling import Scheduler
 from .volumes.service import VolumeService
 from .volumes.usage import MOST_HANGING, Usages
 from .volumes.waiting import Waits
@@ -373,6 +374,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     volumes.cloner = copies
     copies.recover()
     volumes.load()
+    scheduler = Scheduler(volumes, copies, options["configuration"].schedules, reactor)
     since = datetime.now(timezone.utc).isoformat(timespec="seconds")
     plugin = Plugin(options["name"], [volumes], reactor)
     site = plugin.site()
@@ -414,9 +416,12 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         for lock in locks:
             lock.sign()
 
-    def stop_copies() -> None:
+    def start_copies() -> None:
+        copies.clear()
+        scheduler.startService()
         # What takes long would outlast the stop: it is undone, and its clients are told.
-        reactor.addSystemEventTrigger("before", "shutdown", copies.stop)
+        for stop in (scheduler.stopService, copies.stop):
+            reactor.addSystemEventTrigger("before", "shutdown", stop)
 
     def release() -> None:
         for pool in (changes, mounts, looks, copying, deletions, measurements):
@@ -439,7 +444,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         [*endpoints, *([Apart(admin_endpoint, admin_site)] if admin_endpoint else [])],
         site,
         Together([site, admin_site]),
-        before=[sign, volumes.start, copies.clear, stop_copies, purger.startService],
+        before=[sign, volumes.start, purger.startService, start_copies],
         finish=[
             ("ending changes whose clients are gone", plugin.wire.when_idle),
             ("ending the administrator's changes", admin.wire.when_idle),

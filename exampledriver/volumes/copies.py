@@ -109,6 +109,14 @@ class Copies:
         found: ICopier = copyable.copier(volume)
         return found
 
+    def can_copy(self, volume: StoredVolume) -> bool:
+        """Tell whether the volume's kind can be copied."""
+        try:
+            self._copier(volume)
+        except VolumeError:
+            return False
+        return True
+
     @contextmanager
     def _work(self, name: str) -> Iterator[tuple[Progress, dict[str, object]]]:
         """Give a work's progress, and what is told of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -220,6 +221,32 @@ class ArchiveTests(CopiesCase):
         self.daemon.stop()
         self.assertEqual(self.left(), before)
         self.assertNotIn("Traceback", self.daemon.log())
+
+
+class ScheduleTests(CopiesCase):
+    """[schedules] of the configuration file."""
+
+    def test_missed(self) -> None:
+        """A snapshot that is long due is made at the start, once."""
+        slot = self.daemon.root / ".trash/20260101T000000.000000Z"
+        (slot / "old").mkdir(parents=True)
+        about = {"name": "old", "backend": "directory", "created": "2026-01-01T00:00:00Z"}
+        (slot / ".volume.json").write_text(json.dumps({**about, "options": {}}))
+        done(self.daemon, "trash", "restore", "old")
+        config = self.base / "x.toml"
+        config.write_text('[schedules.daily]\nevery = "1d"\nkeep = 2\n')
+        self.daemon.options = [f"--config={config}"]
+        for _ in range(2):
+            self.daemon.stop()
+            self.daemon.start()
+            until(lambda: self.labels("old"), "a snapshot")
+            self.assertEqual(len(self.labels("old")), 1)
+        self.assertEqual(self.labels("db"), [])
+
+    def labels(self, name: str) -> list[str]:
+        """Return the labels of a volume's snapshots."""
+        found = loaded(self.daemon, "volume", "snapshots", name, "--json")
+        return [one["Label"] for one in found]
 
 
 class KillTests(CopiesCase):
