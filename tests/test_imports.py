@@ -55,6 +55,22 @@ ALLOWED = {
         "backends.copying",
         "backends.trash",
     ],
+    "volumes/copying": [
+        "volumes",
+        "plugin.volume",
+        "admin.interfaces",
+        "backends.interfaces",
+        "backends.copying",
+        "backends.trash",
+    ],
+    "volumes/archives": [
+        "volumes",
+        "plugin.volume",
+        "admin.interfaces",
+        "backends.interfaces",
+        "backends.copying",
+        "backends.trash",
+    ],
     "volumes/removed": [
         "volumes",
         "plugin.volume",
