@@ -26,7 +26,7 @@ Head = tuple[bytes, int]
 
 
 def divided(data: bytes) -> Head | None:
-    """Return the head with which `data` begins and how much is behind it, if a head is whole."""
+    """Return the head with which ``data`` begins and how much is behind it, if a head is whole."""
     end = data.find(b"\r\n\r\n") + 4
     return (data[:end], len(data) - end) if end >= 4 else None
 

@@ -95,7 +95,7 @@ class Message:
         return Loggable(found if isinstance(found, dict) else {"message": found})
 
     def value(self, key: str) -> object:
-        """Return the field `key`, whatever it is; ``None`` if it is absent."""
+        """Return the field ``key``, whatever it is; ``None`` if it is absent."""
         return self._fields.get(key)
 
     def text(self, key: str) -> str:

@@ -48,8 +48,8 @@ _NOT_JUDGED = (Outcome.NOT_APPLICABLE, Outcome.BLOCKED)
 class Conformance(_Case):
     """What the suites of all protocols have in common: a plugin in memory.
 
-    With :class:`twisted.trial.unittest.SynchronousTestCase` no time passes: the driver gets
-    :attr:`clock`, a Clock. With :class:`twisted.trial.unittest.TestCase` set :attr:`real`, and
+    With ``twisted.trial.unittest.SynchronousTestCase`` no time passes: the driver gets
+    :attr:`clock`, a Clock. With ``twisted.trial.unittest.TestCase`` set :attr:`real`, and
     the clock is the reactor: the driver may use threads.
 
     :cvar waived: the ids of rules that this driver breaks, and means to.
@@ -72,10 +72,10 @@ class Conformance(_Case):
         return self._clock
 
     def factory(self) -> IProtocolFactory:
-        """Return a new plugin's server; by default, that of :class:`~exampledriver.plugin.Plugin`.
+        """Return a new plugin's server; by default :class:`exampledriver.plugin.app.Plugin`'s.
 
         A plugin that is not made with this package gives its own
-        :class:`twisted.web.server.Site` here.
+        ``twisted.web.server.Site`` here.
         """
         return Plugin("kit", self.drivers(), self.clock).site()
 

@@ -42,7 +42,7 @@ class _Collector(Protocol):
 
 @define(eq=False)
 class EndpointConnection:
-    """One connection; see :class:`~.connection.Connection`."""
+    """One connection; see :class:`exampledriver.plugin.testing.connection.Connection`."""
 
     clock: IReactorTime
     _collector: _Collector
@@ -77,7 +77,7 @@ class EndpointConnection:
 
 @define(eq=False)
 class EndpointTarget:
-    """A plugin behind an endpoint; see :class:`~.connection.Target`."""
+    """A plugin behind an endpoint; see :class:`exampledriver.plugin.testing.connection.Target`."""
 
     clock: IReactorTime
     endpoint: IStreamClientEndpoint

@@ -1,6 +1,6 @@
 """A plugin in this process: its server is fed bytes, with no socket.
 
-With a :class:`twisted.internet.task.Clock` no time passes either: waiting moves the
+With a ``twisted.internet.task.Clock`` no time passes either: waiting moves the
 clock to the next call that is due, so that a plugin that is silent is found at once.
 With the reactor as the clock, a driver may use threads and Deferreds as it likes.
 """
@@ -66,7 +66,7 @@ def _step(clock: Clock, end: float) -> None:
 
 @define(eq=False)
 class MemoryConnection:
-    """One connection; see :class:`~.connection.Connection`."""
+    """One connection; see :class:`exampledriver.plugin.testing.connection.Connection`."""
 
     clock: IReactorTime
     protocol: IProtocol
@@ -137,10 +137,10 @@ class MemoryConnection:
 
 @define(eq=False)
 class MemoryTarget:
-    """A plugin's server in this process; see :class:`~.connection.Target`.
+    """A plugin in this process; see :class:`exampledriver.plugin.testing.connection.Target`.
 
     :ivar factory: such as :meth:`exampledriver.plugin.Plugin.site`, or any
-        :class:`twisted.web.server.Site`.
+        ``twisted.web.server.Site``.
     :ivar clock: a Clock or the reactor; the plugin's own.
     """
 

@@ -37,7 +37,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 @define(eq=False)
 class SocketConnection:
-    """A connected socket; see :class:`~.connection.Connection`."""
+    """A connected socket; see :class:`exampledriver.plugin.testing.connection.Connection`."""
 
     _socket: socket.socket
     _limit: float
@@ -65,7 +65,7 @@ class SocketConnection:
 
 @define(eq=False)
 class SocketTarget:
-    """A plugin at an address; see :class:`~.connection.Target`.
+    """A plugin at an address; see :class:`exampledriver.plugin.testing.connection.Target`.
 
     :ivar limit: seconds for opening a connection, and for sending.
     """
