@@ -18,7 +18,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
 endif
 
 .PHONY: run test test-unit test-functional test-engine lint dist managed-plugin api clean \
-        torture soak crash mutations damage-table scale bench bench-check
+        torture copies-killed soak crash mutations damage-table scale bench bench-check
 
 run: $(VENV)/.run
 	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
@@ -52,6 +52,9 @@ REQUESTS ?= 200000
 
 torture: $(VENV)/.test
 	$(BIN)/python -m tests.functional.torture --kills $(KILLS)
+
+copies-killed: $(VENV)/.test
+	$(BIN)/python -m tests.functional.copying --kills $(KILLS)
 
 soak: $(VENV)/.test
 	$(BIN)/python -m tests.functional.soak --requests $(REQUESTS)

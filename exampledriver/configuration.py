@@ -13,7 +13,10 @@ TOML. Each mistake in it is an error at the start with the file, the line and th
     size = "10G"
     fs = "ext4"
 
-Tables that other parts of the daemon read are in :data:`OTHERS`.
+    [schedules.nightly]     # snapshots that are made by themselves
+    every = "24h"
+    keep = 7
+    volumes = ["db", "web-*"]
 """
 
 from __future__ import annotations
@@ -27,15 +30,17 @@ from typing import Any, NoReturn
 from attrs import define, field, frozen
 
 from .backends.kinds import OPTIONS, PARSE, Choice
+from .volumes import schedule
 from .volumes.errors import InvalidOptionError
+from .volumes.schedule import Schedule, ScheduleError
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-#: The tables of other parts, which read them themselves.
-OTHERS = frozenset({"schedules"})
+#: The tables.
+_TABLES = ("backends", "schedules")
 
 #: The kinds whose paths an operator can keep below some directories.
 WITH_BASES = ("directory", "mount")
@@ -61,12 +66,12 @@ class Configuration:
 
     :ivar choice: the kinds and their defaults.
     :ivar bases: for each kind the directories below which its paths have to be, if any.
-    :ivar others: the tables of :data:`OTHERS`, as they are.
+    :ivar schedules: by which snapshots are made.
     """
 
     choice: Choice = field(factory=Choice)
     bases: Mapping[str, Sequence[Path]] = field(factory=dict)
-    others: Mapping[str, Any] = field(factory=dict)
+    schedules: Sequence[Schedule] = ()
 
 
 def load(path: Path) -> Configuration:
@@ -124,8 +129,8 @@ class _Reader:
     def read(self) -> Configuration:
         """Judge all of it."""
         for key in self.content:
-            if key != "backends" and key not in OTHERS:
-                self.refuse(f"is not known; known: {', '.join(sorted({'backends', *OTHERS}))}", key)
+            if key not in _TABLES:
+                self.refuse(f"is not known; known: {', '.join(_TABLES)}", key)
         backends = self._table("backends", default={})
         allowed = self._allowed(backends)
         default = backends.get("default", "directory" if "directory" in allowed else allowed[0])
@@ -142,8 +147,16 @@ class _Reader:
             table = self._table("backends", kind)
             bases[kind] = self._bases(kind, table)
             defaults[kind] = self._defaults(kind, table)
-        others = {key: self.content[key] for key in OTHERS if key in self.content}
-        return Configuration(Choice(allowed, default, defaults), bases, others)
+        return Configuration(Choice(allowed, default, defaults), bases, self._schedules())
+
+    def _schedules(self) -> Sequence[Schedule]:
+        found = []
+        for name, table in self._table("schedules", default={}).items():
+            try:
+                found.append(schedule.read(name, table))
+            except ScheduleError as error:  # noqa: PERF203 the first one ends it
+                self.refuse(str(error), "schedules", name, *([error.key] if error.key else []))
+        return tuple(found)
 
     def _table(self, *key: str, default: Any = None) -> Mapping[str, Any]:
         found: Any = self.content
@@ -186,8 +199,9 @@ class _Reader:
             if option not in OPTIONS[kind]:
                 known = ", ".join(sorted(OPTIONS[kind]))
                 self.refuse(f"is no option of {kind}; known: {known}", *key)
-            if option == "mountpoint" or isinstance(value, dict | list | float):
-                what = "all volumes would be one" if option == "mountpoint" else "give a text"
+            if option in ("from", "mountpoint") or isinstance(value, dict | list | float):
+                one = option in ("from", "mountpoint")
+                what = "all volumes would be one" if one else "give a text"
                 self.refuse(f"cannot be a default: {what}", *key)
             if isinstance(value, int) and not isinstance(value, bool) and option == "mode":
                 self.refuse('write octal permissions as a text, such as "0750"', *key)

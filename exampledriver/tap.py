@@ -46,12 +46,14 @@ from .journal import Journal, JournalError, Lock, open_journal
 from .plugin import Plugin
 from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
 from .volumes.administration import Administration
+from .volumes.copies import Copies
 from .volumes.health import HealthChecks, Threads
 from .volumes.ledger import MountLedger
 from .volumes.model import DIRECTORY, StoredVolume, Wanted
 from .volumes.packed import Packer
 from .volumes.purge import TrashPurger
 from .volumes.removed import RemovedVolumes
+from .volumes.scheduling import Scheduler
 from .volumes.service import VolumeService
 from .volumes.usage import MOST_HANGING, Usages
 from .volumes.waiting import Waits
@@ -66,6 +68,8 @@ CHANGE_THREADS = 64
 #: Threads for changes of volumes that are no directories, apart: programs are run for those, and
 #: when all of their servers are dead, other volumes do not wait.
 MOUNT_THREADS = 64
+#: Threads for snapshots, rollbacks and archives, apart: they take long.
+COPY_THREADS = 4
 #: Seconds in which a request that is on its way at a stop still arrives.
 LINGER = 0.3
 #: Threads for looking at volumes, apart: a hanging look delays no change.
@@ -342,6 +346,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
     mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
+    copying = DaemonThreads(reactor, "copy", COPY_THREADS)
     deletions = DaemonThreads(reactor, "purge", 1)
     measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
     trash = Trash(root)
@@ -363,13 +368,18 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         lambda: datetime.now(timezone.utc),
         purger.removed,
     )
+    waits = Waits(reactor)
+    channels = admin_endpoint.path.parent if admin_endpoint else runtime
+    copies = Copies(volumes, ledger, backend, trash, root, channels, copying, waits)
+    volumes.cloner = copies
+    copies.recover()
     volumes.load()
+    scheduler = Scheduler(volumes, copies, options["configuration"].schedules, reactor)
     since = datetime.now(timezone.utc).isoformat(timespec="seconds")
     plugin = Plugin(options["name"], [volumes], reactor)
     site = plugin.site()
     site.linger = LINGER
     usages = Usages(measure, measurements, reactor)
-    waits = Waits(reactor)
     removed = RemovedVolumes(
         volumes,
         trash,
@@ -381,6 +391,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         volumes.now,
         options["retention"],
     )
+    channels = admin_endpoint.path.parent if admin_endpoint else runtime
     admin = AdminServer(
         Administration(
             volumes,
@@ -396,6 +407,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
             _version,
         ),
         reactor,
+        copies,
     )
     admin_site = admin.site()
 
@@ -404,8 +416,15 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         for lock in locks:
             lock.sign()
 
+    def start_copies() -> None:
+        copies.clear()
+        scheduler.startService()
+        # What takes long would outlast the stop: it is undone, and its clients are told.
+        for stop in (scheduler.stopService, copies.stop):
+            reactor.addSystemEventTrigger("before", "shutdown", stop)
+
     def release() -> None:
-        for pool in (changes, mounts, looks, deletions, measurements):
+        for pool in (changes, mounts, looks, copying, deletions, measurements):
             pool.stop()
         for lock in locks:
             lock.release()
@@ -425,7 +444,7 @@ def _build(options: Options, reactor: Any) -> DaemonService:
         [*endpoints, *([Apart(admin_endpoint, admin_site)] if admin_endpoint else [])],
         site,
         Together([site, admin_site]),
-        before=[sign, volumes.start, purger.startService],
+        before=[sign, volumes.start, purger.startService, start_copies],
         finish=[
             ("ending changes whose clients are gone", plugin.wire.when_idle),
             ("ending the administrator's changes", admin.wire.when_idle),

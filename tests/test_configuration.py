@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.configuration import Configuration, ConfigurationError, load
+from exampledriver.volumes.schedule import Schedule
 
 GOOD = """
 [backends]
@@ -28,6 +30,7 @@ o = "soft"
 
 [schedules.nightly]
 every = "24h"
+keep = 7
 """
 
 
@@ -47,7 +50,7 @@ class ConfigurationTests(SynchronousTestCase):
         return str(error).removeprefix(f"{self.path}:")
 
     def test_good(self) -> None:
-        """The kinds, the default one, their options and bases; other parts' tables are left."""
+        """The kinds, the default one, their options and bases; and the schedules."""
         found = self.load(GOOD)
         self.assertEqual(found.choice.allowed, ("directory", "image", "mount"))
         self.assertEqual(found.choice.default, "image")
@@ -55,7 +58,7 @@ class ConfigurationTests(SynchronousTestCase):
             found.choice.defaults["image"], {"size": "10G", "reserve": "yes", "uid": "999"}
         )
         self.assertEqual(found.bases["directory"], (Path("/srv"),))
-        self.assertEqual(found.others, {"schedules": {"nightly": {"every": "24h"}}})
+        self.assertEqual(found.schedules, (Schedule("nightly", timedelta(days=1), 7),))
         wanted = found.choice.parse("db", {"size": "1G"})
         self.assertEqual(
             wanted.options, {"fs": "ext4", "reserve": "yes", "size": "1G", "uid": "999"}
@@ -85,6 +88,12 @@ class ConfigurationTests(SynchronousTestCase):
             ("[backends.mount]\no = 'password=x'\n", "2: backends.mount.o: option o: password is"),
             ("backends.tmpfs.size = 1.5\n", "1: backends.tmpfs.size: cannot be a default"),
             ("backends = {tmpfs = {size = 'x'}}\n", '1: backends.tmpfs.size: option size="x"'),
+            ("schedules.a = 1\n", "1: schedules.a: is a table"),
+            ("[schedules.a]\nkeep = 1\n", "1: schedules.a.every: give a number of m, h or d"),
+            ("[schedules.a]\nevery = '0h'\n", "2: schedules.a.every: give a number of m, h or d"),
+            ("[schedules.a]\nevery = '1h'\nkeep = 0\n", "3: schedules.a.keep: give how many"),
+            ("[schedules.a]\nevery = '1h'\nat = 1\n", "3: schedules.a.at: is not known; known"),
+            ("schedules = {'a b' = {}}\n", "1: schedules.a b: a name has 1 to 64"),
             ("a = \n", "1: it is no TOML"),
             ("\n\n[a\n", "3: it is no TOML"),
         ):

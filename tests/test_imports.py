@@ -25,6 +25,14 @@ ALLOWED = {
         "volumes.values",
         "volumes.errors",
     ],
+    # What copies data knows no kind of storage, and no volume but its name.
+    "backends/copying": [
+        "backends.copying",
+        "backends.durable",
+        "backends.mounts",
+        "backends.trash",
+        "volumes.errors",
+    ],
     "volumes": [
         "volumes",
         "plugin",
@@ -39,6 +47,30 @@ ALLOWED = {
         "backends.interfaces",
         "backends.bringing",
     ],
+    "volumes/copies": [
+        "volumes",
+        "plugin.volume",
+        "admin.interfaces",
+        "backends.interfaces",
+        "backends.copying",
+        "backends.trash",
+    ],
+    "volumes/copying": [
+        "volumes",
+        "plugin.volume",
+        "admin.interfaces",
+        "backends.interfaces",
+        "backends.copying",
+        "backends.trash",
+    ],
+    "volumes/archives": [
+        "volumes",
+        "plugin.volume",
+        "admin.interfaces",
+        "backends.interfaces",
+        "backends.copying",
+        "backends.trash",
+    ],
     "volumes/removed": [
         "volumes",
         "plugin.volume",
@@ -47,6 +79,8 @@ ALLOWED = {
         "backends.removed",
         "backends.bringing",
     ],
+    "volumes/scheduling": ["volumes", "plugin.errors", "admin.interfaces"],
+    "volumes/schedule": [],
     "volumes/waiting": ["admin.interfaces"],
     "volumes/usage": ["volumes.health", "backends.measuring"],
     "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors", "volumes.values"],
@@ -54,6 +88,8 @@ ALLOWED = {
     "volumes/errors": ["plugin.errors"],
     "cli": ["cli", "journal", "settings"],
     "cli/unixhttp": [],
+    # An archive's file has its name when it is whole.
+    "cli/transfer": ["cli", "backends.copying.outputs", "volumes.errors"],
     # They judge what the others have left behind.
     "cli/checks": [
         "cli.checks",
@@ -67,7 +103,7 @@ ALLOWED = {
         "backends.kinds",
         "backends.mounts",
     ],
-    "configuration": ["backends.kinds", "volumes.errors"],
+    "configuration": ["backends.kinds", "volumes.errors", "volumes.schedule"],
     "tap": [""],
     "processes": [],
     "settings": [],

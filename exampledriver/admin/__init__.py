@@ -5,6 +5,6 @@ offers, such as bringing in any directory of the host, is not for them.
 """
 
 from .app import AdminServer
-from .interfaces import IAdministration, Report
+from .interfaces import IAdministration, ICopying, Report
 
-__all__ = ["AdminServer", "IAdministration", "Report"]
+__all__ = ["AdminServer", "IAdministration", "ICopying", "Report"]

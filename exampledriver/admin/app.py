@@ -19,7 +19,8 @@ from ..plugin.errors import BadRequest
 from ..plugin.message import Message
 from ..plugin.site import PluginSite
 from ..plugin.wire import Answer, Call, Wire, reply
-from .interfaces import Fields, IAdministration, Report
+from . import copying
+from .interfaces import Fields, IAdministration, ICopying, Report
 from .lines import Lines, content
 
 #: Asks the administration for what takes a while.
@@ -43,6 +44,7 @@ class AdminServer:
 
     _administration: IAdministration
     _reactor: IReactorTime
+    _copying: ICopying | None = None
     wire: Wire = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -52,6 +54,19 @@ class AdminServer:
             self.wire.route(call)
         for call, ask in self._long_calls():
             self._route_long(call, ask)
+        if self._copying is not None:
+            self._route_copies(self._copying)
+
+    def _route_copies(self, copies: ICopying) -> None:
+        self.wire.route(
+            Call(
+                "Admin.Snapshots",
+                lambda message: copies.snapshots(message.text("Name")),
+                _list("Snapshots"),
+            )
+        )
+        for name, ask in copying.long_calls(copies).items():
+            self._route_long(Call(name, _never, _fields, changes="Name"), ask)
 
     @property
     def app(self) -> Klein:

@@ -101,3 +101,39 @@ class IAdministration(Interface):
         :param older_than: only what was removed so many seconds ago.
         :return: ``Purged`` and ``Kept``, lists of slots, the latter with ``Why``.
         """
+
+
+class ICopying(Interface):
+    """What an administrator can ask of copies of volumes. Each is made whole, or not at all."""
+
+    def snapshot(name: str, label: str, report: Report) -> Answer[Fields]:
+        """Make a snapshot; return it.
+
+        :param label: empty for the time.
+        """
+
+    def snapshots(name: str) -> Answer[Sequence[Fields]]:
+        """Return a volume's snapshots, oldest first."""
+
+    def delete_snapshot(name: str, label: str, report: Report) -> Answer[Fields]:
+        """Delete a snapshot."""
+
+    def roll_back(name: str, label: str, report: Report) -> Answer[Fields]:
+        """Give a volume the data of a snapshot; what it had goes to the trash.
+
+        :raises PluginError: it is in use, or there is no such snapshot.
+        """
+
+    def export(name: str, label: str, channel: str, report: Report) -> Answer[Fields]:
+        """Send an archive of a volume, or of a snapshot, and return what was sent.
+
+        :param channel: the name of a socket, beside the administrator's, where somebody listens.
+        """
+
+    def import_(
+        name: str, options: Mapping[str, str], channel: str, report: Report
+    ) -> Answer[Fields]:
+        """Make a volume of an archive; return what was read.
+
+        :param channel: as that of :meth:`export`.
+        """

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
-import subprocess
-from hashlib import sha256
+from pathlib import Path
 
 from ..volumes.errors import BusyError, VolumeError, quoted
+from .copying.copiers import TreeCopier, duplicate
+from .copying.progress import Progress
 from .durable import sync
 from .mounts import holders, mounts_inside
 
@@ -75,26 +75,17 @@ def move(name: str, source: str, target: str) -> None:
 def copy(name: str, source: str, target: str) -> None:
     """Copy a directory with all that belongs to it, durably, and in one step for who looks.
 
-    By cp(1): owners, modes, times, links, holes, extended attributes; blocks are shared where
-    the file system can. What a crash leaves, the next copy of that name takes away.
+    What is kept, and where data is shared, is :func:`.copying.trees.copy_tree`'s.
 
     :raises VolumeError: something is at `target`, or it cannot be copied; nothing is left.
     """
     _check_free(name, target)
-    parent = os.path.dirname(target)
-    staged = f"{parent}/.{sha256(os.fsencode(target)).hexdigest()[:16]}.exampledriver-copy"
     try:
-        shutil.rmtree(staged, ignore_errors=True)
-        _run("cp", "--archive", "--one-file-system", "--reflink=auto", "-T", "--", source, staged)
-        _run("sync", "--file-system", staged)
-        os.rename(staged, target)
-        sync(parent)
-    except (OSError, subprocess.CalledProcessError) as error:
-        shutil.rmtree(staged, ignore_errors=True)
-        why = str(error)
-        if isinstance(error, subprocess.CalledProcessError):
-            why = (error.stderr.decode("utf-8", "replace").strip() or why).splitlines()[0]
-        raise VolumeError(f"volume {quoted(name)}: copying {source} to {target}: {why}") from error
+        duplicate(Path(source), Path(target), TreeCopier(), Progress())
+    except (OSError, VolumeError) as error:
+        raise VolumeError(
+            f"volume {quoted(name)}: copying {source} to {target}: {error}"
+        ) from error
 
 
 def _check_free(name: str, target: str) -> None:
@@ -103,12 +94,3 @@ def _check_free(name: str, target: str) -> None:
             f"volume {quoted(name)}: {target} is in the way and belongs to no volume: move it "
             "away, or give another name"
         )
-
-
-def _run(*words: str) -> None:
-    # It does not go on when the daemon is gone.
-    setpriv = shutil.which("setpriv")
-    prefix = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-    subprocess.run(  # noqa: S603 no shell, and paths come after --
-        [*prefix, *words], stdin=subprocess.DEVNULL, capture_output=True, check=True
-    )

@@ -17,11 +17,12 @@ from zope.interface import implementer
 
 from ..volumes import values
 from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
-from ..volumes.model import DIRECTORY, StoredVolume, Wanted
+from ..volumes.model import DIRECTORY, FROM, StoredVolume, Wanted
 from . import owned, projects
+from .copying.copiers import ICopier, TreeCopier
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .explaining import described, explained, why_not
-from .interfaces import IBackend, IResizable
+from .interfaces import IBackend, ICopyable, IResizable
 from .mounts import Holder, holders, inside, mounts_inside
 from .trash import Trash
 
@@ -31,8 +32,16 @@ FORBIDDEN = ("/proc", "/sys", "/dev", "/run")
 #: The options that there are.
 READERS: Mapping[str, values.Reader] = {
     **owned.READERS,
+    FROM: values.source,
     "mountpoint": values.path,
     "size": values.size,
+}
+
+
+#: Options that a copy of another volume cannot have.
+_NO_COPIES = {
+    "mountpoint": "a copy lives under the root",
+    "size": "it is counted from the first file on, and a copy begins with some",
 }
 
 
@@ -65,10 +74,13 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     :raises InvalidOptionError: one cannot be used.
     """
     options = values.canonical(name, DIRECTORY, given, READERS)
+    for key, why in _NO_COPIES.items():
+        if FROM in options and key in options:
+            raise values.bad(name, FROM, options[FROM], f"not together with {key}: {why}")
     return Wanted(DIRECTORY, options, "mountpoint" in options)
 
 
-@implementer(IBackend, IResizable)
+@implementer(IBackend, ICopyable, IResizable)
 @define(eq=False)
 class DirectoryBackend:
     """The backend ``directory``.
@@ -164,6 +176,10 @@ class DirectoryBackend:
                     self.undo_create(volume)
                 raise
         return new
+
+    def copier(self, volume: StoredVolume) -> ICopier:
+        """Return what copies trees."""
+        return TreeCopier()
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Give the directory's project another limit."""

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence, Set
 from zope.interface import Interface
 
 from ..volumes.model import StoredVolume, Wanted
+from .copying.copiers import ICopier
 
 
 class IBackend(Interface):
@@ -103,6 +104,16 @@ class IBackend(Interface):
 
         :param fresh: those of `known` whose creation may not have become durable.
         :return: what lies where volumes live and belongs to none of the names `known`.
+        """
+
+
+class ICopyable(Interface):
+    """A kind of storage whose volumes can be copied: snapshots, clones, archives."""
+
+    def copier(volume: StoredVolume) -> ICopier:
+        """Return what copies the data of a volume. Does not touch the disk.
+
+        :raises VolumeError: nothing does; the text says why.
         """
 
 

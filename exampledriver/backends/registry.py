@@ -13,11 +13,18 @@ from zope.interface import implementer
 from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import kinds
-from .interfaces import IBackend, IResizable
+from .copying.copiers import ICopier
+from .interfaces import IBackend, ICopyable, IResizable
 from .kinds import Choice
 
+#: Why volumes of a kind are not copied, or what does it instead.
+_NOT_COPIED = {
+    "mount": "its data is on a server: that has snapshots of its own, or copy it in a container",
+    "tmpfs": "its data is in memory, and gone when nobody has it mounted",
+}
 
-@implementer(IBackend, IResizable)
+
+@implementer(IBackend, ICopyable, IResizable)
 @define(eq=False)
 class Backends:
     """The kinds of storage by name."""
@@ -111,6 +118,20 @@ class Backends:
         for backend in self._kinds.values():
             strays += backend.recover(known, fresh)
         return strays
+
+    def copier(self, volume: StoredVolume) -> ICopier:
+        """Return what copies the data of a volume.
+
+        :raises VolumeError: nothing does; the text says why.
+        """
+        copyable = ICopyable(self.of(volume), None)
+        if copyable is None:
+            why = _NOT_COPIED.get(volume.backend, "copy its data in a container")
+            raise VolumeError(
+                f"volume {quoted(volume.name)}: backend {volume.backend} has no snapshots, clones "
+                f"and archives: {why}"
+            )
+        return copyable.copier(volume)
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Give a volume another size.

@@ -62,7 +62,8 @@ def removed(trash: Trash) -> list[Removed]:
 
 def _slot(slot: Path, at: datetime) -> list[Removed]:
     manifest = _manifest(slot / MANIFEST)
-    names = {entry.name for entry in os.scandir(slot) if entry.name != MANIFEST}
+    # Names of volumes begin with no dot; notes do.
+    names = {entry.name for entry in os.scandir(slot) if not entry.name.startswith(".")}
     told = manifest.get("name")
     names_told = {told} if isinstance(told, str) else set()
     found = []

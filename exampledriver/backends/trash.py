@@ -17,6 +17,7 @@ from threading import Lock
 from attrs import define, field
 from twisted.logger import Logger
 
+from .copying.staging import remove_tree
 from .durable import sync
 from .mounts import holders, mounts_inside
 
@@ -95,7 +96,7 @@ class Trash:
 
     def _slot(self, moment: datetime) -> Path:
         while True:
-            slot = self.path / moment.strftime(_FORMAT)
+            slot = self.path / slot_name(moment)
             try:
                 with self._lock:
                     slot.mkdir(mode=0o700)
@@ -152,12 +153,17 @@ class Trash:
                     where = ", ".join(mounted)
                     return 0, f"mounted, and not to be deleted under its users: {where}"
                 volumes = len([path for path in slot.iterdir() if path.name != MANIFEST])
-                shutil.rmtree(slot)
+                remove_tree(slot)
             except FileNotFoundError:
                 return 0, ""  # another one was there first
             except OSError as error:
                 return 0, str(error)
         return volumes, ""
+
+
+def slot_name(moment: datetime) -> str:
+    """Return the name of the slot of what is removed at a moment, which is in UTC."""
+    return moment.strftime(_FORMAT)
 
 
 def slot_time(name: str) -> datetime | None:

@@ -43,6 +43,22 @@ def add_socket(command: argparse.ArgumentParser) -> None:
     )
 
 
+def pairs(words: list[str]) -> dict[str, str]:
+    """Read ``KEY=VALUE`` options.
+
+    :raises AdminError: one is none, or comes twice.
+    """
+    found: dict[str, str] = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or not key:
+            raise AdminError(f"--opt {word}: give KEY=VALUE")
+        if key in found:
+            raise AdminError(f"--opt {word}: {key} is given twice")
+        found[key] = value
+    return found
+
+
 def _path(text: str) -> Path:
     return Path(os.path.abspath(text))
 

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from .client import AdminError, Client, add_socket
+from . import copies
+from .client import AdminError, Client, add_socket, pairs
 from .tables import note, number, plain, show_json, since, table, usage
 
 #: Makes the completion offer the names of volumes for an argument.
@@ -56,6 +57,8 @@ def add_to(rooms: Any) -> None:
     made = command("release", release, "drop mount counts that an engine that died left behind")
     made.add_argument("name", metavar=VOLUME)
     made.add_argument("--id", default="", metavar="ID", help="only this mount ID's")
+
+    copies.add_to(command, as_json, VOLUME)
 
     made = command("usage", show_usage, "show what volumes take on the disk, and how old that is")
     made.add_argument("name", nargs="*", metavar=VOLUME, help="only these")
@@ -110,22 +113,6 @@ def create(options: argparse.Namespace) -> int:
     Client(options.admin).ask("Create", {"Name": options.new, "Opts": pairs(options.opt)})
     print(options.new)
     return 0
-
-
-def pairs(words: list[str]) -> dict[str, str]:
-    """Read ``KEY=VALUE`` options.
-
-    :raises AdminError: one is none, or comes twice.
-    """
-    found: dict[str, str] = {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not equals or not key:
-            raise AdminError(f"--opt {word}: give KEY=VALUE")
-        if key in found:
-            raise AdminError(f"--opt {word}: {key} is given twice")
-        found[key] = value
-    return found
 
 
 def rm(options: argparse.Namespace) -> int:

@@ -23,8 +23,9 @@ from .errors import BusyError, ConflictError, VolumeError, quoted
 from .health import HealthChecks, Threads
 from .ledger import MountLedger
 from .model import DIRECTORY, StoredVolume
+from .origins import Origin
 from .removed import PATIENCE, RemovedVolumes
-from .service import Origin, VolumeService
+from .service import VolumeService
 from .usage import Key, Usages
 from .waiting import Waits
 

@@ -38,6 +38,9 @@ def check_name(name: str) -> None:
 #: The kind of a volume when nothing is said.
 DIRECTORY = "directory"
 
+#: The option that asks for a copy of a volume's data, or of a snapshot's: ``NAME[@LABEL]``.
+FROM = "from"
+
 
 @frozen
 class Wanted:

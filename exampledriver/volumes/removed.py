@@ -16,7 +16,8 @@ from ..plugin.volume import rfc3339
 from .errors import NoSuchVolumeError, VolumeError, quoted
 from .health import Threads
 from .model import StoredVolume
-from .service import Origin, VolumeService
+from .origins import Origin
+from .service import VolumeService
 from .usage import Key, Usages
 from .waiting import Waits
 

@@ -18,11 +18,12 @@ Reads answer from memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -40,28 +41,12 @@ from .health import HealthChecks, Threads
 from .ledger import MountLedger
 from .listing import Listing
 from .locks import Locks
-from .model import DIRECTORY, SETTLED, StoredVolume, Wanted, check_name, is_name
+from .model import FROM, SETTLED, StoredVolume, Wanted, check_name, is_name
+from .origins import ICloner, Origin
 from .packed import GENERATION, REMOVING, Packed, Packer, Volumes
 from .settling import Settler
 
 _log = Logger()
-
-
-@frozen
-class Origin:
-    """Where the data of a new volume comes from.
-
-    :ivar bring: puts it at the volume's mountpoint, durably, in a thread; called again after a
-        crash, it completes what it began. It raises VolumeError, and then has left no trace.
-    :ivar undo: takes it back; it raises VolumeError, and then the data is at the mountpoint.
-    :ivar created: when the volume was created, if not now.
-    :ivar backend: what kind of volume it can become.
-    """
-
-    bring: Callable[[StoredVolume], None]
-    undo: Callable[[StoredVolume], None]
-    created: datetime | None = None
-    backend: str = DIRECTORY
 
 
 @implementer(IVolumeDriver)
@@ -71,6 +56,7 @@ class VolumeService:
 
     :ivar now: the time of day, with a time zone.
     :ivar removed: called after a volume's data went to the trash.
+    :ivar cloner: copies other volumes for the option ``from``.
     """
 
     _catalog: ICatalog
@@ -81,6 +67,7 @@ class VolumeService:
     _clock: IReactorTime
     now: Callable[[], datetime]
     removed: Callable[[], None] = lambda: None
+    cloner: ICloner | None = field(default=None, init=False)
     _volumes: Volumes = field(init=False)
     _locks: Locks = field(factory=Locks, init=False)
     _listing: Listing = field(init=False)
@@ -193,6 +180,8 @@ class VolumeService:
             existing = self._volumes.get(name)
             if existing is not None:
                 self._check_same(existing, wanted)
+            elif FROM in wanted.options and self.cloner is not None:
+                await self.cloner.check(name, wanted)
             return existing is not None
 
     @staticmethod
@@ -228,7 +217,11 @@ class VolumeService:
                     f"{wanted.backend}: create that, and copy the data in a container"
                 )
             if existing is None:
-                await self._create(name, wanted, origin)
+                if origin is None and FROM in wanted.options and self.cloner is not None:
+                    async with self.cloner.cloning(name, wanted) as origin:
+                        await self._create(name, wanted, origin)
+                else:
+                    await self._create(name, wanted, origin)
                 return
             if origin is not None:
                 raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
@@ -414,6 +407,22 @@ class VolumeService:
                 ) from error
             self._volumes[name] = changed
             self._listing.changed(name)
+
+    @asynccontextmanager
+    async def holding(self, name: str) -> AsyncIterator[StoredVolume]:
+        """Keep a volume, which is durable, from all changes while the context lasts.
+
+        Whoever creates a volume holds its lock too. Nobody waits for another in a circle: who
+        waits here has seen that the volume exists, and what is being created does not.
+
+        :raises NoSuchVolumeError: there is none.
+        """
+        self._known(name)
+        async with self._locks.held(name):
+            volume = self._known(name)
+            if not self._settler.is_settled(name):
+                await self._settler.settled(name)
+            yield volume
 
     @property
     def volumes(self) -> Mapping[str, StoredVolume]:

@@ -23,6 +23,9 @@ _SIZE = re.compile(r"([0-9]{1,15})([KMGTP]?)(?:iB|B)?", re.ASCII | re.IGNORECASE
 _UNITS = "KMGTP"
 #: The largest file of every file system that is used here, in bytes.
 _MAX_SIZE = 2**50
+_SOURCE = re.compile(
+    r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}(@[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127})?", re.ASCII
+)
 _TIME = re.compile(r"([0-9]{1,6})(s|m)?", re.ASCII)
 
 
@@ -153,6 +156,13 @@ def duration(shortest: int, longest: int) -> Reader:
         return f"{seconds}s"
 
     return reader
+
+
+def source(value: str) -> str:
+    """Read what is to be copied: a volume, or one of its snapshots."""
+    if not _SOURCE.fullmatch(value):
+        raise ValueError("give the name of a volume, or NAME@SNAPSHOT")
+    return value
 
 
 def choice(*values: str) -> Reader:

@@ -16,6 +16,7 @@ from exampledriver.admin import AdminServer
 from exampledriver.backends.measuring import measure
 from exampledriver.backends.trash import Trash
 from exampledriver.volumes.administration import Administration
+from exampledriver.volumes.copies import Copies
 from exampledriver.volumes.health import HealthChecks
 from exampledriver.volumes.ledger import MountLedger
 from exampledriver.volumes.removed import RemovedVolumes
@@ -75,7 +76,18 @@ class AdminCase(SynchronousTestCase):
             waits,
             lambda: "1.0",
         )
-        self.server = AdminServer(self.administration, world.clock)
+        self.copies = Copies(
+            self.service,
+            self.ledger,
+            backend,
+            self.trash,
+            world.root,
+            world.base / "run",
+            execute,
+            waits,
+        )
+        self.service.cloner = self.copies
+        self.server = AdminServer(self.administration, world.clock, self.copies)
         self.client = Client(self.server.site(), world.clock)
 
     def do(self, call: Any) -> Any:

@@ -69,7 +69,8 @@ class ChoiceTests(OptionCase):
         """An option that is not known is named, with those that are."""
         self.assertEqual(
             self.refused(sise="1G"),
-            'volume "db": option "sise" is not known; known: gid, mode, mountpoint, size, uid',
+            'volume "db": option "sise" is not known; '
+            "known: from, gid, mode, mountpoint, size, uid",
         )
         self.assertEqual(
             self.refused(backend="tmpfs", sise="1G"),

@@ -58,7 +58,9 @@ class VolumeTests(DockerCase):
     def test_errors(self) -> None:
         """Docker shows our texts: what was asked, what is wrong, what is good."""
         text = self.refused("sise=1G")
-        self.assertIn('option "sise" is not known; known: gid, mode, mountpoint, size, uid', text)
+        self.assertIn(
+            'option "sise" is not known; known: from, gid, mode, mountpoint, size, uid', text
+        )
         self.assertIn("octal permissions", self.refused("mode=rwx"))
         for name in ("..", "a/b", "-x", ".trash", "ä", "x" * 256):
             text = self.error("volume", "create", "-d", "x", "--", name)

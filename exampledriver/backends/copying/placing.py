@@ -1,0 +1,102 @@
+"""The data of a new volume, which appears whole at its place before the journal knows the volume.
+
+A note, ``ROOT/.HASH.exampledriver-unanswered``, says which directory was made so: a crash
+before the journal's word leaves both, and the same work again then puts that directory, which
+was nobody's yet, into the trash and makes another. A directory without a note is in the way.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Container, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from ...volumes.errors import VolumeError
+from ..durable import sync
+from ..trash import Trash
+from .copiers import ICopier
+from .notes import read_note, text, write_note
+from .staging import Stage
+from .trees import Copied
+
+SUFFIX = ".exampledriver-unanswered"
+
+#: Makes the data at the first path; the second is a directory for what else it needs.
+Fill: TypeAlias = Callable[[Path, Path], Copied]
+
+
+def _note(final: Path) -> Path:
+    digest = sha256(os.fsencode(final.name)).hexdigest()[:16]
+    return final.parent / f".{digest}{SUFFIX}"
+
+
+def place(final: Path, fill: Fill, copier: ICopier, trash: Trash) -> Copied:
+    """Make the data of a volume that is new, durably.
+
+    :param final: ``ROOT/NAME``.
+    :raises VolumeError: something is there already, or it could not be made; nothing is left.
+    :raises OSError: it could not be made; nothing is left.
+    """
+    note = _note(final)
+    if os.path.lexists(final):
+        found = read_note(note)
+        if found is None or text(found, "identity") != copier.identity(final):
+            raise VolumeError(
+                f"{final} is in the way and belongs to no volume: move it away, or give another "
+                "name"
+            )
+        about = {"name": final.name, "backend": "directory", "created": "", "options": {}}
+        trash.put(final, msgspec.json.encode(about))
+        trash.sync()
+    with Stage(final, copier.remove) as stage:
+        made = fill(stage.content, stage.directory)
+        # Durable with the content, by the stage's sync of the whole file system.
+        write_note(note, {"name": final.name, "identity": copier.identity(stage.content)})
+        stage.publish()
+    return made
+
+
+def own(directory: Path, options: Mapping[str, str]) -> None:
+    """Give a directory the owner, group and permissions that options ask for, if they do.
+
+    :raises OSError: it could not be done.
+    """
+    if "uid" in options or "gid" in options:
+        os.chown(directory, int(options.get("uid", "-1")), int(options.get("gid", "-1")))
+    if "mode" in options:
+        os.chmod(directory, int(options["mode"], 8))
+
+
+def take_back(final: Path, copier: ICopier) -> None:
+    """Delete what :func:`place` has made and the journal does not know.
+
+    :raises OSError: not all of it could be deleted; it has no name any more.
+    """
+    with Stage(final, copier.remove) as stage:
+        os.rename(final, stage.content)
+        sync(final.parent)
+    forget(final)
+
+
+def forget(final: Path) -> None:
+    """Remove the note: the journal knows the volume now.
+
+    :raises OSError: it could not be done.
+    """
+    _note(final).unlink(missing_ok=True)
+
+
+def forget_known(root: Path, known: Container[str]) -> None:
+    """Remove the notes of volumes that the journal knows; for the start.
+
+    :raises OSError: one could not be removed.
+    """
+    for entry in os.listdir(root):
+        if entry.startswith(".") and entry.endswith(SUFFIX):
+            found = read_note(root / entry)
+            if found is not None and text(found, "name") in known:
+                (root / entry).unlink(missing_ok=True)

@@ -1,0 +1,220 @@
+"""Things that take long to make, and appear all at once.
+
+What becomes ``PARENT/NAME`` is made in ``PARENT/.HASH.exampledriver-stage/``, on the same
+file system. When it is whole, the file system is synced, one rename gives it its name, and
+the parent is synced. A crash leaves the whole thing or a stage. A stage's name comes from the
+final one, so the same work again clears what a crash left; :func:`clear_stages` clears
+all of a directory. A stage in use is locked (flock(2), which dies with its process).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+from attrs import Factory, define, field
+
+from ...volumes.errors import BusyError, quoted
+from ..durable import sync
+from ..mounts import mounts_inside
+from .nodes import directory_below, handle
+from .progress import Progress
+from .syscalls import rename_new, sync_filesystem
+
+SUFFIX = ".exampledriver-stage"
+#: The inode number of a Btrfs subvolume's root, which rmdir(2) deletes when it is empty.
+_SUBVOLUME = 256
+
+
+@define(eq=False)
+class Stage:
+    """A context in which one thing is made; left without :meth:`publish`, nothing of it stays.
+
+    :ivar final: the name under which it appears. Its parent exists.
+    :ivar remove: deletes a tree; a copier's own where copies are no plain directories.
+    """
+
+    final: Path
+    remove: Callable[[Path], object] = field(default=Factory(lambda: remove_tree))
+    _lock: int = field(default=-1, init=False)
+
+    @property
+    def directory(self) -> Path:
+        """The stage itself, closed to others (0700); for what else the work needs."""
+        digest = sha256(os.fsencode(self.final.name)).hexdigest()[:16]
+        return self.final.parent / f".{digest}{SUFFIX}"
+
+    @property
+    def content(self) -> Path:
+        """Where the thing is made; it does not exist at first."""
+        return self.directory / "content"
+
+    def __enter__(self) -> Stage:
+        """Take the stage, and clear what a crash left of it.
+
+        :raises BusyError: the same work is under way.
+        :raises OSError: it cannot be made.
+        """
+        while self._lock < 0:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            self._lock = _take(self.directory)
+            if self._lock == _BUSY:
+                raise BusyError(
+                    f"{self.final}: it is being made by somebody else; wait until that has ended"
+                )
+        try:
+            for entry in os.scandir(self.directory):
+                self.remove(Path(entry.path))
+            _forget_default_acl(self._lock)
+        except BaseException:
+            self._unlock()
+            raise
+        return self
+
+    def publish(self) -> None:
+        """Make the content durable and give it its name.
+
+        :raises FileExistsError: something has that name; it stays as it is.
+        :raises OSError: it could not be done; unless the name's own sync failed, nothing is there.
+        """
+        sync_filesystem(self._lock)
+        rename_new(self.content, self.final)
+        sync(self.final.parent)
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the stage, and what is left in it."""
+        try:
+            self.remove(self.directory)
+        finally:
+            self._unlock()
+
+    def _unlock(self) -> None:
+        os.close(self._lock)
+        self._lock = -1
+
+
+_GONE, _BUSY = -1, -2
+
+
+def _take(directory: Path) -> int:
+    """Return a descriptor that holds the lock of a stage, or ``_GONE`` or ``_BUSY``."""
+    try:
+        fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return _GONE
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(fd), os.stat(directory)):
+            return fd
+    except BlockingIOError:
+        os.close(fd)
+        return _BUSY
+    except FileNotFoundError:
+        pass
+    os.close(fd)
+    return _GONE
+
+
+def _forget_default_acl(directory: int) -> None:
+    """Let nothing inherit a parent's ACL: what is copied has its own."""
+    try:
+        os.removexattr(directory, "system.posix_acl_default")
+    except OSError:
+        return  # there is none
+
+
+def clear_stages(parent: Path, remove: Callable[[Path], object] | None = None) -> list[Path]:
+    """Remove the stages in a directory that nobody is at work in.
+
+    :param remove: as that of :class:`Stage`.
+    :return: what was removed.
+    :raises OSError: one could not be removed.
+    """
+    found = []
+    try:
+        names = sorted(os.listdir(parent))
+    except FileNotFoundError:
+        return []
+    for name in names:
+        path = parent / name
+        if not name.endswith(SUFFIX) or not stat.S_ISDIR(os.lstat(path).st_mode):
+            continue
+        lock = _take(path)
+        if lock >= 0:
+            try:
+                (remove or remove_tree)(path)
+            finally:
+                os.close(lock)
+            found.append(path)
+    return found
+
+
+def remove_tree(path: Path, progress: Progress | None = None) -> None:
+    """Delete a tree of any depth, or a single file; what is missing is no error.
+
+    Follows no link, and stops at what is mounted (EBUSY).
+
+    :raises OSError: something could not be deleted.
+    :raises StoppedError: told to stop; the rest is there.
+    """
+    progress = progress or Progress()
+    try:
+        top = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(top).st_mode):
+            os.unlink(path)
+            return
+        mounted = mounts_inside(os.path.realpath(path))
+        if mounted:
+            raise OSError(errno.EBUSY, f"{', '.join(mounted)} is mounted inside", os.fspath(path))
+        _open_up(top)
+        root = os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _empty(root, progress)
+        finally:
+            os.close(root)
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _empty(root: int, progress: Progress) -> None:
+    device = os.fstat(root).st_dev
+    pending: list[tuple[str, ...]] = [()]
+    emptied: list[tuple[str, ...]] = []
+    while pending:
+        parts = pending.pop()
+        with directory_below(root, parts) as directory:
+            for name in os.listdir(directory):
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                if not stat.S_ISDIR(status.st_mode):
+                    os.unlink(name, dir_fd=directory)
+                    progress.advance(files=1)
+                    continue
+                if status.st_dev != device and status.st_ino != _SUBVOLUME:
+                    raise OSError(f"{quoted(name)} is another file system")
+                if status.st_mode & 0o700 != 0o700 and os.geteuid() != 0:
+                    node = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
+                    try:
+                        _open_up(node)
+                    finally:
+                        os.close(node)
+                pending.append((*parts, name))
+        if parts:
+            emptied.append(parts)
+    for parts in reversed(emptied):
+        with directory_below(root, parts[:-1]) as directory:
+            os.rmdir(parts[-1], dir_fd=directory)
+
+
+def _open_up(node: int) -> None:
+    """Let a user that is not root delete in a directory of his that was closed to himself."""
+    if os.geteuid() != 0 and os.fstat(node).st_mode & 0o700 != 0o700:
+        os.chmod(handle(node), 0o700)
