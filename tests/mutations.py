@@ -158,7 +158,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a Mount does not wait for the directory to be durable", SERVICE,
-        "            if not self._settler.is_settled(name):", "            if False:",
+        "                await self._settler.settled(name)\n            path",
+        "                pass\n            path",
         "tests.crash.test_everywhere",
     ),
     Mutation(
@@ -191,8 +192,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a moved root looked for where it was", PACKED,
-        "return StoredVolume(name, self._place(name, options), packed",
-        'return StoredVolume(name, "/old/" + name, packed',
+        "        place = self._place(name, wanted)", '        place = "/old/" + name',
         "tests.volumes.test_use",
     ),
     Mutation(
