@@ -22,20 +22,27 @@ from zope.interface import implementer
 
 from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
 from exampledriver.plugin.authz import ALLOW, IAuthzDriver
+from exampledriver.plugin.metrics import IMetricsCollector
+from exampledriver.plugin.secret import ISecretProvider
 from exampledriver.plugin.testing import (
     AuthzConformance,
     IpamDriverConformance,
+    MetricsCollectorConformance,
     NetworkDriverConformance,
     OverSocket,
+    SecretProviderConformance,
     VolumeDriverConformance,
     rules_of,
 )
+from examples import secretfiles
 from tests.volumes.fixtures import World
 
 from .test_authz import Gate
 from .test_network import Wires
+from .test_small import Meter, Vault
 from .wrong.messages import AlwaysOk
 from .wrong.right import Right
+from .wrong.secrets import SECRET, PlainValue
 
 
 class ServiceConformance(VolumeDriverConformance, SynchronousTestCase):
@@ -157,6 +164,42 @@ class PoolsConformance(IpamDriverConformance, SynchronousTestCase):
         return Pools()
 
 
+class VaultConformance(SecretProviderConformance, SynchronousTestCase):
+    """A secret provider of this package, in memory."""
+
+    secret = "db"
+
+    def driver(self) -> ISecretProvider:
+        return Vault()
+
+
+class SecretFilesConformance(OverSocket, SecretProviderConformance, TestCase):
+    """The example of a secret provider, over a socket."""
+
+    secret = "password"
+
+    def driver(self) -> ISecretProvider:
+        root = Path(self.mktemp())
+        root.mkdir(mode=0o700)
+        (root / "password").write_bytes(b"hunter2")
+        self.patch(secretfiles, "ROOT", root)
+        return secretfiles.SecretFiles()
+
+
+class MeterConformance(MetricsCollectorConformance, SynchronousTestCase):
+    """A metrics collector of this package, in memory."""
+
+    def driver(self) -> IMetricsCollector:
+        return Meter()
+
+
+class MeterOverSocketConformance(OverSocket, MetricsCollectorConformance, TestCase):
+    """The same, over a socket."""
+
+    def driver(self) -> IMetricsCollector:
+        return Meter()
+
+
 class SuiteTests(SynchronousTestCase):
     """What a suite does with a driver that is wrong."""
 
@@ -201,6 +244,22 @@ class SuiteTests(SynchronousTestCase):
             suite = ServiceOverSocketConformance
             self.assertEqual(getattr(suite, test).__doc__, f"{rule.says}.")
             self.assertEqual(hasattr(ServiceConformance, test), rule.id != "P-SOCKET-MODE")
+
+    def test_secret_hidden(self) -> None:
+        """A broken rule about a secret is reported without the secret's value."""
+        base = Path(self.mktemp()).absolute()
+
+        class Case(SecretProviderConformance, SynchronousTestCase):
+            secret = SECRET
+
+            def factory(self) -> IProtocolFactory:
+                return PlainValue(base, self.clock).site()
+
+        for method in ("test_S_VALUE", "test_S_NAME_TRAVERSAL"):
+            result = TestResult()
+            Case(method).run(result)
+            self.assertEqual(len(result.failures), method == "test_S_VALUE")
+            self.assertNotIn("hunter2", "".join(str(text) for _, text in result.failures))
 
     def test_no_driver(self) -> None:
         """A suite that is not told how its driver is made says what is missing."""

@@ -25,7 +25,9 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from ..app import Plugin
 from ..authz import IAuthzDriver
 from ..ipam import IIpamDriver
+from ..metrics import IMetricsCollector
 from ..network import INetworkDriver
+from ..secret import ISecretProvider
 from ..volume import IVolumeDriver
 from .clients import FakeDocker, FakePodman
 from .connection import Target
@@ -34,7 +36,7 @@ from .judging import Outcome, Rule
 from .memory import MemoryTarget
 from .rules import rules_of
 from .subject import Subject, VolumeSubject
-from .subjects import AuthzSubject, IpamSubject, NetworkSubject
+from .subjects import AuthzSubject, IpamSubject, MetricsSubject, NetworkSubject, SecretSubject
 
 if TYPE_CHECKING:
     _Case = SynchronousTestCase
@@ -214,6 +216,46 @@ class IpamDriverConformance(Conformance):
         return IpamSubject(target, idle=self.idle)
 
 
+class SecretProviderConformance(Conformance):
+    """The rules for secret providers, in memory.
+
+    :cvar secret: the name of a secret that the driver has; most rules need one.
+    """
+
+    protocol = "secretprovider"
+    secret: str = ""
+
+    def driver(self) -> ISecretProvider:
+        """Return a new driver."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> SecretSubject:
+        """Return a driver under judgement."""
+        return SecretSubject(target, idle=self.idle, secret=self.secret)
+
+
+class MetricsCollectorConformance(Conformance):
+    """The rules for metrics collectors, in memory; the driver's source of metrics is there."""
+
+    protocol = "MetricsCollector"
+
+    def driver(self) -> IMetricsCollector:
+        """Return a new driver."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> MetricsSubject:
+        """Return a driver under judgement."""
+        return MetricsSubject(target, idle=self.idle)
+
+
 class OverSocket(_Case):
     """Mix in before a suite: the same rules over a UNIX socket, with the reactor.
 
@@ -318,5 +360,7 @@ for _suite in (
     AuthzConformance,
     NetworkDriverConformance,
     IpamDriverConformance,
+    SecretProviderConformance,
+    MetricsCollectorConformance,
 ):
     add_tests(_suite)

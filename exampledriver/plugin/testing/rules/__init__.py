@@ -8,6 +8,7 @@ from ..judging import RULES, Blocked, NotApplicable, Outcome, Rule, Severity, Ve
 
 # Imported for their rules, in this order.
 from . import plugin, messages, volumes, names, mounts, authz, networks, addresses  # isort: skip
+from . import secrets, metrics  # isort: skip
 
 
 def rules_of(*protocols: str) -> list[Rule]:
@@ -27,10 +28,12 @@ __all__ = [
     "addresses",
     "authz",
     "messages",
+    "metrics",
     "mounts",
     "names",
     "networks",
     "plugin",
     "rules_of",
+    "secrets",
     "volumes",
 ]
