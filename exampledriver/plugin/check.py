@@ -20,6 +20,7 @@ from attrs import define, frozen
 from .testing.address import Address, AddressError
 from .testing.connection import NO_ANSWER, Target
 from .testing.judging import Blocked, Outcome, Rule, Severity, Verdict
+from .testing.logs import LogSubject
 from .testing.rules import RULES
 from .testing.sockets import SocketTarget, run
 from .testing.subject import Subject, VolumeSubject
@@ -185,6 +186,10 @@ class Check:
             return IpamSubject(self.target, self.limit, self.idle)
         if rule.protocol == "secretprovider":
             return SecretSubject(self.target, self.limit, self.idle, secret=self.secret)
+        if rule.protocol == "LogDriver":
+            logs = LogSubject(self.target, self.limit, self.idle, options=dict(self.options))
+            logs.prefix = secrets.token_hex(8)
+            return logs
         if rule.protocol == "MetricsCollector":
             return MetricsSubject(self.target, self.limit, self.idle)
         if rule.protocol != "VolumeDriver":

@@ -13,6 +13,7 @@ from exampledriver.plugin.testing import (
     RULES,
     AuthzSubject,
     IpamSubject,
+    LogSubject,
     MemoryTarget,
     MetricsSubject,
     NetworkSubject,
@@ -23,18 +24,19 @@ from exampledriver.plugin.testing import (
     rules_of,
     run,
 )
-from tests.plugin.wrong import http, kinds, messages, metrics, mounts, secrets, volumes
+from tests.plugin.wrong import http, kinds, logs, messages, metrics, mounts, secrets, volumes
 from tests.plugin.wrong.registry import WRONG
 from tests.plugin.wrong.right import Right
 
 #: The modules that fill the registry.
-MODULES = (http, kinds, messages, metrics, mounts, secrets, volumes)
+MODULES = (http, kinds, logs, messages, metrics, mounts, secrets, volumes)
 #: The right plugin of each other kind, its subject and its protocol.
 KINDS: list[tuple[type[Right], Any, str]] = [
     (kinds.RightAuthz, AuthzSubject, "authz"),
     (kinds.RightNetwork, NetworkSubject, "NetworkDriver"),
     (kinds.RightIpam, IpamSubject, "IpamDriver"),
     (secrets.RightSecrets, partial(SecretSubject, secret=secrets.SECRET), "secretprovider"),
+    (logs.RightLogs, LogSubject, "LogDriver"),
     (metrics.RightMetrics, MetricsSubject, "MetricsCollector"),
 ]
 #: Judged where there is a socket.

@@ -13,6 +13,7 @@ from typing import Any, cast
 from unittest import TestResult
 
 from attrs import define, field
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock, deferLater
@@ -22,11 +23,22 @@ from zope.interface import implementer
 
 from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
 from exampledriver.plugin.authz import ALLOW, IAuthzDriver
+from exampledriver.plugin.logdriver import (
+    FrameError,
+    ILogDriver,
+    ILogReader,
+    LogEntry,
+    LogReader,
+    ReadLogs,
+    StartLogging,
+    StopLogging,
+)
 from exampledriver.plugin.metrics import IMetricsCollector
 from exampledriver.plugin.secret import ISecretProvider
 from exampledriver.plugin.testing import (
     AuthzConformance,
     IpamDriverConformance,
+    LogDriverConformance,
     MetricsCollectorConformance,
     NetworkDriverConformance,
     OverSocket,
@@ -184,6 +196,44 @@ class SecretFilesConformance(OverSocket, SecretProviderConformance, TestCase):
         (root / "password").write_bytes(b"hunter2")
         self.patch(secretfiles, "ROOT", root)
         return secretfiles.SecretFiles()
+
+
+@implementer(ILogDriver, ILogReader)
+@define(eq=False)
+class Logs:
+    """A log driver that keeps entries in memory."""
+
+    kept: dict[str, list[LogEntry]] = field(factory=dict)
+    readers: dict[str, LogReader] = field(factory=dict)
+
+    def start_logging(self, request: StartLogging) -> None:
+        log = self.kept.setdefault(request.info.container_id, [])
+        reader = LogReader(reactor, request.file, log.append)
+        reader.done.addErrback(lambda failure: failure.trap(FrameError))
+        reader.start()
+        self.readers[request.file] = reader
+
+    def stop_logging(self, request: StopLogging) -> None:
+        if request.file in self.readers:
+            self.readers.pop(request.file).stop()
+
+    def read_logs(self, request: ReadLogs) -> list[LogEntry]:
+        log = self.kept[request.info.container_id]
+        return log[-request.config.tail :] if request.config.tail > 0 else log
+
+
+class LogsConformance(LogDriverConformance, TestCase):
+    """A log driver of this package, in memory."""
+
+    def driver(self) -> ILogDriver:
+        return Logs()
+
+
+class LogsOverSocketConformance(OverSocket, LogDriverConformance, TestCase):
+    """The same, over a socket."""
+
+    def driver(self) -> ILogDriver:
+        return Logs()
 
 
 class MeterConformance(MetricsCollectorConformance, SynchronousTestCase):

@@ -3,8 +3,8 @@
 - :class:`VolumeDriverConformance` is a suite for trial that any driver can be run through,
   in memory or, with :class:`OverSocket`, over a socket; :class:`AuthzConformance`,
   :class:`NetworkDriverConformance`, :class:`IpamDriverConformance`,
-  :class:`SecretProviderConformance` and :class:`MetricsCollectorConformance` are those of other
-  protocols.
+  :class:`SecretProviderConformance`, :class:`LogDriverConformance` and
+  :class:`MetricsCollectorConformance` are those of other protocols.
 - :class:`FakeDocker` and :class:`FakePodman` send what the engines send, and conclude what
   they conclude.
 - :data:`RULES` are the rules, each with an id; ``python -m exampledriver.plugin.check`` judges
@@ -17,6 +17,7 @@ from .conformance import (
     AuthzConformance,
     Conformance,
     IpamDriverConformance,
+    LogDriverConformance,
     MetricsCollectorConformance,
     NetworkDriverConformance,
     OverSocket,
@@ -27,6 +28,7 @@ from .connection import Client, Connection, Gone, Silent, Target, Unreachable
 from .endpoint import EndpointTarget
 from .http import DOCKER, OLD_DOCKER, PODMAN, NotHTTP, Response, request
 from .judging import NotApplicable, Outcome, Rule, Severity, Verdict, Violation
+from .logs import LogSubject
 from .memory import MemoryTarget
 from .reply import Reply
 from .rules import RULES, rules_of
@@ -54,6 +56,8 @@ __all__ = [
     "Gone",
     "IpamDriverConformance",
     "IpamSubject",
+    "LogDriverConformance",
+    "LogSubject",
     "MemoryTarget",
     "MetricsCollectorConformance",
     "MetricsSubject",

@@ -25,6 +25,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from ..app import Plugin
 from ..authz import IAuthzDriver
 from ..ipam import IIpamDriver
+from ..logdriver import ILogDriver
 from ..metrics import IMetricsCollector
 from ..network import INetworkDriver
 from ..secret import ISecretProvider
@@ -33,6 +34,7 @@ from .clients import FakeDocker, FakePodman
 from .connection import Target
 from .endpoint import EndpointTarget
 from .judging import Outcome, Rule
+from .logs import LogSubject
 from .memory import MemoryTarget
 from .rules import rules_of
 from .subject import Subject, VolumeSubject
@@ -238,6 +240,29 @@ class SecretProviderConformance(Conformance):
         return SecretSubject(target, idle=self.idle, secret=self.secret)
 
 
+class LogDriverConformance(Conformance):
+    """The rules for log drivers, in memory; FIFOs are real, and so is time: use TestCase.
+
+    :cvar options: those of ``docker run --log-opt`` that it needs.
+    """
+
+    protocol = "LogDriver"
+    options: Mapping[str, str] = {}
+    real = True
+
+    def driver(self) -> ILogDriver:
+        """Return a new driver, without logs."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> LogSubject:
+        """Return a driver under judgement."""
+        return LogSubject(target, idle=self.idle, options=dict(self.options))
+
+
 class MetricsCollectorConformance(Conformance):
     """The rules for metrics collectors, in memory; the driver's source of metrics is there."""
 
@@ -361,6 +386,7 @@ for _suite in (
     NetworkDriverConformance,
     IpamDriverConformance,
     SecretProviderConformance,
+    LogDriverConformance,
     MetricsCollectorConformance,
 ):
     add_tests(_suite)
