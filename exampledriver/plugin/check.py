@@ -20,10 +20,17 @@ from attrs import define, frozen
 from .testing.address import Address, AddressError
 from .testing.connection import NO_ANSWER, Target
 from .testing.judging import Blocked, Outcome, Rule, Severity, Verdict
+from .testing.logs import LogSubject
 from .testing.rules import RULES
 from .testing.sockets import SocketTarget, run
 from .testing.subject import Subject, VolumeSubject
-from .testing.subjects import AuthzSubject, IpamSubject, NetworkSubject
+from .testing.subjects import (
+    AuthzSubject,
+    IpamSubject,
+    MetricsSubject,
+    NetworkSubject,
+    SecretSubject,
+)
 
 #: What an exit status says.
 PASSED, FAILED, CANNOT = 0, 1, 2
@@ -122,6 +129,7 @@ class Check:
     prefix: str = ""
     options: Mapping[str, str] = {}
     files: bool = True
+    secret: str = ""
     limit: float = 10.0
     idle: float = 2.0
     say: Callable[[Verdict], None] = lambda verdict: None
@@ -176,6 +184,14 @@ class Check:
             return subject
         if rule.protocol == "IpamDriver":
             return IpamSubject(self.target, self.limit, self.idle)
+        if rule.protocol == "secretprovider":
+            return SecretSubject(self.target, self.limit, self.idle, secret=self.secret)
+        if rule.protocol == "LogDriver":
+            logs = LogSubject(self.target, self.limit, self.idle, options=dict(self.options))
+            logs.prefix = secrets.token_hex(8)
+            return logs
+        if rule.protocol == "MetricsCollector":
+            return MetricsSubject(self.target, self.limit, self.idle)
         if rule.protocol != "VolumeDriver":
             return Subject(self.target, self.limit, self.idle)
         return VolumeSubject(
@@ -215,6 +231,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--no-files", action="store_true", help="the plugin's directories are not seen from here"
+    )
+    parser.add_argument(
+        "--secret", metavar="NAME", default="", help="a secret that a secret provider has"
     )
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=10.0, help="for each answer"
@@ -258,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options=options,
         # On another machine the directories are not here.
         files=not given.no_files and address.path is not None,
+        secret=given.secret,
         limit=given.timeout,
         idle=given.idle,
     )

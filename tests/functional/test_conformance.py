@@ -12,6 +12,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.plugin.testing import RULES, rules_of
+from tests.plugin.wrong.secrets import SECRET
 from tests.process import PATIENCE, remove_directory, short_directory, until
 
 from .case import DaemonCase
@@ -20,9 +21,14 @@ ROOT = Path(__file__).parents[2]
 
 #: Rules whose wrong plugins are served by a process here, one of each kind and every serious one.
 SERVED = (
+    "L-FIFO",
+    "L-READ",
+    "M-START",
     "P-HOST-EMPTY",
     "P-IDLE",
     "P-SOCKET-MODE",
+    "S-NAME-TRAVERSAL",
+    "S-VALUE",
     "V-DATA-KEPT",
     "V-DROPPED-BODY",
     "V-ERR-STATUS",
@@ -142,7 +148,9 @@ class WrongPluginTests(SynchronousTestCase):
 
 def _test(rule: str) -> Any:
     def test(self: WrongPluginTests) -> None:
-        found = check("--json", "--timeout=3", "--idle=1.5", self.serve(rule))
+        words = ("--json", "--timeout=3", "--idle=1.5", f"--secret={SECRET}")
+        found = check(*words, self.serve(rule))
+        self.assertNotIn("hunter2", found.stdout)
         failed = [name for name, outcome in outcomes(found).items() if outcome == "failed"]
         self.assertEqual(failed, [rule], found.stdout)
         severe = next(known for known in RULES if known.id == rule).severity.value == "error"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,31 @@ from exampledriver.plugin.testing import (
     RULES,
     AuthzSubject,
     IpamSubject,
+    LogSubject,
     MemoryTarget,
+    MetricsSubject,
     NetworkSubject,
     Outcome,
+    SecretSubject,
     Verdict,
     VolumeSubject,
     rules_of,
     run,
 )
-from tests.plugin.wrong import http, kinds, messages, mounts, volumes
+from tests.plugin.wrong import http, kinds, logs, messages, metrics, mounts, secrets, volumes
 from tests.plugin.wrong.registry import WRONG
 from tests.plugin.wrong.right import Right
 
 #: The modules that fill the registry.
-MODULES = (http, kinds, messages, mounts, volumes)
+MODULES = (http, kinds, logs, messages, metrics, mounts, secrets, volumes)
 #: The right plugin of each other kind, its subject and its protocol.
 KINDS: list[tuple[type[Right], Any, str]] = [
     (kinds.RightAuthz, AuthzSubject, "authz"),
     (kinds.RightNetwork, NetworkSubject, "NetworkDriver"),
     (kinds.RightIpam, IpamSubject, "IpamDriver"),
+    (secrets.RightSecrets, partial(SecretSubject, secret=secrets.SECRET), "secretprovider"),
+    (logs.RightLogs, LogSubject, "LogDriver"),
+    (metrics.RightMetrics, MetricsSubject, "MetricsCollector"),
 ]
 #: Judged where there is a socket.
 ELSEWHERE = {"P-SOCKET-MODE"}

@@ -38,7 +38,7 @@ class DocumentationTests(SynchronousTestCase):
         """A rule that the text names exists."""
         text = DOC.read_text(encoding="utf-8").partition("<!-- rules -->")[0]
         known = {rule.id for rule in RULES}
-        named = set(re.findall(r"`([PVANI]-[A-Z-]+)`", text))
+        named = set(re.findall(r"`([PVANISLM]-[A-Z-]+)`", text))
         self.assertGreater(len(named), 10)
         self.assertEqual(named - known, set())
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 from unittest import TestResult
 
 from attrs import define, field
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock, deferLater
@@ -22,20 +23,38 @@ from zope.interface import implementer
 
 from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
 from exampledriver.plugin.authz import ALLOW, IAuthzDriver
+from exampledriver.plugin.logdriver import (
+    FrameError,
+    ILogDriver,
+    ILogReader,
+    LogEntry,
+    LogReader,
+    ReadLogs,
+    StartLogging,
+    StopLogging,
+)
+from exampledriver.plugin.metrics import IMetricsCollector
+from exampledriver.plugin.secret import ISecretProvider
 from exampledriver.plugin.testing import (
     AuthzConformance,
     IpamDriverConformance,
+    LogDriverConformance,
+    MetricsCollectorConformance,
     NetworkDriverConformance,
     OverSocket,
+    SecretProviderConformance,
     VolumeDriverConformance,
     rules_of,
 )
+from examples import secretfiles
 from tests.volumes.fixtures import World
 
 from .test_authz import Gate
 from .test_network import Wires
+from .test_small import Meter, Vault
 from .wrong.messages import AlwaysOk
 from .wrong.right import Right
+from .wrong.secrets import SECRET, PlainValue
 
 
 class ServiceConformance(VolumeDriverConformance, SynchronousTestCase):
@@ -157,6 +176,80 @@ class PoolsConformance(IpamDriverConformance, SynchronousTestCase):
         return Pools()
 
 
+class VaultConformance(SecretProviderConformance, SynchronousTestCase):
+    """A secret provider of this package, in memory."""
+
+    secret = "db"
+
+    def driver(self) -> ISecretProvider:
+        return Vault()
+
+
+class SecretFilesConformance(OverSocket, SecretProviderConformance, TestCase):
+    """The example of a secret provider, over a socket."""
+
+    secret = "password"
+
+    def driver(self) -> ISecretProvider:
+        root = Path(self.mktemp())
+        root.mkdir(mode=0o700)
+        (root / "password").write_bytes(b"hunter2")
+        self.patch(secretfiles, "ROOT", root)
+        return secretfiles.SecretFiles()
+
+
+@implementer(ILogDriver, ILogReader)
+@define(eq=False)
+class Logs:
+    """A log driver that keeps entries in memory."""
+
+    kept: dict[str, list[LogEntry]] = field(factory=dict)
+    readers: dict[str, LogReader] = field(factory=dict)
+
+    def start_logging(self, request: StartLogging) -> None:
+        log = self.kept.setdefault(request.info.container_id, [])
+        reader = LogReader(reactor, request.file, log.append)
+        reader.done.addErrback(lambda failure: failure.trap(FrameError))
+        reader.start()
+        self.readers[request.file] = reader
+
+    def stop_logging(self, request: StopLogging) -> None:
+        if request.file in self.readers:
+            self.readers.pop(request.file).stop()
+
+    def read_logs(self, request: ReadLogs) -> list[LogEntry]:
+        log = self.kept[request.info.container_id]
+        return log[-request.config.tail :] if request.config.tail > 0 else log
+
+
+class LogsConformance(LogDriverConformance, TestCase):
+    """A log driver of this package, in memory."""
+
+    def driver(self) -> ILogDriver:
+        return Logs()
+
+
+class LogsOverSocketConformance(OverSocket, LogDriverConformance, TestCase):
+    """The same, over a socket."""
+
+    def driver(self) -> ILogDriver:
+        return Logs()
+
+
+class MeterConformance(MetricsCollectorConformance, SynchronousTestCase):
+    """A metrics collector of this package, in memory."""
+
+    def driver(self) -> IMetricsCollector:
+        return Meter()
+
+
+class MeterOverSocketConformance(OverSocket, MetricsCollectorConformance, TestCase):
+    """The same, over a socket."""
+
+    def driver(self) -> IMetricsCollector:
+        return Meter()
+
+
 class SuiteTests(SynchronousTestCase):
     """What a suite does with a driver that is wrong."""
 
@@ -201,6 +294,22 @@ class SuiteTests(SynchronousTestCase):
             suite = ServiceOverSocketConformance
             self.assertEqual(getattr(suite, test).__doc__, f"{rule.says}.")
             self.assertEqual(hasattr(ServiceConformance, test), rule.id != "P-SOCKET-MODE")
+
+    def test_secret_hidden(self) -> None:
+        """A broken rule about a secret is reported without the secret's value."""
+        base = Path(self.mktemp()).absolute()
+
+        class Case(SecretProviderConformance, SynchronousTestCase):
+            secret = SECRET
+
+            def factory(self) -> IProtocolFactory:
+                return PlainValue(base, self.clock).site()
+
+        for method in ("test_S_VALUE", "test_S_NAME_TRAVERSAL"):
+            result = TestResult()
+            Case(method).run(result)
+            self.assertEqual(len(result.failures), method == "test_S_VALUE")
+            self.assertNotIn("hunter2", "".join(str(text) for _, text in result.failures))
 
     def test_no_driver(self) -> None:
         """A suite that is not told how its driver is made says what is missing."""

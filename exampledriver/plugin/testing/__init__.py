@@ -2,7 +2,9 @@
 
 - :class:`VolumeDriverConformance` is a suite for trial that any driver can be run through,
   in memory or, with :class:`OverSocket`, over a socket; :class:`AuthzConformance`,
-  :class:`NetworkDriverConformance` and :class:`IpamDriverConformance` are those of other protocols.
+  :class:`NetworkDriverConformance`, :class:`IpamDriverConformance`,
+  :class:`SecretProviderConformance`, :class:`LogDriverConformance` and
+  :class:`MetricsCollectorConformance` are those of other protocols.
 - :class:`FakeDocker` and :class:`FakePodman` send what the engines send, and conclude what
   they conclude.
 - :data:`RULES` are the rules, each with an id; ``python -m exampledriver.plugin.check`` judges
@@ -15,20 +17,24 @@ from .conformance import (
     AuthzConformance,
     Conformance,
     IpamDriverConformance,
+    LogDriverConformance,
+    MetricsCollectorConformance,
     NetworkDriverConformance,
     OverSocket,
+    SecretProviderConformance,
     VolumeDriverConformance,
 )
 from .connection import Client, Connection, Gone, Silent, Target, Unreachable
 from .endpoint import EndpointTarget
 from .http import DOCKER, OLD_DOCKER, PODMAN, NotHTTP, Response, request
 from .judging import NotApplicable, Outcome, Rule, Severity, Verdict, Violation
+from .logs import LogSubject
 from .memory import MemoryTarget
 from .reply import Reply
 from .rules import RULES, rules_of
 from .sockets import SocketTarget, run
 from .subject import Subject, VolumeSubject
-from .subjects import AuthzSubject, IpamSubject, NetworkSubject
+from .subjects import AuthzSubject, IpamSubject, MetricsSubject, NetworkSubject, SecretSubject
 
 __all__ = [
     "DOCKER",
@@ -50,7 +56,11 @@ __all__ = [
     "Gone",
     "IpamDriverConformance",
     "IpamSubject",
+    "LogDriverConformance",
+    "LogSubject",
     "MemoryTarget",
+    "MetricsCollectorConformance",
+    "MetricsSubject",
     "NetworkDriverConformance",
     "NetworkSubject",
     "NotApplicable",
@@ -60,6 +70,8 @@ __all__ = [
     "Reply",
     "Response",
     "Rule",
+    "SecretProviderConformance",
+    "SecretSubject",
     "Severity",
     "Silent",
     "SocketTarget",

@@ -25,16 +25,20 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from ..app import Plugin
 from ..authz import IAuthzDriver
 from ..ipam import IIpamDriver
+from ..logdriver import ILogDriver
+from ..metrics import IMetricsCollector
 from ..network import INetworkDriver
+from ..secret import ISecretProvider
 from ..volume import IVolumeDriver
 from .clients import FakeDocker, FakePodman
 from .connection import Target
 from .endpoint import EndpointTarget
 from .judging import Outcome, Rule
+from .logs import LogSubject
 from .memory import MemoryTarget
 from .rules import rules_of
 from .subject import Subject, VolumeSubject
-from .subjects import AuthzSubject, IpamSubject, NetworkSubject
+from .subjects import AuthzSubject, IpamSubject, MetricsSubject, NetworkSubject, SecretSubject
 
 if TYPE_CHECKING:
     _Case = SynchronousTestCase
@@ -214,6 +218,69 @@ class IpamDriverConformance(Conformance):
         return IpamSubject(target, idle=self.idle)
 
 
+class SecretProviderConformance(Conformance):
+    """The rules for secret providers, in memory.
+
+    :cvar secret: the name of a secret that the driver has; most rules need one.
+    """
+
+    protocol = "secretprovider"
+    secret: str = ""
+
+    def driver(self) -> ISecretProvider:
+        """Return a new driver."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> SecretSubject:
+        """Return a driver under judgement."""
+        return SecretSubject(target, idle=self.idle, secret=self.secret)
+
+
+class LogDriverConformance(Conformance):
+    """The rules for log drivers, in memory; FIFOs are real, and so is time: use TestCase.
+
+    :cvar options: those of ``docker run --log-opt`` that it needs.
+    """
+
+    protocol = "LogDriver"
+    options: Mapping[str, str] = {}
+    real = True
+
+    def driver(self) -> ILogDriver:
+        """Return a new driver, without logs."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> LogSubject:
+        """Return a driver under judgement."""
+        return LogSubject(target, idle=self.idle, options=dict(self.options))
+
+
+class MetricsCollectorConformance(Conformance):
+    """The rules for metrics collectors, in memory; the driver's source of metrics is there."""
+
+    protocol = "MetricsCollector"
+
+    def driver(self) -> IMetricsCollector:
+        """Return a new driver."""
+        raise NotImplementedError("say how the driver is made")
+
+    def drivers(self) -> list[object]:
+        """Return a new driver."""
+        return [self.driver()]
+
+    def subject(self, target: Target) -> MetricsSubject:
+        """Return a driver under judgement."""
+        return MetricsSubject(target, idle=self.idle)
+
+
 class OverSocket(_Case):
     """Mix in before a suite: the same rules over a UNIX socket, with the reactor.
 
@@ -318,5 +385,8 @@ for _suite in (
     AuthzConformance,
     NetworkDriverConformance,
     IpamDriverConformance,
+    SecretProviderConformance,
+    LogDriverConformance,
+    MetricsCollectorConformance,
 ):
     add_tests(_suite)

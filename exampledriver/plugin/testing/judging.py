@@ -50,7 +50,8 @@ class Rule:
     """One thing that engines need of a plugin.
 
     :ivar id: names it for ever: ``P-`` every plugin, ``V-`` volume drivers, ``A-``
-        authorization plugins, ``N-`` network and ``I-`` IPAM drivers.
+        authorization plugins, ``N-`` network and ``I-`` IPAM drivers, ``S-`` secret providers,
+        ``L-`` log drivers, ``M-`` metrics collectors.
     :ivar protocol: as in Activate's ``Implements``; empty for every plugin.
     :ivar says: the rule, in one line.
     :ivar why: what happens to a user when it is broken.

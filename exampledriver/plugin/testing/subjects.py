@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from .connection import NO_ANSWER
 from .judging import Blocked
 from .reply import Reply
 from .subject import Subject
+
+#: A swarm takes fewer bytes than these for a secret.
+_TOO_LARGE = 500 * 1024
 
 
 @define(eq=False)
@@ -215,4 +220,116 @@ class IpamSubject(_Named):
         for pool in pools:
             with contextlib.suppress(*NO_ANSWER):
                 await self.call("IpamDriver.ReleasePool", {"PoolID": pool})
+        return []
+
+
+@frozen
+class HiddenReply(Reply):
+    """An answer that may have a secret in it: a report shows its Err, never its Value."""
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with the Value; nothing if a swarm takes it."""
+        value = self.fields.get("Value")
+        if not isinstance(value, str):
+            return f"Value is no string but of the type {type(value).__name__}"
+        try:
+            size = len(base64.b64decode(value, validate=True))
+        except (binascii.Error, ValueError):
+            return "Value is not in base64"
+        return "" if 0 < size < _TOO_LARGE else f"Value has {size} bytes"
+
+    def __str__(self) -> str:
+        """Return the status, and the error or the answer's size."""
+        size = len(self.response.body)
+        found = f"Err {self.err!r}" if self.err else f"{size} bytes, which are not shown"
+        return f"{self.call} was answered with {self.response.status} and {found}"
+
+
+@define(eq=False)
+class SecretSubject(Subject):
+    """A secret provider.
+
+    :ivar secret: the name of a secret that it has; empty if none is known.
+    """
+
+    secret: str = ""
+    _count: int = field(default=0, init=False)
+
+    def unknown(self) -> str:
+        """Return a name that no secret has."""
+        self._count += 1
+        return f"kit-no-such-secret-{self._count}"
+
+    @staticmethod
+    def message(name: str) -> dict[str, object]:
+        """Return a request as a swarm makes it for a task."""
+        port = {"Name": "", "Protocol": 0, "TargetPort": 80, "PublishedPort": 0, "PublishMode": 0}
+        return {
+            "SecretName": name,
+            "SecretLabels": {"kit": "yes"},
+            "ServiceHostname": "web",
+            "ServiceID": "kitservice00000000000000",
+            "ServiceName": "kit-web",
+            "ServiceLabels": {"kit": "yes"},
+            "TaskID": "kittask000000000000000000",
+            "TaskName": "kit-web.1.kittask000000000000000000",
+            "TaskImage": "busybox:latest",
+            "NodeID": "kitnode000000000000000000",
+            "ServiceEndpointSpec": {"Mode": 0, "Ports": [port]},
+        }
+
+    async def ask(self, message: object) -> HiddenReply:
+        """Send a message, or any body."""
+        reply = await self.call("SecretProvider.GetSecret", message)
+        return HiddenReply(reply.call, reply.response, reply.took)
+
+    async def get(self, name: str, **more: object) -> HiddenReply:
+        """Ask for a secret, as a swarm does."""
+        return await self.ask({**self.message(name), **more})
+
+    async def must(self, name: str) -> HiddenReply:
+        """Get a secret.
+
+        :raises Blocked: it is refused.
+        """
+        try:
+            reply = await self.get(name)
+        except NO_ANSWER as error:
+            raise Blocked(f"SecretProvider.GetSecret: {error}") from None
+        if not reply.ok:
+            raise Blocked(str(reply))
+        return reply
+
+
+@define(eq=False)
+class MetricsSubject(Subject):
+    """A metrics collector; what is started is stopped at the end."""
+
+    _started: bool = field(default=False, init=False)
+
+    async def ask(self, call: str, body: bytes = b"") -> Reply:
+        """Make a call, as the engine does without a body."""
+        self._started = call == "StartMetrics" or self._started
+        return await self.call(f"MetricsCollector.{call}", body)
+
+    async def must(self, call: str) -> Reply:
+        """Make a call that another rule is about.
+
+        :raises Blocked: it fails.
+        """
+        try:
+            reply = await self.ask(call)
+        except NO_ANSWER as error:
+            raise Blocked(f"MetricsCollector.{call}: {error}") from None
+        if not reply.ok:
+            raise Blocked(str(reply))
+        return reply
+
+    async def cleanup(self) -> list[str]:
+        """Stop, if it was started."""
+        started, self._started = self._started, False
+        if started:
+            with contextlib.suppress(*NO_ANSWER):
+                await self.call("MetricsCollector.StopMetrics")
         return []

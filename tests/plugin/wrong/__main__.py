@@ -10,12 +10,12 @@ from pathlib import Path
 
 from twisted.internet import reactor
 
-from . import http, kinds, messages, mounts, volumes
+from . import http, kinds, logs, messages, metrics, mounts, secrets, volumes
 from .registry import WRONG
 from .right import Right
 
 #: The modules that fill the registry.
-MODULES = (http, kinds, messages, mounts, volumes)
+MODULES = (http, kinds, logs, messages, metrics, mounts, secrets, volumes)
 
 
 def main(rule: str, socket: str, root: str) -> None:

@@ -8,6 +8,7 @@ from ..judging import RULES, Blocked, NotApplicable, Outcome, Rule, Severity, Ve
 
 # Imported for their rules, in this order.
 from . import plugin, messages, volumes, names, mounts, authz, networks, addresses  # isort: skip
+from . import secrets, logs, readback, metrics  # isort: skip
 
 
 def rules_of(*protocols: str) -> list[Rule]:
@@ -26,11 +27,15 @@ __all__ = [
     "Violation",
     "addresses",
     "authz",
+    "logs",
     "messages",
+    "metrics",
     "mounts",
     "names",
     "networks",
     "plugin",
+    "readback",
     "rules_of",
+    "secrets",
     "volumes",
 ]
