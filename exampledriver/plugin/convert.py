@@ -139,6 +139,7 @@ def call(
     refuse: Callable[[str], Fields] = refused,
     nameless: bool = False,
     told: Callable[[Any], Fields] | None = None,
+    hidden: str = "",
 ) -> Call[Any]:
     """Return a call that hands a message to a driver's method and answers what it returns.
 
@@ -147,6 +148,7 @@ def call(
     :param changes: as of :class:`exampledriver.plugin.wire.Call`.
     :param refuse: as of it.
     :param nameless: as of it.
+    :param hidden: as of it.
     :param told: makes the answer's JSON object in place of :func:`write`; ``Err`` is added.
     """
 
@@ -162,4 +164,4 @@ def call(
         shown = (told or write)(value)
         return {**cast("Mapping[str, object]", shown), "Err": ""}
 
-    return Call(name, ask, tell, changes, request is not None, refuse, nameless)
+    return Call(name, ask, tell, changes, request is not None, refuse, nameless, hidden)

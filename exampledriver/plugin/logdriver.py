@@ -164,7 +164,8 @@ def add_routes(wire: Wire, driver: ILogDriver) -> None:
         ("LogDriver.StartLogging", driver.start_logging, StartLogging),
         ("LogDriver.StopLogging", driver.stop_logging, StopLogging),
     ):
-        wire.route(call(name, method, request, changes="File"))
+        # Info has the container's arguments and environment, secrets among them.
+        wire.route(call(name, method, request, changes="File", hidden="Info"))
 
 
 def _add_reading(wire: Wire, driver: ILogReader) -> None:

@@ -84,12 +84,12 @@ class Message:
         """All fields, as they came."""
         return self._fields
 
-    def loggable(self, but: str) -> Loggable:
+    def loggable(self, *but: str) -> Loggable:
         """Return the fields other than ``but`` that say something, as a log may show them."""
         said = {
             key: value
             for key, value in self._fields.items()
-            if key != but and value not in (None, "", {})
+            if key not in but and value not in (None, "", {})
         }
         found = shown(said)
         return Loggable(found if isinstance(found, dict) else {"message": found})

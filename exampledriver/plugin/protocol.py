@@ -67,7 +67,24 @@ def protocols_of(driver: object) -> list[Protocol]:
                 f"driver {type(driver).__name__}: {interface.__name__} is a part of "
                 f"{protocol.part_of}: implement that too"
             )
+    _check_apart(driver, [interface for interface, _ in found])
     return [protocol for _, protocol in found]
+
+
+def _check_apart(driver: object, interfaces: list[InterfaceClass]) -> None:
+    """Refuse an object whose one method would have to answer for two protocols.
+
+    ``capabilities`` of a volume, a network and an IPAM driver return different things.
+    """
+    owner: dict[str, InterfaceClass] = {}
+    for interface in interfaces:
+        for name in interface.names():
+            other = owner.setdefault(name, interface)
+            if other is not interface:
+                raise TypeError(
+                    f"driver {type(driver).__name__}: {other.__name__} and {interface.__name__} "
+                    f"both have a method {name}: give the plugin two drivers, one for each"
+                )
 
 
 def _declared(driver: object) -> Iterator[tuple[InterfaceClass, Protocol]]:

@@ -184,13 +184,16 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None, *, asyncio: bool = Fa
     output = LogOutput(options.log_format, None, 0, 1)
     output.open()
     globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
+    turning: Any = reactor
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # From the socket on until the reactor runs, which then has handlers of its own.
+        signal.signal(number, lambda *_: turning.callWhenRunning(turning.stop))
     try:
         service = make_service(plugin, reactor, options.listen, spec_dir=options.spec_dir)
         # Here, not in the reactor: what cannot listen must not run.
         service.startService()
     except (ListenError, ValueError, OSError) as error:
         raise SystemExit(f"{plugin.name}: {error}") from None
-    turning: Any = reactor
     turning.addSystemEventTrigger("before", "shutdown", service.stopService)
     turning.run()
     sys.exit(0 if service.complete else 1)

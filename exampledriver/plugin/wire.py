@@ -76,6 +76,7 @@ class Call(Generic[T]):
     :ivar body: the call has a message; without, any body is ignored.
     :ivar refuse: makes the answer's JSON object of an error's text.
     :ivar nameless: what changes may be missing or empty.
+    :ivar hidden: a field that no log shows.
     """
 
     name: str
@@ -85,6 +86,7 @@ class Call(Generic[T]):
     body: bool = True
     refuse: Callable[[str], Fields] = refused
     nameless: bool = False
+    hidden: str = ""
 
     def message(self, body: bytes) -> Message:
         """Return the message in a request's body.
@@ -244,7 +246,7 @@ class Wire:
         about = {
             "call": call.name,
             "name": masked(call.about(message)),
-            "fields": message.loggable(but=call.changes),
+            "fields": message.loggable(call.changes, call.hidden),
             "request": request,
         }
 

@@ -30,6 +30,14 @@ class Slow:
         await task.deferLater(reactor, float(os.environ.get("TAKES", "0")))
     def stop_metrics(self): ...
 
+if os.environ["EARLY"]:
+    import signal
+    from twisted.internet import reactor
+    run = reactor.run
+    def late():
+        os.kill(os.getpid(), signal.SIGTERM)
+        run()
+    reactor.run = late
 Plugin("slow", [Slow()]).run()
 """
 
@@ -43,8 +51,8 @@ class RunTests(SynchronousTestCase):
         (self.base / "slow.py").write_text(PLUGIN)
         self.socket = self.base / "slow.sock"
 
-    def spawn(self, *options: str, takes: float = 0) -> subprocess.Popen[str]:
-        """Start the plugin."""
+    def spawn(self, *options: str, takes: float = 0, early: bool = False) -> subprocess.Popen[str]:
+        """Start the plugin, which gets a SIGTERM `early`, before its reactor runs."""
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", sys.executable, str(self.base / "slow.py"),
              f"--listen=unix:{self.socket}", *options],
@@ -53,6 +61,7 @@ class RunTests(SynchronousTestCase):
                 "PYTHONPATH": str(ROOT),
                 "BASE": str(self.base),
                 "TAKES": str(takes),
+                "EARLY": "yes" if early else "",
             },
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -84,6 +93,13 @@ class RunTests(SynchronousTestCase):
         self.assertEqual(process.returncode, 0, output)
         self.assertIn(f"listening on unix:{self.socket}", output)
         self.assertEqual((self.socket.exists(), spec.exists()), (False, False))
+
+    def test_early_signal(self) -> None:
+        """A SIGTERM between the socket and the reactor's start is a stop like any other."""
+        process = self.spawn(early=True)
+        output, _ = process.communicate(timeout=PATIENCE)
+        self.assertEqual(process.returncode, 0, output)
+        self.assertFalse(self.socket.exists())
 
     def test_drain(self) -> None:
         """A stop waits for what has begun, and answers it."""

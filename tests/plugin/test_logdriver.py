@@ -13,6 +13,7 @@ from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -156,6 +157,27 @@ class MessageTests(ProtocolCase):
         self.assertEqual(answer, {"Err": "/nowhere/f: cannot be read: No such file or directory"})
         for message in (b"", {}, {"File": "/f"}, {"File": "/f", "Info": {}}):
             self.refused("LogDriver.StartLogging", message, 400)
+
+
+class LoggedTests(ProtocolCase):
+    """What the plugin's own log says."""
+
+    def test_info(self) -> None:
+        """A container's arguments and environment are in no log."""
+
+        @implementer(ILogDriver)
+        class Quiet:
+            def start_logging(self, request: StartLogging) -> None: ...
+
+            def stop_logging(self, request: StopLogging) -> None: ...
+
+        self.serve(Quiet())
+        info = {**INFO, "ContainerArgs": ["--pin", "4711"], "ContainerEnv": ["MYVAR=4711"]}
+        with capturedLogs() as events:
+            self.answer("LogDriver.StartLogging", {"File": "/f", "Info": info})
+        text = "".join(formatEvent(event) for event in events)
+        self.assertIn("LogDriver.StartLogging '/f'", text)
+        self.assertNotIn("4711", text + repr(events))
 
 
 class FifoTests(TestCase):

@@ -12,6 +12,7 @@ from zope.interface import classImplements, implementer
 
 from exampledriver.plugin import IVolumeDriver, Plugin
 from exampledriver.plugin.authz import ALLOW, AuthzRequest, AuthzResponse, Decision, IAuthzDriver
+from exampledriver.plugin.ipam import IIpamDriver
 from exampledriver.plugin.network import IExternalConnectivity
 
 from .memory import FakeDriver
@@ -55,6 +56,19 @@ class MistakeTests(SynchronousTestCase):
         self.assertIn("driver Half: IAuthzDriver: ", text)
         self.assertIn("authorize_request(request) is expected", text)
         self.assertIn("authorize_response(response) is missing", text)
+
+    def test_collision(self) -> None:
+        """One object for two protocols that both have a method of one name is refused."""
+
+        class Both(Wires):
+            pass
+
+        for name in IIpamDriver.names():
+            if not hasattr(Both, name):
+                setattr(Both, name, getattr(Addresses, name))
+        declare: Any = classImplements
+        declare(Both, IIpamDriver)
+        self.assertIn("both have a method capabilities: give the plugin two", mistake(Both()))
 
     def test_part(self) -> None:
         """The optional part of a protocol alone is no plugin."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define, field
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
@@ -82,6 +84,11 @@ class SecretTests(ProtocolCase):
     def test_hidden(self) -> None:
         """A secret's value is not shown by its repr, which may be logged."""
         self.assertNotIn("tr", repr(Secret(b"\xff\x00tr")))
+
+    def test_text(self) -> None:
+        """A text, which would go out as another secret, is refused where it is made."""
+        value: Any = "hunter2"
+        self.assertRaises(TypeError, Secret, value)
 
 
 @implementer(IMetricsCollector)

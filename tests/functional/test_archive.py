@@ -19,8 +19,7 @@ from exampledriver.backends.copying.importing import Import
 from exampledriver.backends.copying.progress import Progress, StoppedError
 from exampledriver.backends.copying.staging import Stage, remove_tree
 from exampledriver.volumes.errors import VolumeError
-
-from .forest import add_socket, allocated, plant, sparse
+from tests.backends.forest import add_socket, allocated, plant, sparse
 
 MANIFEST = Manifest("db", created="2026-01-01T00:00:00Z", options={"uid": "7"}, consistency="exact")
 

@@ -16,8 +16,7 @@ from exampledriver.backends.copying.progress import Progress, StoppedError
 from exampledriver.backends.copying.staging import remove_tree
 from exampledriver.backends.copying.trees import copy_tree
 from exampledriver.volumes.errors import VolumeError
-
-from .forest import add_socket, allocated, plant, sparse
+from tests.backends.forest import add_socket, allocated, plant, sparse
 
 
 class TreeTests(SynchronousTestCase):
