@@ -187,7 +187,7 @@ class RightsTests(ManagedCase):
         """Docker shows our texts; a volume elsewhere, which the engine cannot see, is refused."""
         create = ("volume", "create", "-d", PLUGIN)
         text = self.error(*create, "-o", "sise=1G", "db")
-        self.assertIn('volume "db": option "sise" is not known; known: gid, mode', text)
+        self.assertIn('volume "db": option "sise" is not known; known: from, gid, mode', text)
         text = self.error(*create, "-o", "mountpoint=/srv/x", "db")
         self.assertIn("runs with --root-only; leave the option out", text)
         self.assertEqual(self.engine.docker("volume", "ls", "-q"), "")

@@ -36,7 +36,7 @@ class PodmanTests(DriverCase):
         """Podman shows our text and exits with an error, and there is no volume."""
         found = self.podman.run("volume", "create", "--driver=xd", "-o", "sise=1G", "bad")
         self.assertNotEqual(found.returncode, 0)
-        self.assertIn('option "sise" is not known; known: gid, mode', found.stderr)
+        self.assertIn('option "sise" is not known; known: from, gid, mode', found.stderr)
         self.assertNotIn("bad", self.daemon.names())
 
     def test_in_use(self) -> None:
