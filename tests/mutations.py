@@ -158,15 +158,12 @@ MUTATIONS = [
     ),
     Mutation(
         "a Mount does not wait for the directory to be durable", SERVICE,
-        "                await self._settler.settled(name)\n            path",
-        "                pass\n            path",
+        "            await self._settler.settled(name)\n            path", "            path",
         "tests.crash.test_everywhere",
     ),
     Mutation(
         "a name comes again before its removal is durable", SERVICE,
-        "        if not self._settler.is_free(name):\n            await self._settler.free(name, "
-        '"the one',
-        "        if False:\n            await self._settler.free(name, \"the one",
+        'await self._settler.free(name, "the one', 'str("the one',
         "tests.crash.test_everywhere",
     ),
     Mutation(
@@ -176,7 +173,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a pass makes again what is being removed", SERVICE,
-        "            if not self._settler.is_free(name):\n", "            if False:\n",
+        '            await self._settler.free(name, "it is being made durable")\n', "",
         "tests.volumes.test_settling",
     ),
     Mutation(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from ..volumes.errors import BusyError, VolumeError, quoted
 from .copying.copiers import TreeCopier, duplicate
 from .copying.progress import Progress
+from .copying.staging import remove_tree
 from .durable import sync
+from .explaining import described
 from .mounts import holders, mounts_inside
 
 
@@ -27,10 +30,9 @@ def check_source(name: str, path: str, root: str, move: bool) -> str:
         raise VolumeError(f"volume {quoted(name)}: {path} is not a directory")
     found = holders(real)
     if found:
-        who = "; ".join(holder.describe() for holder in found[:5])
         raise BusyError(
-            f"volume {quoted(name)}: {path} is in use by {who}; stop the containers that use it "
-            "first: what is written meanwhile would be torn"
+            f"volume {quoted(name)}: {path} is in use by {described(found)}; stop the "
+            "containers that use it first: what is written meanwhile would be torn"
         )
     inside = mounts_inside(real)
     if inside:
@@ -86,6 +88,12 @@ def copy(name: str, source: str, target: str) -> None:
         raise VolumeError(
             f"volume {quoted(name)}: copying {source} to {target}: {error}"
         ) from error
+
+
+def delete_copy(target: str) -> None:
+    """Delete what :func:`copy` has made, as far as that can be done."""
+    with suppress(OSError):
+        remove_tree(Path(target))
 
 
 def _check_free(name: str, target: str) -> None:

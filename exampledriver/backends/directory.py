@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import msgspec
 from attrs import define, evolve, field
 from zope.interface import implementer
 
@@ -21,10 +20,10 @@ from ..volumes.model import DIRECTORY, FROM, StoredVolume, Wanted
 from . import owned, projects
 from .copying.copiers import ICopier, TreeCopier
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
-from .explaining import described, explained, why_not
+from .explaining import described, explained, failures
 from .interfaces import IBackend, ICopyable, IResizable
 from .mounts import Holder, holders, inside, mounts_inside
-from .trash import Trash
+from .trash import Trash, manifest
 
 #: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
 FORBIDDEN = ("/proc", "/sys", "/dev", "/run")
@@ -248,8 +247,7 @@ class DirectoryBackend:
             return
         with explained(volume, "moving to the trash"):
             if os.path.lexists(volume.mountpoint):
-                manifest = msgspec.json.encode({"name": volume.name, **volume.to_json()})
-                self.trash.put(Path(volume.mountpoint), manifest)
+                self.trash.put(Path(volume.mountpoint), manifest(volume))
             else:
                 # So that the start sees, should it have to do this again, that it has been done.
                 self.trash.prepare()
@@ -269,16 +267,12 @@ class DirectoryBackend:
         self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
     ) -> Mapping[str, str]:
         """Sync each new directory, and the names of all."""
-        failed: dict[str, str] = {}
-        for work, volumes in ((self._make_again, made), (self._remove_again, removed)):
-            for volume in volumes:
-                why = why_not(work, volume)
-                if why:
-                    failed[volume.name] = why
+        failed = failures(self._make_again, made) | failures(self._remove_again, removed)
         try:
-            sync(self.root)
             if removed and self.trash.path.is_dir():
-                self.trash.sync()
+                self.trash.sync()  # the root too
+            else:
+                sync(self.root)
         except OSError as error:
             raise VolumeError(f"syncing {self.root}: {error.strerror or error}") from error
         return failed

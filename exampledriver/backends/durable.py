@@ -83,9 +83,7 @@ def place_directory(path: Path | str, mode: int, uid: int | None, gid: int | Non
     try:
         fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
-            if uid is not None or gid is not None:
-                os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
-            os.fchmod(fd, mode)
+            give_access(fd, mode, uid, gid)
         finally:
             os.close(fd)
         os.rename(staged, final)
@@ -93,6 +91,16 @@ def place_directory(path: Path | str, mode: int, uid: int | None, gid: int | Non
         os.rmdir(staged)
         raise
     return True
+
+
+def give_access(fd: int, mode: int, uid: int | None, gid: int | None) -> None:
+    """Give an open directory its permissions, its owner and its group; ``None`` is as it is.
+
+    :raises OSError: it could not be done.
+    """
+    if uid is not None or gid is not None:
+        os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
+    os.fchmod(fd, mode)
 
 
 def clear_staged(parent: Path, names: Iterable[str]) -> None:

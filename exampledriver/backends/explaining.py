@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..volumes.errors import VolumeError, quoted
@@ -37,8 +37,15 @@ def described(found: Sequence[Holder]) -> str:
     return shown + (f"; and {len(found) - 5} more" if len(found) > 5 else "")
 
 
-def why_not(work: Callable[[StoredVolume], None], volume: StoredVolume) -> str:
-    """Do some work on a volume; return why it could not be done, or an empty text."""
+def failures(
+    work: Callable[[StoredVolume], None], volumes: Iterable[StoredVolume]
+) -> dict[str, str]:
+    """Do some work on each volume; return the names of those that failed, and why."""
+    tried = ((volume.name, _why_not(work, volume)) for volume in volumes)
+    return {name: why for name, why in tried if why}
+
+
+def _why_not(work: Callable[[StoredVolume], None], volume: StoredVolume) -> str:
     try:
         work(volume)
     except VolumeError as error:

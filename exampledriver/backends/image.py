@@ -25,6 +25,7 @@ from .explaining import explained
 from .growing import enlarge, grow_ext4, grow_mounted, remove_lost_and_found
 from .interfaces import IBackend, IResizable
 from .mounted import MountedBackend, failed
+from .trash import manifest
 
 IMAGE = "image"
 
@@ -242,7 +243,7 @@ class ImageBackend(MountedBackend):
         """Move the file to the trash."""
         super().put_aside(volume)
         if os.path.lexists(self.file(volume)):
-            self.trash.put(self.file(volume), self.manifest(volume), volume.name)
+            self.trash.put(self.file(volume), manifest(volume), volume.name)
         elif not self.images.is_dir():
             raise FileNotFoundError(2, f"{self.images} is missing: is its file system mounted?")
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
 from attrs import define, field
 from twisted.logger import Logger
 
@@ -22,9 +21,9 @@ from ..volumes.model import StoredVolume, Wanted
 from . import mounting, mounts
 from .commands import CommandError
 from .durable import place_directory, sync
-from .explaining import described, explained, why_not
+from .explaining import described, explained, failures
 from .mounts import Holder, holders, inside
-from .trash import Trash
+from .trash import Trash, manifest
 
 _log = Logger()
 
@@ -171,12 +170,7 @@ class MountedBackend:
             except FileNotFoundError:
                 raise
             except OSError:
-                self.trash.put(Path(volume.mountpoint), self.manifest(volume))
-
-    @staticmethod
-    def manifest(volume: StoredVolume) -> bytes:
-        """Return what the trash says of a volume."""
-        return msgspec.json.encode({"name": volume.name, **volume.to_json()})
+                self.trash.put(Path(volume.mountpoint), manifest(volume))
 
     def data_path(self, volume: StoredVolume) -> str:
         """Return the mountpoint."""
@@ -190,11 +184,7 @@ class MountedBackend:
         self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
     ) -> Mapping[str, str]:
         """Do removals again that a crash undid."""
-        failed: dict[str, str] = {}
-        for volume in removed:
-            why = why_not(self.remove, volume)
-            if why:
-                failed[volume.name] = why
+        failed = failures(self.remove, removed)
         try:
             for place in self.durable_places():
                 sync(place)

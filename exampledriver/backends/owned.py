@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from attrs import frozen
 
 from ..volumes import values
+from .durable import give_access
 
 #: The permissions of a new volume's directory; Docker's local driver has the same.
 DEFAULT_MODE = 0o755
@@ -48,8 +48,4 @@ class Access:
 
         :raises OSError: it could not be done.
         """
-        if self.uid is not None or self.gid is not None:
-            os.fchown(
-                fd, -1 if self.uid is None else self.uid, -1 if self.gid is None else self.gid
-            )
-        os.fchmod(fd, self.mode)
+        give_access(fd, self.mode, self.uid, self.gid)

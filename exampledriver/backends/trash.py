@@ -14,9 +14,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Lock
 
+import msgspec
 from attrs import define, field
 from twisted.logger import Logger
 
+from ..volumes.model import StoredVolume
 from .copying.staging import remove_tree
 from .durable import sync
 from .mounts import holders, mounts_inside
@@ -159,6 +161,11 @@ class Trash:
             except OSError as error:
                 return 0, str(error)
         return volumes, ""
+
+
+def manifest(volume: StoredVolume) -> bytes:
+    """Return what :meth:`Trash.put` keeps of a volume."""
+    return msgspec.json.encode({"name": volume.name, **volume.to_json()})
 
 
 def slot_name(moment: datetime) -> str:

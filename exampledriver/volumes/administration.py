@@ -6,7 +6,6 @@ and the kernel, and puts together what they say.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ..admin.interfaces import Fields, IAdministration, Report
-from ..backends.bringing import check_source, copy, move
+from ..backends.bringing import check_source, copy, delete_copy, move
 from ..backends.interfaces import IBackend
 from ..plugin.volume import rfc3339
 from .errors import BusyError, ConflictError, VolumeError, quoted
@@ -299,6 +298,6 @@ def _copied(source: str) -> Origin:
         copy(volume.name, source, volume.mountpoint)
 
     def undo(volume: StoredVolume) -> None:
-        shutil.rmtree(volume.mountpoint, ignore_errors=True)
+        delete_copy(volume.mountpoint)
 
     return Origin(bring, undo)

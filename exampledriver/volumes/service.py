@@ -173,16 +173,20 @@ class VolumeService:
         :raises InvalidNameError, InvalidOptionError, ConflictError: as :meth:`create` does.
         """
         check_name(name)
-        wanted = self._backend.parse(name, options)
+        parsed = self._backend.parse(name, options)
         async with self._locks.held(name):
-            if wanted.unresolved:
-                wanted = await self._threads(self._backend.resolve, name, wanted)
+            wanted = await self._resolved(name, parsed)
             existing = self._volumes.get(name)
             if existing is not None:
                 self._check_same(existing, wanted)
             elif FROM in wanted.options and self.cloner is not None:
                 await self.cloner.check(name, wanted)
             return existing is not None
+
+    async def _resolved(self, name: str, wanted: Wanted) -> Wanted:
+        if wanted.unresolved:
+            wanted = await self._threads(self._backend.resolve, name, wanted)
+        return wanted
 
     @staticmethod
     def _check_same(existing: StoredVolume, wanted: Wanted) -> None:
@@ -207,9 +211,7 @@ class VolumeService:
         check_name(name)
         parsed = self._backend.parse(name, options)
         async with self._locks.held(name):
-            wanted = parsed
-            if parsed.unresolved:
-                wanted = await self._threads(self._backend.resolve, name, parsed)
+            wanted = await self._resolved(name, parsed)
             existing = self._volumes.get(name)
             if origin is not None and origin.backend != wanted.backend:
                 raise VolumeError(
@@ -232,8 +234,7 @@ class VolumeService:
         created = self.now() if origin is None or origin.created is None else origin.created
         created = created.replace(microsecond=0)
         volume = StoredVolume(name, place, created, wanted.options, wanted.backend)
-        if not self._settler.is_free(name):
-            await self._settler.free(name, "the one of that name that was removed is in the way")
+        await self._settler.free(name, "the one of that name that was removed is in the way")
         if not self._backend.settles(volume):
             await self._make(volume, {}, origin)
         else:
@@ -296,8 +297,7 @@ class VolumeService:
             if volume is None:
                 return
             await self._threads(self._backend.check_unused, volume)
-            if not self._settler.is_free(name):
-                await self._settler.free(name, "it is being made durable")
+            await self._settler.free(name, "it is being made durable")
             try:
                 if self._backend.keeps_data(volume):
                     await self._remove_data(volume)
@@ -351,8 +351,7 @@ class VolumeService:
         """
         async with self._locks.held(name):
             volume = self._known(name)
-            if not self._settler.is_settled(name):
-                await self._settler.settled(name)
+            await self._settler.settled(name)
             path: str = await self._threads(self._backend.mount, volume)
             try:
                 await self._ledger.add(name, mount_id)
@@ -392,8 +391,7 @@ class VolumeService:
         text = values.read(name, "size", size, values.size)
         async with self._locks.held(name):
             volume = self._known(name)
-            if not self._settler.is_settled(name):
-                await self._settler.settled(name)
+            await self._settler.settled(name)
             resizable = IResizable(self._backend, None)
             if resizable is None:
                 raise VolumeError(f"volume {quoted(name)}: its kind has no size to change")
@@ -420,8 +418,7 @@ class VolumeService:
         self._known(name)
         async with self._locks.held(name):
             volume = self._known(name)
-            if not self._settler.is_settled(name):
-                await self._settler.settled(name)
+            await self._settler.settled(name)
             yield volume
 
     @property

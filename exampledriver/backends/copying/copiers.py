@@ -12,9 +12,9 @@ from .progress import Progress
 from .staging import Stage, remove_tree
 from .trees import Copied, copy_tree
 
-#: What a copy is of its source: all of it at one moment when nobody was at work in it; all
-#: of it at one moment, as after a power cut; each file at a moment of its own.
-EXACT, CRASH_CONSISTENT, FILE_BY_FILE = "exact", "crash-consistent", "file by file"
+#: What a copy is of its source: all of it at one moment when nobody was at work in it; each
+#: file at a moment of its own.
+EXACT, FILE_BY_FILE = "exact", "file by file"
 
 
 class ICopier(Interface):
