@@ -79,6 +79,7 @@ WRITE_DOCS ?=
 
 bench: build/bench-venv/.run
 	sh benchmarks/install build/bench-venv/bin/pip
+	build/bench-venv/bin/python -m compileall -q exampledriver twisted # as pip does, unless editable
 	build/bench-venv/bin/python -m benchmarks.bench --reps=$(REPS) $(if $(ONLY),--only=$(ONLY)) \
 	    $(if $(QUICK),--quick) $(if $(WRITE_DOCS),--write-docs)
 

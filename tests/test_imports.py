@@ -104,7 +104,9 @@ ALLOWED = {
         "backends.mounts",
     ],
     "configuration": ["backends.kinds", "volumes.errors", "volumes.schedule"],
-    "tap": [""],
+    "tap": ["options", "building", "daemon", "journal"],
+    "options": ["configuration", "daemon", "settings", "backends.mounts"],
+    "building": [""],
     "processes": [],
     "settings": [],
 }

@@ -1,0 +1,352 @@
+"""Where the parts of the daemon are put together, as its options say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import time
+from collections.abc import Callable
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from .admin import AdminServer
+from .backends.btrfs import BTRFS, BtrfsBackend
+from .backends.directory import DirectoryBackend
+from .backends.durable import make_directory, make_parents
+from .backends.image import IMAGE, ImageBackend
+from .backends.measuring import measure
+from .backends.mount import MountBackend
+from .backends.registry import Backends
+from .backends.sharing import MOUNT
+from .backends.tmpfs import TMPFS, TmpfsBackend
+from .backends.trash import Trash
+from .configuration import Configuration
+from .daemon.apart import Apart, Together
+from .daemon.discovery import Announced, announced
+from .daemon.listening import UnixEndpoint
+from .daemon.logs import LogOutput
+from .daemon.runner import attach
+from .daemon.service import DaemonService
+from .daemon.signals import Signals, exit_with
+from .daemon.systemd import Notifier
+from .daemon.threads import DaemonThreads
+from .journal import Journal, JournalError, Lock, open_journal
+from .options import CheckedEndpoint, Options
+from .plugin import Plugin
+from .volumes.administration import Administration
+from .volumes.copies import Copies
+from .volumes.health import HealthChecks, Threads
+from .volumes.ledger import MountLedger
+from .volumes.model import DIRECTORY, StoredVolume, Wanted
+from .volumes.packed import Packer
+from .volumes.purge import TrashPurger
+from .volumes.removed import RemovedVolumes
+from .volumes.scheduling import Scheduler
+from .volumes.service import VolumeService
+from .volumes.usage import MOST_HANGING, Usages
+from .volumes.waiting import Waits
+
+_log = Logger()
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+#: Threads for changes: so many volumes can hang before another one waits.
+CHANGE_THREADS = 64
+#: Threads for changes of volumes that are no directories, apart: programs are run for those, and
+#: when all of their servers are dead, other volumes do not wait.
+MOUNT_THREADS = 64
+#: Threads for snapshots, rollbacks and archives, apart: they take long.
+COPY_THREADS = 4
+#: Seconds in which a request that is on its way at a stop still arrives.
+LINGER = 0.3
+#: Threads for looking at volumes, apart: a hanging look delays no change.
+LOOK_THREADS = 8
+
+
+class StartError(Exception):
+    """The daemon cannot start; the text is one line that says why and what to do."""
+
+
+def _endpoints(options: Options) -> list[CheckedEndpoint | Announced]:
+    """Return the endpoints; with ``--spec-dir``, engines are told of one of them."""
+    words = ("spec-dir", "spec-ca-file", "spec-cert-file", "spec-key-file")
+    paths = [Path(os.path.abspath(options[word])) if options[word] else None for word in words]
+    directory, *files = paths
+    if directory is not None:
+        name, host = options["name"], options["spec-host"]
+        return announced(directory, name, options["endpoints"], host, *files)
+    for word in (*words[1:], "spec-host"):
+        if options[word]:
+            raise StartError(f"--{word}={options[word]} is of no use without --spec-dir")
+    return list(options["endpoints"])
+
+
+def _check_ours(option: str, path: Path) -> None:
+    """Refuse to take over a directory in which somebody else keeps something."""
+    found = sorted(os.listdir(path))
+    if found and not {"journal", "lock"} & set(found):
+        raise StartError(
+            f"--{option}={path}: something else is in it ({found[0]}): give a directory that is "
+            "the driver's alone"
+        )
+
+
+def _check_closed(root: Path) -> None:
+    """Warn of a root, not made by the daemon, into which every user can go."""
+    mode = stat.S_IMODE(root.stat().st_mode)
+    if mode & 0o007:
+        _log.warn(
+            "--root={root} has mode {mode:04o}: any user of this machine can run a setuid program "
+            'that a container left in a volume; "chmod o= {root}" ends that',
+            root=str(root),
+            mode=mode,
+        )
+
+
+def _prepare(option: str, path: Path, mode: int, lock: str) -> Lock:
+    """Make a directory of the daemon's own, see that it can be used, and lock it."""
+    try:
+        make_parents(path)
+        if make_directory(path, mode, None, None):
+            pass
+        elif option == "root":
+            _check_closed(path)
+        else:
+            _check_ours(option, path)
+            path.chmod(mode)
+        return Lock.take(path / lock)
+    except OSError as error:
+        raise StartError(
+            f"--{option}={path}: cannot be used by user {os.geteuid()}: "
+            f"{error.strerror or error}; run as root, or give a directory of your own"
+        ) from None
+
+
+def _open_ledger(runtime: Path, reactor: Any) -> Journal:
+    """Open the mount counts; counts are hints, so damage to them stops nothing."""
+    try:
+        return open_journal(runtime, reactor)
+    except JournalError as error:
+        aside = runtime / f"journal.damaged-{int(time.time())}"
+        (runtime / "journal").rename(aside)
+        _log.error(
+            "the mount counts are lost, and begin anew: {error}; the damaged file is {aside}",
+            error=error,
+            aside=str(aside),
+        )
+        return open_journal(runtime, reactor)
+
+
+def _open_log(log: LogOutput) -> None:
+    try:
+        log.open()
+    except OSError as error:
+        raise StartError(
+            f"--log-file={log.path}: cannot be written by user {os.geteuid()}: {error.strerror}"
+        ) from None
+
+
+def _apart(quick: Threads, slow: Threads) -> Threads:
+    """Return threads that run what is done to volumes that are no directories in `slow` ones."""
+
+    def run(function: Callable[..., Any], *args: object) -> Deferred[Any]:
+        for argument in args:
+            if isinstance(argument, StoredVolume | Wanted) and argument.backend != DIRECTORY:
+                return slow(function, *args)
+        return quick(function, *args)
+
+    return run
+
+
+def _backends(options: Options, trash: Trash) -> Backends:
+    """Put the kinds of storage together."""
+    configuration: Configuration = options["configuration"]
+    root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
+    private, bases = [state, runtime], configuration.bases
+    directory = DirectoryBackend(
+        root,
+        private,
+        trash,
+        root_only=bool(options["root-only"]),
+        bases=bases.get(DIRECTORY, ()),
+    )
+    return Backends(
+        {
+            DIRECTORY: directory,
+            IMAGE: ImageBackend(root, trash),
+            TMPFS: TmpfsBackend(root, trash),
+            BTRFS: BtrfsBackend(directory),
+            MOUNT: MountBackend(root, trash, private, bases.get(MOUNT, ())),
+        },
+        configuration.choice,
+    )
+
+
+def build(options: Options, reactor: Any) -> DaemonService:
+    """Put the parts together; nothing listens yet.
+
+    :raises StartError, JournalError, ListenError, OSError, ValueError: it cannot be done.
+    """
+    root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
+    log: LogOutput | None = options["log"]
+    locks = [
+        _prepare("state", state, 0o700, "lock"),
+        _prepare("runtime", runtime, 0o700, "lock"),
+        # As Docker's own: user-namespaced engines get in by the group, other users not at all.
+        _prepare("root", root, 0o710, ".lock"),
+    ]
+    endpoints = _endpoints(options)
+    admin_endpoint: UnixEndpoint | None = options["admin_endpoint"]
+    for endpoint in [*endpoints, *([admin_endpoint] if admin_endpoint else [])]:
+        endpoint.check()
+    if log is not None:
+        _open_log(log)
+
+    changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
+    mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)
+    looks = DaemonThreads(reactor, "look", LOOK_THREADS)
+    copying = DaemonThreads(reactor, "copy", COPY_THREADS)
+    deletions = DaemonThreads(reactor, "purge", 1)
+    measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
+    trash = Trash(root)
+    backend = _backends(options, trash)
+    journal = open_journal(state, reactor, Packer(backend.mountpoint, backend.judge).codec())
+    counts = _open_ledger(runtime, reactor)
+    ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
+    ledger.load()
+    health = HealthChecks(backend, looks, reactor)
+    changes_of = _apart(changes, mounts)
+    purger = TrashPurger(trash, options["retention"], deletions, reactor)
+    volumes = VolumeService(
+        journal,
+        ledger,
+        backend,
+        health,
+        changes_of,
+        reactor,
+        lambda: datetime.now(timezone.utc),
+        purger.removed,
+    )
+    waits = Waits(reactor)
+    channels = admin_endpoint.path.parent if admin_endpoint else runtime
+    copies = Copies(volumes, ledger, backend, trash, root, channels, copying, waits)
+    volumes.cloner = copies
+    copies.recover()
+    volumes.load()
+    scheduler = Scheduler(volumes, copies, options["configuration"].schedules, reactor)
+    since = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    plugin = Plugin(options["name"], [volumes], reactor)
+    site = plugin.site()
+    site.linger = LINGER
+    usages = Usages(measure, measurements, reactor)
+    removed = RemovedVolumes(
+        volumes,
+        trash,
+        usages,
+        changes,
+        deletions,
+        waits,
+        backend.data_path,
+        volumes.now,
+        options["retention"],
+    )
+    channels = admin_endpoint.path.parent if admin_endpoint else runtime
+    admin = AdminServer(
+        Administration(
+            volumes,
+            ledger,
+            backend,
+            health,
+            usages,
+            removed,
+            root,
+            changes,
+            looks,
+            waits,
+            _version,
+        ),
+        reactor,
+        copies,
+    )
+    admin_site = admin.site()
+
+    def sign() -> None:
+        # The process that took the locks may have been forked since.
+        for lock in locks:
+            lock.sign()
+
+    def start_copies() -> None:
+        copies.clear()
+        scheduler.startService()
+        # What takes long would outlast the stop: it is undone, and its clients are told.
+        for stop in (scheduler.stopService, copies.stop):
+            reactor.addSystemEventTrigger("before", "shutdown", stop)
+
+    def release() -> None:
+        for pool in (changes, mounts, looks, copying, deletions, measurements):
+            pool.stop()
+        for lock in locks:
+            lock.release()
+
+    def summary() -> str:
+        mounted = ledger.volumes()
+        return (
+            f"{volumes.count} volumes, {len(mounted)} of them mounted, {plugin.wire.pending} "
+            f"changes under way, {len(site.channels)} connections"
+        )
+
+    def tell_state() -> None:
+        _log.info("{state}; started {since}", state=summary(), since=since)
+
+    service = DaemonService(
+        reactor,
+        [*endpoints, *([Apart(admin_endpoint, admin_site)] if admin_endpoint else [])],
+        site,
+        Together([site, admin_site]),
+        before=[sign, volumes.start, purger.startService, start_copies],
+        finish=[
+            ("ending changes whose clients are gone", plugin.wire.when_idle),
+            ("ending the administrator's changes", admin.wire.when_idle),
+            ("making them durable on the disk", volumes.settle),
+        ],
+        close=[
+            ("stopping the purge", purger.stopService),
+            ("stopping to measure", usages.stop),
+            ("closing the mount counts", counts.close),
+            ("closing the journal", journal.close),
+            ("letting go", release),
+        ],
+        observers=[Notifier(reactor, summary)],
+        attach=partial(attach, log, options.parent),
+    )
+    signals = Signals(
+        reactor,
+        {
+            signal.SIGHUP: log.reopen if log else _nothing_to("open anew"),
+            signal.SIGUSR1: log.rotate if log else _nothing_to("rotate"),
+            signal.SIGUSR2: tell_state,
+        },
+        service.hurry,
+    )
+    service.before = [signals.install, *service.before]
+    exit_with(lambda: service.complete)
+    return service
+
+
+def _version() -> str:
+    # Imported when it is wanted: that is seldom, and takes a while.
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("exampledriver")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _nothing_to(do: str) -> Callable[[], None]:
+    return lambda: _log.info("there is no --log-file to {do}", do=do)

@@ -1,0 +1,150 @@
+"""The options of ``twistd exampledriver``, and what is judged of them before anything is made."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+
+from twisted.python import usage
+
+from .backends.mounts import inside
+from .configuration import Configuration, load
+from .daemon.listening import UnixEndpoint
+from .daemon.logs import FORMATS, parse_size
+from .daemon.remote import TcpEndpoint, TlsEndpoint
+from .daemon.runner import LogOptions
+from .daemon.systemd import SystemdEndpoint
+from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
+
+CheckedEndpoint: TypeAlias = UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint
+
+
+class Options(usage.Options):
+    """The options of ``twistd exampledriver``."""
+
+    longdesc = "A volume plugin for Docker Engine and Podman that never loses a volume."
+
+    optParameters: ClassVar[Sequence[Sequence[object]]] = [
+        [
+            "name",
+            None,
+            DEFAULTS["name"],
+            "The driver's name for engines (docker volume create -d).",
+        ],
+        ["root", None, DEFAULTS["root"], "Where volumes live, as DIR/VOLUME."],
+        ["state", None, DEFAULTS["state"], "Where the journal is."],
+        ["runtime", None, DEFAULTS["runtime"], "Where mounts are counted; dies with the boot."],
+        ["admin", None, None, "The admin's socket, or none [default: admin.sock in runtime]."],
+        [
+            "trash-retention",
+            None,
+            DEFAULTS["trash-retention"],
+            "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
+        ],
+        ["config", None, None, "A file that says which backends there are, and their defaults."],
+        ["log-file", None, "", "Where to log; - and the default are standard output."],
+        ["log-format", None, "text", "text for people, or json: one object a line."],
+        ["log-rotate-size", None, "10M", "At which size a log file is rotated; 0 for never."],
+        ["log-keep", None, "10", "How many rotated log files are kept."],
+        ["spec-dir", None, None, "Write NAME.spec, or NAME.json with ssl:, there for engines."],
+        ["spec-host", None, None, "How engines reach ssl: [default: its interface]."],
+        ["spec-ca-file", None, None, "The server's CA, for engines [default: caCert of ssl:]."],
+        ["spec-cert-file", None, None, "The engine's certificate [default: cert.pem beside it]."],
+        ["spec-key-file", None, None, "The engine's key [default: key.pem beside it]."],
+    ]
+
+    optFlags: ClassVar[Sequence[Sequence[object]]] = [
+        ["insecure-tcp", None, "Let tcp: listen on loopback, in the clear."],
+        ["root-only", None, "Refuse -o mountpoint=: all volumes live below the root."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Where to listen, as a Twisted server endpoint string; may be repeated.
+
+        [default: unix:/run/docker/plugins/NAME.sock]
+        """
+        self["listen"].append(endpoint)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """Parse the command line; a mistake in it is one line and exit status 1."""
+        try:
+            super().parseOptions(options)
+        except usage.UsageError as error:
+            raise SystemExit(f"exampledriver: {error}") from None
+
+    def postOptions(self) -> None:
+        """Judge the values."""
+        listen = self["listen"] or [f"unix:/run/docker/plugins/{self['name']}.sock"]
+        try:
+            check_driver_name(self["name"])
+            self["endpoints"] = [_endpoint(text, bool(self["insecure-tcp"])) for text in listen]
+            self["retention"] = parse_retention(self["trash-retention"])
+            self["log"] = self._log_options().output(self.parent)
+            config = self["config"]
+            self["configuration"] = load(Path(config)) if config else Configuration()
+        except ValueError as error:
+            raise usage.UsageError(str(error)) from None
+        self["admin_endpoint"] = _admin_endpoint(self["admin"], self["runtime"])
+        also = [self["admin_endpoint"]] if self["admin_endpoint"] else []
+        _check_distinct([*self["endpoints"], *also])
+        for option in ("root", "state", "runtime"):
+            # twistd changes its directory: a relative path is meant from here.
+            self[option + "_path"] = Path(os.path.realpath(self[option]))
+        _check_apart(self["root_path"], self["state_path"], self["runtime_path"])
+
+    def _log_options(self) -> LogOptions:
+        if self["log-format"] not in FORMATS:
+            raise ValueError(f"--log-format={self['log-format']}: give text or json")
+        keep = self["log-keep"]
+        if not re.fullmatch("[1-9][0-9]{0,3}", keep):
+            raise ValueError(f"--log-keep={keep}: give a number from 1 to 9999")
+        size = parse_size(self["log-rotate-size"])
+        return LogOptions(self["log-file"], self["log-format"], size, int(keep))
+
+
+def _endpoint(text: str, insecure: bool) -> CheckedEndpoint:
+    kind = text.partition(":")[0]
+    if kind == "tcp":
+        return TcpEndpoint.parse(text, insecure)
+    if kind == "ssl":
+        return TlsEndpoint.parse(text)
+    return SystemdEndpoint.parse(text) if kind == "systemd" else UnixEndpoint.parse(text)
+
+
+def _admin_endpoint(given: str | None, runtime: str) -> UnixEndpoint | None:
+    if given == "none":
+        return None
+    path = Path(os.path.abspath(given)) if given else admin_socket(os.path.realpath(runtime))
+    endpoint = UnixEndpoint(path)
+    try:
+        endpoint.check_path()
+    except ValueError as error:
+        raise usage.UsageError(f"--admin={path}: {error}, or give none") from None
+    return endpoint
+
+
+def _check_distinct(endpoints: Sequence[object]) -> None:
+    names = [
+        f"unix:{endpoint.real}" if isinstance(endpoint, UnixEndpoint) else str(endpoint)
+        for endpoint in endpoints
+    ]
+    for name in names:
+        if names.count(name) > 1:
+            raise usage.UsageError(f"--listen={name} is given twice: once is enough")
+
+
+def _check_apart(root: Path, state: Path, runtime: Path) -> None:
+    for own, option in ((state, "state"), (runtime, "runtime")):
+        if inside(str(own), str(root)) or inside(str(root), str(own)):
+            raise usage.UsageError(
+                f"--{option}={own} and --root={root}: one lies in the other; keep them apart"
+            )
+    if state == runtime:
+        raise usage.UsageError(f"--state={state} and --runtime={runtime}: keep them apart")
