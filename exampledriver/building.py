@@ -207,8 +207,6 @@ def build(options: Options, reactor: Any) -> DaemonService:
     if log is not None:
         _open_log(log)
 
-    changes = DaemonThreads(reactor, "change", CHANGE_THREADS)
-    mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
     copying = DaemonThreads(reactor, "copy", COPY_THREADS)
     deletions = DaemonThreads(reactor, "purge", 1)
@@ -216,6 +214,9 @@ def build(options: Options, reactor: Any) -> DaemonService:
     trash = Trash(root)
     backend = _backends(options, trash)
     journal = open_journal(state, reactor, Packer(backend.mountpoint, backend.judge).codec())
+    changes = DaemonThreads(reactor, "change", CHANGE_THREADS, journal.flush)
+    mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)
+    passes = DaemonThreads(reactor, "settle", 1)
     counts = _open_ledger(runtime, reactor)
     ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
     ledger.load()
@@ -231,6 +232,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
         reactor,
         lambda: datetime.now(timezone.utc),
         purger.removed,
+        passes,
     )
     waits = Waits(reactor)
     channels = admin_endpoint.path.parent if admin_endpoint else runtime
@@ -288,7 +290,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
             reactor.addSystemEventTrigger("before", "shutdown", stop)
 
     def release() -> None:
-        for pool in (changes, mounts, looks, copying, deletions, measurements):
+        for pool in (changes, mounts, passes, looks, copying, deletions, measurements):
             pool.stop()
         for lock in locks:
             lock.release()

@@ -1,8 +1,8 @@
 """Directories whose names survive a power cut.
 
-A directory is made under a name of its own, gets owner and mode there, and is
-then renamed: whoever sees it sees it complete, and a crash leaves either nothing
-or all. The name is derived from the final one, so the same call again clears
+A directory that needs an owner is made under a name of its own, gets owner and mode
+there, and is then renamed: whoever sees it sees it complete, and a crash leaves either
+nothing or all. The name is derived from the final one, so the same call again clears
 what a crash left.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable
+from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -63,14 +65,19 @@ def make_directory(path: Path, mode: int, uid: int | None, gid: int | None) -> b
 def place_directory(path: Path | str, mode: int, uid: int | None, gid: int | None) -> bool:
     """Make one directory whole, but not durable; return whether it is new. Its parent exists.
 
-    It is renamed before it is synced: file systems with a journal make both durable in their
-    order, and one wait for the disk is enough.
+    One that needs nothing but permissions is made with them, in one step. Any other is renamed
+    before it is synced: file systems with a journal make both durable in their order, and one
+    wait for the disk is enough.
 
     :raises FileExistsError: something else than a directory is there.
     :raises OSError: it could not be done, and nothing of it is left.
     """
     # Not with pathlib's own operations: there are many directories, and this is all of a Create.
     final = os.fspath(path)
+    if uid is None and gid is None and not mode & _withheld():
+        with suppress(FileExistsError):
+            os.mkdir(final, mode)
+            return True
     if _is_directory(final):
         return False
     parent = os.path.dirname(final)
@@ -91,6 +98,19 @@ def place_directory(path: Path | str, mode: int, uid: int | None, gid: int | Non
         os.rmdir(staged)
         raise
     return True
+
+
+@cache
+def _withheld() -> int:
+    """Return the permissions that mkdir(2) does not give, of which the umask is a part.
+
+    The daemon's is what it was started with. Where it cannot be told, nothing is given.
+    """
+    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as file:
+        for line in file:
+            if line.startswith("Umask:"):
+                return int(line.split()[1], 8) | ~0o1777
+    return ~0
 
 
 def give_access(fd: int, mode: int, uid: int | None, gid: int | None) -> None:

@@ -21,6 +21,9 @@ STUCK = 0.01
 #: After how many seconds without work a thread that came to help goes.
 IDLE = 5.0
 
+#: After how many calls without a pause their results are handed over.
+BURST = 64
+
 
 class _Reactor(Protocol):
     """What is needed of the reactor."""
@@ -35,9 +38,10 @@ class _Reactor(Protocol):
 class DaemonThreads:
     """A bounded pool: call it with a function and its arguments.
 
-    One thread does the work, and hands over many results at once. Calls are short as a rule:
-    threads that run at the same time would wait for each other, for Python's lock and
-    for the kernel's locks of a directory. When a call takes long, other threads come.
+    One thread does the work, and hands over many results at once: when no call waits any more,
+    or after :data:`BURST` of them. Calls are short as a rule: threads that run at the same time
+    would wait for each other, for Python's lock and for the kernel's locks of a directory. When
+    a call takes long, other threads come, and nobody waits for its end but who asked for it.
 
     Simpler than Twisted's, which carries contexts along and takes twice as long for a
     short call, and of threads that Python does not wait for at exit: what they do may
@@ -45,12 +49,17 @@ class DaemonThreads:
 
     :ivar name: the threads' names begin with it.
     :ivar size: how many run at once; further calls wait.
+    :ivar flush: called in a thread before it hands results over: does at once what many calls
+        have put off. It does not raise.
     """
 
     _reactor: _Reactor
     name: str
     size: int
+    flush: Callable[[], None] | None = None
     _tasks: SimpleQueue[_Task | None] = field(factory=SimpleQueue, init=False)
+    #: Calls that are handed over together, when the reactor has done what it is at.
+    _held: list[_Task] = field(factory=list, init=False)
     _results: deque[tuple[Deferred[Any], object]] = field(factory=deque, init=False)
     _told: bool = field(default=False, init=False)
     _threads: int = field(default=0, init=False)
@@ -66,12 +75,23 @@ class DaemonThreads:
         """Run ``function(*args)`` in a thread."""
         done: Deferred[Any] = Deferred()
         self._unfinished += 1
-        self._tasks.put((function, args, done))
+        if self._unfinished == 1:
+            self._tasks.put((function, args, done))
+        else:
+            # The threads are at work: they would only wait for Python's lock, one by one.
+            self._held.append((function, args, done))
+            if len(self._held) == 1:
+                self._reactor.callFromThread(self._put_held)
+            if self._look is None:
+                self._look_later()
         if not self._threads:
             self._add(None)
-        elif self._unfinished > 1 and self._look is None:
-            self._look_later()
         return done
+
+    def _put_held(self) -> None:
+        held, self._held = self._held, []
+        for task in held:
+            self._tasks.put(task)
 
     def _add(self, idle: float | None) -> None:
         self._threads += 1
@@ -88,17 +108,26 @@ class DaemonThreads:
         self._look = None
         if self._stopped or self._unfinished < 2:
             return
-        if self._ended == self._seen and self._threads < min(self._unfinished, self.size):
-            self._add(IDLE)
+        if self._ended == self._seen:
+            if self._threads < min(self._unfinished, self.size):
+                self._add(IDLE)
+            # What ended before the call that takes long.
+            self._finished()
         self._look_later()
 
     def _work(self, idle: float | None) -> None:
+        burst = 0
         while True:
+            if burst == BURST or (burst and self._tasks.empty()):
+                burst = 0
+                self._hand_over()
             try:
                 task = self._tasks.get(timeout=idle)
             except Empty:
                 task = None
             if task is None:
+                if burst:
+                    self._hand_over()
                 self._reactor.callFromThread(self._gone)
                 return
             function, args, done = task
@@ -107,9 +136,14 @@ class DaemonThreads:
             except Exception:
                 result = Failure()
             self._results.append((done, result))
-            if not self._told:
-                self._told = True
-                self._reactor.callFromThread(self._finished)
+            burst += 1
+
+    def _hand_over(self) -> None:
+        if self.flush is not None:
+            self.flush()
+        if not self._told:
+            self._told = True
+            self._reactor.callFromThread(self._finished)
 
     def _gone(self) -> None:
         self._threads -= 1

@@ -1,13 +1,14 @@
-"""The journal as a catalog: a thread of its own, and one fdatasync for many changes.
+"""The journal as a catalog: one fdatasync for many changes, never in the reactor's thread.
 
 Changes that are asked for while the disk works wait together and share the next
 batch (group commit). An idle journal adds no delay: a single change is written
-at once. The reactor's thread never touches the disk.
+at once, by a thread of the journal's own. What was posted is written by the thread that
+posted it, when it has nothing else to do: that saves the way from one to the other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from threading import Condition, Thread
 from typing import Any
 
@@ -39,6 +40,10 @@ class Journal:
     _journal: Log
     _wake: Condition = field(factory=Condition, init=False)
     _waiting: list[tuple[Change, Deferred[None]]] = field(factory=list, init=False)
+    #: Somebody waits for what waits.
+    _wanted: bool = field(default=False, init=False)
+    #: A thread is at work on the file.
+    _working: bool = field(default=False, init=False)
     _closed: Deferred[None] | None = field(default=None, init=False)
     _thread: Thread | None = field(default=None, init=False)
 
@@ -49,48 +54,87 @@ class Journal:
 
     def put(self, key: str, value: Value) -> Deferred[None]:
         """Set a key, durably."""
-        return self._ask((key, encode_value(value)))
+        durable = self._ask((key, encode_value(value)))
+        self.begin()
+        return durable
 
     def delete(self, key: str) -> Deferred[None]:
         """Take a key out, durably."""
-        return self._ask((key, None))
-
-    def _ask(self, change: Change) -> Deferred[None]:
-        if self._closed is not None:
-            return fail(CatalogError("the journal is closed: the plugin is stopping; try again"))
-        durable: Deferred[None] = Deferred()
-        self._notify(lambda: self._waiting.append((change, durable)))
+        durable = self._ask((key, None))
+        self.begin()
         return durable
 
-    def _notify(self, note: Callable[[], None]) -> None:
+    def post(self, key: str, value: Value) -> Deferred[None]:
+        """Set a key, durably, when it suits."""
+        return self._ask((key, encode_value(value)))
+
+    def _ask(self, change: Change) -> Deferred[None]:
+        durable: Deferred[None] = Deferred()
+        with self._wake:
+            if self._closed is None:
+                self._waiting.append((change, durable))
+                return durable
+        return fail(CatalogError("the journal is closed: the plugin is stopping; try again"))
+
+    def begin(self) -> None:
+        """Let the journal's thread write what waits."""
+        with self._wake:
+            self._wanted = True
+            self._wake_thread()
+
+    def _wake_thread(self) -> None:
         if self._thread is None:
             self._thread = Thread(target=self._run, name="journal", daemon=True)
             self._thread.start()
+        self._wake.notify()
+
+    def flush(self) -> None:
+        """Write what waits, in this thread, if no other one is at work."""
         with self._wake:
-            note()
-            self._wake.notify()
+            if self._working or not self._waiting or self._closed:
+                self._wanted = True  # the one that is at work goes on with it
+                return
+            batch = self._take()
+        try:
+            self._commit(batch)
+        except BaseException:
+            self._reactor.callFromThread(self._died, Failure())
+            return
+        with self._wake:
+            self._working = False
+            if self._waiting or self._closed or self._journal.due:
+                self._wanted = True
+                self._wake_thread()
+
+    def _take(self) -> list[tuple[Change, Deferred[None]]]:
+        batch, self._waiting = self._waiting, []
+        self._wanted, self._working = False, True
+        return batch
 
     def close(self) -> Deferred[None]:
         """Let the thread finish what was asked for, and close the file."""
         if self._closed is None:
-            self._closed = Deferred()
-            self._notify(lambda: None)
+            with self._wake:
+                self._closed = Deferred()
+                self._wake_thread()
         return self._closed
 
     def _run(self) -> None:
         """Commit batch after batch; between two of them, and when idle, compact a little."""
+        more = True
         try:
-            more = self._journal.step()
             while True:
                 with self._wake:
-                    while not (self._waiting or more or self._closed):
+                    while self._working or not (self._wanted or more or self._closed):
                         self._wake.wait()
-                    batch, self._waiting = self._waiting, []
+                    batch = self._take()
                 if batch:
                     self._commit(batch)
                 elif self._closed:
                     break
                 more = self._journal.step()
+                with self._wake:
+                    self._working = False
             self._journal.close()
         except BaseException:
             self._reactor.callFromThread(self._died, Failure())
@@ -117,10 +161,11 @@ class Journal:
                 durable.errback(CatalogError(str(error)))
 
     def _died(self, failure: Failure) -> None:
-        """Fail what waits and all that comes: a bug ended the thread."""
+        """Fail what waits and all that comes: a bug ended the work on the file."""
         _log.failure("the journal's thread ended; changes fail until a restart", failure)
-        batch, self._waiting = self._waiting, []
-        closing, self._closed = self._closed, Deferred()
+        with self._wake:
+            batch, self._waiting = self._waiting, []
+            closing, self._closed = self._closed, Deferred()
         self._closed.callback(None)
         self._report(batch, CatalogError("the journal stopped; see the plugin's log and restart"))
         if closing is not None:

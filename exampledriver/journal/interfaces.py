@@ -80,6 +80,17 @@ class ICatalog(Interface):
     def delete(key: str) -> Deferred[None]:
         """Take `key` out; one that is not there is no error. Fires like :meth:`put`."""
 
+    def post(key: str, value: Value) -> Deferred[None]:
+        """Like :meth:`put`, from any thread, but wait for company: for :meth:`flush`, or
+        :meth:`begin`, or the next change that does not wait.
+        """
+
+    def begin() -> None:
+        """Begin with what was posted, unless that has been done."""
+
+    def flush() -> None:
+        """Do it in the calling thread, which has posted, unless another one is at it."""
+
     def close() -> Deferred[None]:
         """Make what was asked for durable, and let go of the files."""
 

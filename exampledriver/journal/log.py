@@ -323,9 +323,14 @@ class Log:
         limit = max(2 * max(self._live.size, 0) + self.slack, self._retry_at)
         return self._file is not None and self._length > limit
 
+    @property
+    def due(self) -> bool:
+        """Whether there is something for :meth:`step` to do."""
+        return self._rewrite is not None or self._compaction_due
+
     def step(self) -> bool:
         """Do a piece of compaction if one is due; return whether there is more to do."""
-        if self._rewrite is None and not self._compaction_due:
+        if not self.due:
             return False
         try:
             if self._rewrite is None:

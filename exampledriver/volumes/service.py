@@ -56,6 +56,7 @@ class VolumeService:
 
     :ivar now: the time of day, with a time zone.
     :ivar removed: called after a volume's data went to the trash.
+    :ivar passes: threads for making changes durable, which takes longer than a change.
     :ivar cloner: copies other volumes for the option ``from``.
     """
 
@@ -67,6 +68,7 @@ class VolumeService:
     _clock: IReactorTime
     now: Callable[[], datetime]
     removed: Callable[[], None] = lambda: None
+    passes: Threads | None = None
     cloner: ICloner | None = field(default=None, init=False)
     _volumes: Volumes = field(init=False)
     _locks: Locks = field(factory=Locks, init=False)
@@ -79,7 +81,8 @@ class VolumeService:
         self._volumes = Volumes(Packer(self._backend.mountpoint, self._backend.judge))
         self._listing = Listing(self._volumes, self._ledger, self._threads)
         self._answers = Answers(self._health)
-        self._settler = Settler(self._backend, self._catalog, self._threads, self._clock)
+        passes = self.passes or self._threads
+        self._settler = Settler(self._backend, self._catalog, passes, self._clock)
 
     def load(self) -> None:
         """Read the journal and settle what a crash interrupted. Blocks.
@@ -254,22 +257,24 @@ class VolumeService:
     ) -> bool:
         """Make a volume's place and journal it; return whether the place is new."""
 
-        def make_and_write(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
+        def make_and_post(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
             if origin is not None:
                 origin.bring(volume)
-            # Handed on from thread to thread: the reactor has nothing to decide in between.
+            # The reactor has nothing to decide in between.
             try:
                 new = self._backend.create(volume)
             except PluginError:
                 if origin is not None:
                     origin.undo(volume)
                 raise
-            return new, self._catalog.put(
+            return new, self._catalog.post(
                 volume.name, {**volume.to_json(), **(more if new else {})}
             )
 
-        new, written = await self._threads(make_and_write, volume)
+        new, written = await self._threads(make_and_post, volume)
         try:
+            if not written.called:
+                self._catalog.begin()
             await written
         except CatalogError as error:
             if new or origin is not None:

@@ -3,12 +3,12 @@
 A Create is answered when the journal has its record, a Remove when it has that and the
 data has been moved. Neither waits for the disk to have the directory, or the move: should a
 crash undo it, the next start does it again, since the journal says that it was to be done.
-This is write-ahead logging, of directories. After :data:`DELAY` one *pass* syncs all that
-has come together, and the journal no longer needs to know.
+This is write-ahead logging, of directories. When no change has come for :data:`DELAY` one
+*pass* syncs all that has come together, and the journal no longer needs to know.
 
 Nobody may write into a volume before its directory is durable (there would be data to lose):
-a Mount waits for the pass. A name comes again only when its removal has been settled: the
-old data must not be found in the new volume.
+a Mount waits for a pass, of its own volume alone. A name comes again only when its removal has
+been settled: the old data must not be found in the new volume.
 
 How the journal tells what is not settled: a new volume's record has the number of the
 *generation* in which it was made, the record :data:`SETTLED` the last generation that is
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Set
+from itertools import islice
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
@@ -34,8 +35,11 @@ from .model import SETTLED, StoredVolume
 
 _log = Logger()
 
-#: For how many seconds changes come together before a pass.
+#: For how many seconds changes come together before a pass: from the last one on.
 DELAY = 1.0
+
+#: After how many seconds a pass comes at the latest, while changes go on.
+LATEST = 5.0
 
 #: After how many seconds what could not be settled is tried again.
 RETRY = 30.0
@@ -60,9 +64,13 @@ class Settler:
     _removed: dict[str, StoredVolume] = field(factory=dict, init=False)
     #: What the pass under way works on.
     _working: frozenset[str] = field(default=frozenset(), init=False)
-    _waiting: list[Deferred[None]] = field(factory=list, init=False)
+    #: Who waits for a pass, and for which name; ``None`` for all.
+    _waiting: list[tuple[str | None, Deferred[None]]] = field(factory=list, init=False)
     _running: bool = field(default=False, init=False)
     _scheduled: bool = field(default=False, init=False)
+    #: When the next pass comes, in the clock's seconds: not before, and at the latest.
+    _not_before: float = field(default=0.0, init=False)
+    _latest: float = field(default=0.0, init=False)
     #: Creations under way, by their generation: it is not settled before they are.
     _beginning: Counter[int] = field(factory=Counter, init=False)
     #: How many volumes are being removed: one that is kept after all may belong to any generation.
@@ -134,11 +142,18 @@ class Settler:
             self._run()
 
     def _schedule(self, delay: float = DELAY) -> None:
+        now = self._clock.seconds()
+        self._not_before = now + delay
         if not (self._scheduled or self._running):
             self._scheduled = True
+            self._latest = now + max(delay, LATEST)
             self._clock.callLater(delay, self._due)
 
     def _due(self) -> None:
+        rest = min(self._not_before, self._latest) - self._clock.seconds()
+        if rest > 0.001 and not self._running:
+            self._clock.callLater(rest, self._due)
+            return
         self._scheduled = False
         self._run()
 
@@ -151,7 +166,7 @@ class Settler:
         """Fail those who wait: a bug ended the passes."""
         _log.failure("settling ended; it is tried again with the next change", failure)
         waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
+        for _, waiter in waiting:
             waiter.errback(VolumeError("making it durable failed; see the plugin's log"))
 
     def is_free(self, name: str) -> bool:
@@ -164,7 +179,7 @@ class Settler:
         :raises VolumeError: a removal of the name cannot be settled; `doing` says what it bars.
         """
         while not self.is_free(name):
-            await self._pass()
+            await self._pass(name)
             if name in self._removed and name in self._failed:
                 raise VolumeError(f"volume {quoted(name)}: {doing}: {self._failed[name]}")
 
@@ -178,7 +193,7 @@ class Settler:
         :raises VolumeError: it cannot be settled.
         """
         while not self.is_settled(name):
-            await self._pass()
+            await self._pass(name)
             if name in self._made and name in self._failed:
                 raise VolumeError(f"volume {quoted(name)}: {self._failed[name]}")
 
@@ -187,10 +202,10 @@ class Settler:
         if self._made or self._removed or self._running:
             await self._pass()
 
-    async def _pass(self) -> None:
+    async def _pass(self, name: str | None = None) -> None:
         """Wait for the end of the next pass, or of the one under way."""
         waiter: Deferred[None] = Deferred()
-        self._waiting.append(waiter)
+        self._waiting.append((name, waiter))
         self._run()
         await waiter
 
@@ -200,7 +215,7 @@ class Settler:
             while more:
                 more = await self._one()
                 waiting, self._waiting = self._waiting, []
-                for waiter in waiting:
+                for _, waiter in waiting:
                     waiter.callback(None)
                 more = more or bool(self._waiting)
         finally:
@@ -209,10 +224,13 @@ class Settler:
             self._schedule(RETRY if self._failed else DELAY)
 
     async def _one(self) -> bool:
-        """Settle what there is, up to a bound; return whether more was left."""
-        made = [self._made[name] for name in list(self._made)[:_MOST]]
-        removed = [self._removed[name] for name in list(self._removed)[:_MOST]]
-        more = len(made) < len(self._made) or len(removed) < len(self._removed)
+        """Settle what is waited for, or what there is; return whether more is to be done now."""
+        named = {name for name, _ in self._waiting if name is not None}
+        all_of_it = not self._waiting or any(name is None for name, _ in self._waiting)
+        made = self._some(self._made, all_of_it, named)
+        removed = self._some(self._removed, all_of_it, named)
+        left = len(made) < len(self._made) or len(removed) < len(self._removed)
+        more = left and all_of_it
         whole = self.generation if len(made) == len(self._made) and not self._taken else 0
         if whole:
             # What is made from now on is not in this pass.
@@ -241,6 +259,15 @@ class Settler:
             self._write(self._catalog.put(SETTLED, {"generation": whole}))
         self._working = frozenset()
         return more and not self._failed
+
+    @staticmethod
+    def _some(
+        there: Mapping[str, StoredVolume], all_of_it: bool, named: Set[str]
+    ) -> list[StoredVolume]:
+        """Return what a pass takes: up to a bound, or what is named."""
+        if all_of_it:
+            return list(islice(there.values(), _MOST))
+        return [there[name] for name in named if name in there]
 
     @staticmethod
     def _write(written: Deferred[None]) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends import durable
 from exampledriver.backends.durable import make_directory, make_parents
 from exampledriver.backends.trash import MANIFEST, Trash
 
@@ -34,9 +35,31 @@ class DurableTests(SynchronousTestCase):
         self.patch(os, "fsync", note_fsync)
 
     def test_make(self) -> None:
-        """A directory has its mode before its name, and is then synced, and its parent."""
-        self.assertTrue(make_directory(self.root / "db", 0o700, None, None))
+        """A directory has its owner before its name, and is then synced, and its parent."""
+        self.assertTrue(make_directory(self.root / "db", 0o700, os.geteuid(), None))
         self.assertEqual(self.calls, ["rename db", "fsync db", f"fsync {self.root.name}"])
+
+    def test_at_once(self) -> None:
+        """A directory that needs nothing but permissions is made with them, in one step."""
+        self.assertTrue(make_directory(self.root / "db", 0o700, None, None))
+        self.assertEqual(self.calls, ["fsync db", f"fsync {self.root.name}"])
+        self.assertEqual((self.root / "db").stat().st_mode & 0o7777, 0o700)
+
+    def test_withheld(self) -> None:
+        """Permissions that mkdir(2) would not give are there before the name, all the same."""
+        for mode in (0o777, 0o2755):
+            path = self.root / f"{mode:o}"
+            self.assertTrue(make_directory(path, mode, None, None))
+            self.assertIn(f"rename {path.name}", self.calls)
+            self.assertEqual(path.stat().st_mode & 0o7777, mode)
+
+    def test_umask(self) -> None:
+        """What the daemon's umask withholds is known."""
+        before = os.umask(0o077)
+        try:
+            self.assertEqual(durable._withheld.__wrapped__() & 0o7777, 0o6077)
+        finally:
+            os.umask(before)
 
     def test_make_again(self) -> None:
         """A directory that is there is synced with its parent: a crash may have come between."""
@@ -49,7 +72,7 @@ class DurableTests(SynchronousTestCase):
         make_parents(self.root / "a/b/c")
         self.assertEqual(
             self.calls,
-            ["rename a", "fsync a", f"fsync {self.root.name}", "rename b", "fsync b", "fsync a"],
+            ["fsync a", f"fsync {self.root.name}", "fsync b", "fsync a"],
         )
 
     def test_cannot(self) -> None:

@@ -247,6 +247,13 @@ class SimulatedCatalog:
     def put(self, key: str, value: Value) -> Deferred[None]:
         return self._ask((key, encode_value(value)))
 
+    post = put
+
+    def begin(self) -> None:
+        """Nothing: the batch is taken when it suits the simulation."""
+
+    flush = begin
+
     def delete(self, key: str) -> Deferred[None]:
         return self._ask((key, None))
 

@@ -57,6 +57,13 @@ class MemoryCatalog:
     def put(self, key: str, value: Value) -> Deferred[None]:
         return self._change(key, value)
 
+    post = put
+
+    def begin(self) -> None:
+        """Nothing waits but what is held."""
+
+    flush = begin
+
     def delete(self, key: str) -> Deferred[None]:
         return self._change(key, None)
 
