@@ -113,7 +113,8 @@ class DaemonThreads:
                 self._add(IDLE)
             # What ended before the call that takes long.
             self._finished()
-        self._look_later()
+        if self._look is None and not self._stopped:
+            self._look_later()
 
     def _work(self, idle: float | None) -> None:
         burst = 0

@@ -91,8 +91,14 @@ class Journal:
     def flush(self) -> None:
         """Write what waits, in this thread, if no other one is at work."""
         with self._wake:
-            if self._working or not self._waiting or self._closed:
-                self._wanted = True  # the one that is at work goes on with it
+            if self._working:
+                self._wanted = True  # it goes on with that
+                return
+            if not self._waiting or self._closed:
+                return
+            if self._journal.due:
+                self._wanted = True
+                self._wake_thread()
                 return
             batch = self._take()
         try:
@@ -102,7 +108,7 @@ class Journal:
             return
         with self._wake:
             self._working = False
-            if self._waiting or self._closed or self._journal.due:
+            if self._wanted or self._closed or self._journal.due:
                 self._wanted = True
                 self._wake_thread()
 

@@ -273,14 +273,18 @@ class VolumeService:
 
         new, written = await self._threads(make_and_post, volume)
         try:
-            if not written.called:
-                self._catalog.begin()
-            await written
+            await self._posted(written)
         except CatalogError as error:
             if new or origin is not None:
                 await self._undo(volume, origin)
             raise VolumeError(f"volume {quoted(volume.name)}: {error}") from error
         return bool(new)
+
+    async def _posted(self, written: Deferred[None]) -> None:
+        """Wait for a change that a thread has posted, and most likely written."""
+        if not written.called:
+            self._catalog.begin()
+        await written
 
     async def _undo(self, volume: StoredVolume, origin: Origin | None) -> None:
         try:
@@ -301,12 +305,12 @@ class VolumeService:
             volume = self._volumes.get(name)
             if volume is None:
                 return
-            await self._threads(self._backend.check_unused, volume)
             await self._settler.free(name, "it is being made durable")
             try:
                 if self._backend.keeps_data(volume):
                     await self._remove_data(volume)
                 else:
+                    await self._threads(self._backend.check_unused, volume)
                     await self._catalog.delete(name)
             except CatalogError as error:
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
@@ -324,9 +328,13 @@ class VolumeService:
             _log.warn("volume {name}: mount counts remain: {error}", name=name, error=error)
 
     async def _remove_data(self, volume: StoredVolume) -> None:
+        def check_and_post(volume: StoredVolume) -> Deferred[None]:
+            self._backend.check_unused(volume)
+            return self._catalog.post(volume.name, {**volume.to_json(), REMOVING: True})
+
         fresh = self._settler.take(volume)
         try:
-            await self._catalog.put(volume.name, {**volume.to_json(), REMOVING: True})
+            await self._posted(await self._threads(check_and_post, volume))
             try:
                 await self._threads(self._backend.remove, volume)
             except VolumeError as error:

@@ -44,6 +44,38 @@ class ThreadsTests(TestCase):
         await gatherResults([threads(work) for _ in range(9)])
         self.assertEqual(most, [3])
 
+    async def test_flush(self) -> None:
+        """What many calls have put off is done at once, before any of them is answered."""
+        done: list[object] = []
+        threads = DaemonThreads(reactor, "test", 2, lambda: done.append("flush"))
+        self.addCleanup(threads.stop)
+        calls = [threads(done.append, number) for number in range(20)]
+        self.assertEqual(sum(call.called for call in calls), 0)
+        await calls[0]
+        self.assertIn("flush", done)
+        await gatherResults(calls)
+        self.assertEqual([what for what in done if what != "flush"], list(range(20)))
+        self.assertLess(done.count("flush"), 10)
+        self.assertEqual(done[-1], "flush")
+
+    async def test_behind(self) -> None:
+        """A call that has ended is answered while the next one hangs, and others go on."""
+        threads = DaemonThreads(reactor, "test", 2)
+        self.addCleanup(threads.stop)
+        begun, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+
+        def hang() -> None:
+            begun.set()
+            release.wait(10)
+
+        # Together in the queue of one thread.
+        ended, hanging = threads(begun.clear), threads(hang)
+        await ended
+        await threads(begun.wait, 10)
+        await threads(int)
+        self.assertFalse(hanging.called)
+
     async def test_stop_with_a_hanging_call(self) -> None:
         """Stopping does not wait for a call that hangs."""
         threads = DaemonThreads(reactor, "test", 1)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread, current_thread
 from typing import Any
 
 from attrs import define, field
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
@@ -91,6 +92,106 @@ class JournalTests(TestCase):
         self.assertFalse(change.called)
         gate.open.set()
         await change
+
+    async def test_posted(self) -> None:
+        """What was posted waits for company, and is written before what was asked for later."""
+        files = CrashFiles()
+        journal = self.journal(files)
+        gate = Gate("")
+        files.plan = gate
+        posted = journal.post("a", {"n": 1})
+        await turn()
+        self.assertEqual(gate.calls, [])
+        await journal.put("a", {"n": 2})
+        self.assertTrue(posted.called)
+        self.assertEqual(dict(journal.entries()), {"a": {"n": 2}})
+        self.assertEqual(gate.calls, ["write", "sync"])
+
+    async def test_begin(self) -> None:
+        """Somebody who cannot wait has the journal's thread write what was posted."""
+        journal = self.journal()
+        posted = journal.post("a", {})
+        journal.begin()
+        await posted
+
+    async def test_flush(self) -> None:
+        """A thread writes itself what it has posted, all at once, and answers after the sync."""
+        files = CrashFiles()
+        journal = self.journal(files)
+        threads: list[Thread] = []
+
+        def plan(call: str) -> None:
+            threads.append(current_thread())
+
+        files.plan = plan
+        posted = [journal.post(f"k{n}", {}) for n in range(3)]
+        journal.flush()
+        self.assertEqual(threads, [current_thread()] * 2)
+        await gatherResults(posted)
+        self.assertEqual(len(dict(journal.entries())), 3)
+
+    async def test_flush_meanwhile(self) -> None:
+        """What is posted while another thread writes is written by the journal's, with no flush."""
+        files = CrashFiles()
+        journal = self.journal(files)
+        for at_work in (journal.begin, lambda: deferToThread(journal.flush)):
+            gate = Gate("sync")
+            files.plan = gate
+            first = journal.post("a", {})
+            at_work()
+            assert gate.reached.wait(10)
+            second = journal.post("b", {})
+            journal.flush()
+            self.assertFalse(first.called)
+            gate.open.set()
+            await gatherResults([first, second])
+
+    async def test_flush_fails(self) -> None:
+        """A batch that fails in another thread than the journal's fails each of its changes."""
+        files = CrashFiles()
+        journal = self.journal(files)
+        failures = [errno.ENOSPC]
+        files.plan = lambda call: failures.pop() if call == "write" and failures else None
+        posted = journal.post("a", {})
+        journal.flush()
+        await self.assertFailure(posted, CatalogError)
+        await journal.put("b", {})
+
+    async def test_bug_in_a_flush(self) -> None:
+        """A bug in another thread fails what waits and what comes, and is logged."""
+        files = CrashFiles()
+        journal = self.journal(files)
+
+        def broken(call: str) -> None:
+            raise ZeroDivisionError
+
+        files.plan = broken
+        posted = journal.post("a", {})
+        journal.flush()
+        await self.assertFailure(posted, CatalogError)
+        await self.assertFailure(journal.put("b", {}), CatalogError)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_flush_compacts(self) -> None:
+        """A compaction that is due after a flush is done by the journal's thread."""
+        files = CrashFiles()
+        log = Log(files, slack=100)
+        log.open()
+        journal = Journal(reactor, log)
+        for number in range(30):
+            posted = journal.post("a", {"n": number})
+            journal.flush()
+            await posted
+        await journal.close()
+        self.assertLess(files.used(), 600)
+
+    async def test_close_finishes_what_was_posted(self) -> None:
+        """Closing writes what was posted."""
+        journal = self.journal()
+        posted = journal.post("a", {})
+        await journal.close()
+        await posted
+        await self.assertFailure(journal.post("late", {}), CatalogError)
 
     async def test_failure(self) -> None:
         """A batch that fails fails each of its changes, and the next one works."""

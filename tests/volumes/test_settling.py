@@ -128,6 +128,31 @@ class SettlingTests(ServiceCase):
         held.go()
         self.successResultOf(mount)
 
+    def test_mount_waits_for_its_own(self) -> None:
+        """A Mount among many new volumes waits for its own directory, not for all of them."""
+        settled: list[str] = []
+
+        def threads(function: Callable[..., Any], *args: Any) -> Deferred[Any]:
+            if getattr(function, "__name__", "") == "settle":
+                settled.extend(volume.name for volume in args[0])
+            return execute(function, *args)
+
+        self.service = self.world.start(threads=threads)
+        for name in ("a", "b", "c"):
+            self.do(self.service.create(name, {}))
+        self.do(self.service.mount("b", "c1"))
+        self.assertEqual(settled, ["b"])
+        self.world.settle()
+        self.assertEqual(settled, ["b", "a", "c"])
+
+    def test_passes_wait(self) -> None:
+        """While changes go on there is no pass, for five seconds at the most."""
+        for number in range(9):
+            self.do(self.service.create(f"v{number}", {}))
+            self.assertNotIn(SETTLED, self.world.catalog.durable)
+            self.world.clock.advance(0.6)
+        self.assertIn(SETTLED, self.world.catalog.durable)
+
     def test_removal_fails(self) -> None:
         """A new volume whose removal fails is as it was: it is settled, and made again."""
         self.do(self.service.create("db", {}))
