@@ -127,9 +127,17 @@ MUTATIONS = [
         "tests.journal.test_lock",
     ),
     Mutation(
+        "what is posted while another thread writes is forgotten",
+        "exampledriver/journal/catalog.py",
+        "            if self._wanted or self._closed or self._journal.due:\n",
+        "            if self._closed:\n",
+        "tests.journal.test_catalog",
+    ),
+    Mutation(
         "publish before the journal", SERVICE,
-        "        try:\n            await written\n",
-        "        self._volumes[volume.name] = volume\n        try:\n            await written\n",
+        "        try:\n            await self._posted(written)\n",
+        "        self._volumes[volume.name] = volume\n"
+        "        try:\n            await self._posted(written)\n",
         "tests.volumes.test_service",
     ),
     Mutation(
@@ -141,8 +149,8 @@ MUTATIONS = [
     ),
     Mutation(
         "data moved before the removal is journalled", SERVICE,
-        "            await self._catalog.put(volume.name, {**volume.to_json(), REMOVING: True})\n",
-        "",
+        "            await self._posted(await self._threads(check_and_post, volume))\n",
+        "            await self._threads(self._backend.check_unused, volume)\n",
         "tests.volumes.test_service",
     ),
     Mutation(
