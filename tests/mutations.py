@@ -149,7 +149,8 @@ MUTATIONS = [
     ),
     Mutation(
         "data moved before the removal is journalled", SERVICE,
-        "            await self._posted(await self._threads(check_and_post, volume))\n",
+        "            (written,) = await self._threads(check_and_post, volume)\n"
+        "            await self._posted(written)\n",
         "            await self._threads(self._backend.check_unused, volume)\n",
         "tests.volumes.test_service",
     ),

@@ -328,13 +328,15 @@ class VolumeService:
             _log.warn("volume {name}: mount counts remain: {error}", name=name, error=error)
 
     async def _remove_data(self, volume: StoredVolume) -> None:
-        def check_and_post(volume: StoredVolume) -> Deferred[None]:
+        def check_and_post(volume: StoredVolume) -> tuple[Deferred[None]]:
             self._backend.check_unused(volume)
-            return self._catalog.post(volume.name, {**volume.to_json(), REMOVING: True})
+            # In a tuple: the result of a Deferred is no Deferred.
+            return (self._catalog.post(volume.name, {**volume.to_json(), REMOVING: True}),)
 
         fresh = self._settler.take(volume)
         try:
-            await self._posted(await self._threads(check_and_post, volume))
+            (written,) = await self._threads(check_and_post, volume)
+            await self._posted(written)
             try:
                 await self._threads(self._backend.remove, volume)
             except VolumeError as error:
