@@ -21,7 +21,8 @@ import attrs
 import msgspec
 from attrs import frozen
 
-from .errors import BadRequest, wrong_type
+from . import checking
+from .errors import BadRequest, article, wrong_part, wrong_type
 from .message import Message
 from .wire import Answer, Call, Fields, refused
 
@@ -126,10 +127,6 @@ def write(value: object) -> Any:
     return value
 
 
-def _article(cls: type[Any]) -> str:
-    return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}"
-
-
 def call(
     name: str,
     method: Callable[..., Answer[Any]],
@@ -144,7 +141,7 @@ def call(
     """Return a call that hands a message to a driver's method and answers what it returns.
 
     :param request: the class of the message; ``None`` for a call without one.
-    :param answer: what the method must return.
+    :param answer: what the method must return; what is inside is checked too, by its types.
     :param changes: as of :class:`exampledriver.plugin.wire.Call`.
     :param refuse: as of it.
     :param nameless: as of it.
@@ -160,7 +157,9 @@ def call(
             # Whatever else it is: the change was made, so it is not called a failure.
             return {"Err": ""}
         if not isinstance(value, answer):
-            raise wrong_type(method, value, _article(answer))
+            raise wrong_type(method, value, article(answer.__name__))
+        if part := checking.wrong_part(value):
+            raise wrong_part(method, value, part)
         shown = (told or write)(value)
         return {**cast("Mapping[str, object]", shown), "Err": ""}
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from attrs import field, frozen
-from attrs.validators import instance_of
 from zope.interface import Interface
 
 from .convert import call
@@ -89,7 +88,7 @@ class Secret:
     :ivar do_not_reuse: it is for this task only: the next one asks again.
     """
 
-    value: Annotated[bytes, "Value"] = field(repr=False, validator=instance_of(bytes))
+    value: Annotated[bytes, "Value"] = field(repr=False)
     do_not_reuse: Annotated[bool, "DoNotReuse"] = False
 
 
