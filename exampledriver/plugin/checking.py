@@ -16,6 +16,7 @@ import attrs
 import msgspec
 
 from .errors import article, named
+from .message import encode
 
 
 @cache
@@ -117,9 +118,7 @@ def _unwritable(value: object, at: str) -> str:
     if isinstance(value, datetime):
         return _zoneless(value, at)
     try:
-        msgspec.json.encode(value)
-    except UnicodeEncodeError:
-        return ""  # written another way
+        encode(value)
     except (TypeError, ValueError, msgspec.MsgspecError):
         return f"{at} is {named(value)}; a JSON value is expected"
     return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 import os
@@ -36,6 +37,7 @@ from exampledriver.plugin.logdriver import (
 from exampledriver.plugin.logframes import FrameError, encode
 from tests.process import UnixConnection, remove_directory, short_directory
 
+from .memory import post
 from .protocols import ProtocolCase
 
 INFO = {"ContainerID": "c1", "ContainerName": "/web"}
@@ -160,6 +162,77 @@ class MessageTests(ProtocolCase):
         self.assertEqual(answer, {"Err": "/nowhere/f: cannot be read: No such file or directory"})
         for message in (b"", {}, {"File": "/f"}, {"File": "/f", "Info": {}}):
             self.refused("LogDriver.StartLogging", message, 400)
+
+
+@implementer(ILogReader)
+@define(eq=False)
+class Wrong(Keeper):
+    """A driver whose logs are as a test has them."""
+
+    read: Callable[[], Any] = list
+
+    def read_logs(self, request: ReadLogs) -> Any:
+        return self.read()
+
+
+class WrongReadTests(ProtocolCase):
+    """Logs that cannot be given back."""
+
+    def reading(self, read: Callable[[], Any]) -> dict[str, Any]:
+        """Return the refusal of ReadLogs."""
+        self.serve(Wrong(read=read))
+        return self.refused("LogDriver.ReadLogs", {"Info": INFO})
+
+    def ended(self, read: Callable[[], Any]) -> str:
+        """Return why an answer that had begun ended, of which one entry came."""
+        self.serve(Wrong(read=read))
+        self.client.feed(post("LogDriver.ReadLogs", {"Info": INFO}))
+        data = self.client.received()
+        self.assertTrue(data.startswith(b"HTTP/1.1 200 OK\r\n"), data)
+        self.assertIn(encode(PRINTED[0]), data)
+        return str(self.flushLoggedErrors()[-1].value)
+
+    def test_generator(self) -> None:
+        """What an asynchronous generator raises before it has waited is told to the engine."""
+
+        async def read() -> AsyncIterator[LogEntry]:
+            raise PluginError("the disk is gone")
+            yield ENTRIES[0]
+
+        self.assertEqual(self.reading(read), {"Err": "the disk is gone"})
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_no_loop(self) -> None:
+        """What awaits asyncio's where its loop does not turn is told what to do."""
+
+        async def read() -> list[LogEntry]:
+            await asyncio.sleep(1)
+            return ENTRIES
+
+        async def generate() -> AsyncIterator[LogEntry]:
+            await asyncio.sleep(1)
+            yield ENTRIES[0]
+
+        async def later() -> AsyncIterator[LogEntry]:
+            yield ENTRIES[0]
+            await asyncio.sleep(1)
+
+        for reading in (read, generate):
+            self.assertIn("with run(asyncio=True)", self.reading(reading)["Err"])
+        self.assertIn("with run(asyncio=True)", self.ended(later))
+
+    def test_types(self) -> None:
+        """What is no LogEntry, or has a part of a wrong type, is said by its name."""
+        wrong: Any = "text"
+        says = "driver Wrong.read_logs returned"
+        for entry, what in (
+            (wrong, f"{says} a str; each time a LogEntry is expected"),
+            (LogEntry("stdout", 1, wrong), f"{says} a LogEntry whose line is a str; a bytes is"),
+        ):
+            self.assertIn(what, self.reading([entry].copy)["Err"])
+            self.assertIn(what, self.ended([ENTRIES[0], entry].copy))
+        self.assertIn(f"{says} an int; an iterable of LogEntry", self.reading(lambda: 7)["Err"])
+        self.flushLoggedErrors()
 
 
 class LoggedTests(ProtocolCase):
