@@ -13,6 +13,7 @@ from attrs import field, frozen
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface, implementer
 
+from exampledriver.plugin import Plugin
 from exampledriver.plugin.checking import wrong_part
 from exampledriver.plugin.convert import call
 from exampledriver.plugin.ipam import Address, Pool
@@ -173,3 +174,66 @@ class AnswerTests(ProtocolCase):
         self.assertEqual(self.refused("Mine.Give", {}), {"Err": text})
         (logged,) = self.flushLoggedErrors()
         self.assertEqual(logged.getErrorMessage(), text)
+
+
+class MessageClassTests(SynchronousTestCase):
+    """Messages of a user's own, when their plugin is made."""
+
+    def mistake(self, request: Any, answer: Any = Inner) -> str:
+        """Return what is said of a plugin with such messages."""
+
+        class IOwn(Interface):
+            def give(request: object) -> object:
+                """Give it."""
+
+        def add_routes(wire: Wire, driver: Any) -> None:
+            wire.route(call("Own.Give", driver.give, request, answer))
+
+        bind(IOwn, Protocol("Own", add_routes))
+
+        @implementer(IOwn)
+        class Own:
+            def give(self, request: object) -> object:
+                return None
+
+        return str(self.assertRaises(TypeError, Plugin, "x", [Own()]))
+
+    def test_annotations(self) -> None:
+        """What is wrong with a message's class is said at once, wherever it is."""
+
+        @frozen
+        class Bare:
+            n: int = 0
+
+        @frozen
+        class Number:
+            n: Annotated[int, 7] = 0
+
+        @frozen
+        class Foreign:
+            paths: Annotated[Sequence[Path], "Paths"] = ()
+
+        @frozen
+        class Unknown:
+            n: Annotated[Nothing, "N"] = 0  # type: ignore[name-defined]  # noqa: F821
+
+        @frozen
+        class Outer:
+            inner: Annotated[Sequence[Bare], "Inner"] = ()
+
+        class Plain:
+            pass
+
+        # As they are at the top of a module.
+        Outer.__annotations__["inner"] = Annotated[Sequence[Bare], "Inner"]
+        name = 'n does not say its name on the wire; annotate it as n: Annotated[TYPE, "NAME"]'
+        for cls, says in (
+            (Bare, f"message Bare: {name}"),
+            (Number, f"message Number: {name}"),
+            (Foreign, "message Foreign: paths is annotated with Path, which is not of JSON"),
+            (Unknown, "message Unknown: an annotation cannot be read: name 'Nothing' is not"),
+            (Outer, f"message Bare: {name}"),
+            (Plain, "message Plain is no attrs class: make it one with @frozen"),
+        ):
+            self.assertIn(says, self.mistake(cls))
+            self.assertIn(says, self.mistake(None, cls))
