@@ -19,6 +19,10 @@ from .wire import Answer, Wire
 #: The name of this protocol in the answer to ``Plugin.Activate``.
 IMPLEMENTS = "secretprovider"
 
+#: The largest value that a swarm takes, in bytes: less than 500 KiB, in swarmkit's
+#: ``ValidateSecretPayload``. An empty one it does not take either.
+LARGEST = 500 * 1024 - 1
+
 
 @frozen
 class Port:
@@ -84,7 +88,7 @@ class GetSecret:
 class Secret:
     """A secret's value.
 
-    :ivar value: the bytes, at most 500 kB for a swarm.
+    :ivar value: the bytes, 1 to :data:`LARGEST` for a swarm.
     :ivar do_not_reuse: it is for this task only: the next one asks again.
     """
 

@@ -34,7 +34,7 @@ from exampledriver.plugin.logdriver import (
     StopLogging,
 )
 from exampledriver.plugin.metrics import IMetricsCollector
-from exampledriver.plugin.secret import ISecretProvider
+from exampledriver.plugin.secret import GetSecret, ISecretProvider, Secret
 from exampledriver.plugin.testing import (
     AuthzConformance,
     IpamDriverConformance,
@@ -310,6 +310,29 @@ class SuiteTests(SynchronousTestCase):
             Case(method).run(result)
             self.assertEqual(len(result.failures), method == "test_S_VALUE")
             self.assertNotIn("hunter2", "".join(str(text) for _, text in result.failures))
+
+    def test_secret_size(self) -> None:
+        """A secret is judged by the size that a swarm takes: less than 500 KiB."""
+
+        @implementer(ISecretProvider)
+        class Sized:
+            size = 0
+
+            def get_secret(self, request: GetSecret) -> Secret:
+                if request.name != "db":
+                    raise PluginError("not known")
+                return Secret(bytes(self.size))
+
+        class Case(SecretProviderConformance, SynchronousTestCase):
+            secret = "db"
+
+            def driver(self) -> ISecretProvider:
+                return Sized()
+
+        for Sized.size, broken in ((0, 1), (1, 0), (511_999, 0), (512_000, 1)):
+            result = TestResult()
+            Case("test_S_VALUE").run(result)
+            self.assertEqual((len(result.failures), result.errors), (broken, []), Sized.size)
 
     def test_no_driver(self) -> None:
         """A suite that is not told how its driver is made says what is missing."""
