@@ -74,7 +74,8 @@ class Stream:
 
     def _finish(self, result: Failure | None) -> Failure | None:
         self._work = None
-        self.request.unregisterProducer()
+        if self.request.channel is not None:  # else its client has gone
+            self.request.unregisterProducer()
         return result
 
     def end(self) -> None:

@@ -6,7 +6,7 @@ passes what is right. That it fails what is wrong is in ``tests.functional.test_
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -205,21 +205,36 @@ class Logs:
 
     kept: dict[str, list[LogEntry]] = field(factory=dict)
     readers: dict[str, LogReader] = field(factory=dict)
+    running: set[str] = field(factory=set)
 
     def start_logging(self, request: StartLogging) -> None:
-        log = self.kept.setdefault(request.info.container_id, [])
+        container = request.info.container_id
+        log = self.kept.setdefault(container, [])
         reader = LogReader(reactor, request.file, log.append)
         reader.done.addErrback(lambda failure: failure.trap(FrameError))
+        reader.done.addCallback(lambda _: self.running.discard(container))
         reader.start()
         self.readers[request.file] = reader
+        self.running.add(container)
 
     def stop_logging(self, request: StopLogging) -> None:
         if request.file in self.readers:
             self.readers.pop(request.file).stop()
 
-    def read_logs(self, request: ReadLogs) -> list[LogEntry]:
-        log = self.kept[request.info.container_id]
-        return log[-request.config.tail :] if request.config.tail > 0 else log
+    async def read_logs(self, request: ReadLogs) -> AsyncIterator[LogEntry]:
+        container, config = request.info.container_id, request.config
+        log = self.kept[container]
+        begin = config.since.timestamp() * 1e9 if config.since else 0
+        end = config.until.timestamp() * 1e9 if config.until else float("inf")
+        found = [entry for entry in log if begin <= entry.time_nano <= end]
+        at = len(log)
+        for entry in found if config.tail < 0 else found[len(found) - config.tail :]:
+            yield entry
+        while config.follow and (at < len(log) or container in self.running):
+            for entry in log[at:]:
+                at += 1
+                yield entry
+            await deferLater(reactor, 0.001)
 
 
 class LogsConformance(LogDriverConformance, TestCase):
