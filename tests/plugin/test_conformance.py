@@ -1,4 +1,4 @@
-"""Drivers run through the conformance suite, in memory and over a socket.
+"""Drivers run through the conformance suites in memory; over sockets: tests.functional.test_suites.
 
 Of our own driver this is the test that engines can live with it; of the suite, the test that it
 passes what is right. That it fails what is wrong is in ``tests.functional.test_wrong_plugins``.
@@ -6,32 +6,23 @@ passes what is right. That it fails what is wrong is in ``tests.functional.test_
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
 from unittest import TestResult
 
 from attrs import define, field
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock, deferLater
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
 from exampledriver.plugin.authz import ALLOW, IAuthzDriver
 from exampledriver.plugin.logdriver import (
-    FrameError,
     ILogDriver,
-    ILogReader,
-    LogEntry,
-    LogReader,
-    ReadLogs,
-    StartLogging,
-    StopLogging,
 )
 from exampledriver.plugin.metrics import IMetricsCollector
 from exampledriver.plugin.secret import GetSecret, ISecretProvider, Secret
@@ -46,9 +37,9 @@ from exampledriver.plugin.testing import (
     VolumeDriverConformance,
     rules_of,
 )
-from examples import secretfiles
 from tests.volumes.fixtures import World
 
+from .logs import Logs
 from .test_authz import Gate
 from .test_network import Wires
 from .test_small import Meter, Vault
@@ -64,24 +55,14 @@ class ServiceConformance(VolumeDriverConformance, SynchronousTestCase):
         return World(Path(self.mktemp()).absolute(), clock=cast(Clock, self.clock)).start()
 
 
-class ServiceOverSocketConformance(OverSocket, VolumeDriverConformance, TestCase):
-    """Our volume service with real threads, over a socket."""
-
-    def driver(self) -> IVolumeDriver:
-        # Its timers, of a world without a stop, are of a clock that stands still.
-        return World(Path(self.mktemp()).absolute()).start(deferToThread, deferToThread)
-
-
-class SlowConformance(VolumeDriverConformance, TestCase):
-    """Our volume service in memory, on the reactor: each step on disk takes a while."""
-
-    real = True
+class SlowConformance(VolumeDriverConformance, SynchronousTestCase):
+    """Our volume service in memory, where each step on disk takes a while of the clock."""
 
     def driver(self) -> IVolumeDriver:
         def later(function: Callable[..., Any], *args: object) -> Deferred[Any]:
             return deferLater(self.clock, 0.002, function, *args)
 
-        return World(Path(self.mktemp()).absolute()).start(later)
+        return World(Path(self.mktemp()).absolute(), clock=cast(Clock, self.clock)).start(later)
 
 
 class PlainConformance(VolumeDriverConformance, SynchronousTestCase):
@@ -155,13 +136,6 @@ class GateConformance(AuthzConformance, SynchronousTestCase):
         return Gate(ALLOW)
 
 
-class GateOverSocketConformance(OverSocket, AuthzConformance, TestCase):
-    """The same, over a socket."""
-
-    def driver(self) -> IAuthzDriver:
-        return Gate(ALLOW)
-
-
 class NetworksConformance(NetworkDriverConformance, SynchronousTestCase):
     """A network driver of this package, in memory."""
 
@@ -185,58 +159,6 @@ class VaultConformance(SecretProviderConformance, SynchronousTestCase):
         return Vault()
 
 
-class SecretFilesConformance(OverSocket, SecretProviderConformance, TestCase):
-    """The example of a secret provider, over a socket."""
-
-    secret = "password"
-
-    def driver(self) -> ISecretProvider:
-        root = Path(self.mktemp())
-        root.mkdir(mode=0o700)
-        (root / "password").write_bytes(b"hunter2")
-        self.patch(secretfiles, "ROOT", root)
-        return secretfiles.SecretFiles()
-
-
-@implementer(ILogDriver, ILogReader)
-@define(eq=False)
-class Logs:
-    """A log driver that keeps entries in memory."""
-
-    kept: dict[str, list[LogEntry]] = field(factory=dict)
-    readers: dict[str, LogReader] = field(factory=dict)
-    running: set[str] = field(factory=set)
-
-    def start_logging(self, request: StartLogging) -> None:
-        container = request.info.container_id
-        log = self.kept.setdefault(container, [])
-        reader = LogReader(reactor, request.file, log.append)
-        reader.done.addErrback(lambda failure: failure.trap(FrameError))
-        reader.done.addCallback(lambda _: self.running.discard(container))
-        reader.start()
-        self.readers[request.file] = reader
-        self.running.add(container)
-
-    def stop_logging(self, request: StopLogging) -> None:
-        if request.file in self.readers:
-            self.readers.pop(request.file).stop()
-
-    async def read_logs(self, request: ReadLogs) -> AsyncIterator[LogEntry]:
-        container, config = request.info.container_id, request.config
-        log = self.kept[container]
-        begin = config.since.timestamp() * 1e9 if config.since else 0
-        end = config.until.timestamp() * 1e9 if config.until else float("inf")
-        found = [entry for entry in log if begin <= entry.time_nano <= end]
-        at = len(log)
-        for entry in found if config.tail < 0 else found[len(found) - config.tail :]:
-            yield entry
-        while config.follow and (at < len(log) or container in self.running):
-            for entry in log[at:]:
-                at += 1
-                yield entry
-            await deferLater(reactor, 0.001)
-
-
 class LogsConformance(LogDriverConformance, TestCase):
     """A log driver of this package, in memory."""
 
@@ -244,22 +166,8 @@ class LogsConformance(LogDriverConformance, TestCase):
         return Logs()
 
 
-class LogsOverSocketConformance(OverSocket, LogDriverConformance, TestCase):
-    """The same, over a socket."""
-
-    def driver(self) -> ILogDriver:
-        return Logs()
-
-
 class MeterConformance(MetricsCollectorConformance, SynchronousTestCase):
     """A metrics collector of this package, in memory."""
-
-    def driver(self) -> IMetricsCollector:
-        return Meter()
-
-
-class MeterOverSocketConformance(OverSocket, MetricsCollectorConformance, TestCase):
-    """The same, over a socket."""
 
     def driver(self) -> IMetricsCollector:
         return Meter()
@@ -306,7 +214,7 @@ class SuiteTests(SynchronousTestCase):
         """A suite has a test for each rule; the socket's mode is one of those over a socket."""
         for rule in rules_of("VolumeDriver"):
             test = f"test_{rule.id.replace('-', '_')}"
-            suite = ServiceOverSocketConformance
+            suite = type("Suite", (OverSocket, VolumeDriverConformance), {})
             self.assertEqual(getattr(suite, test).__doc__, f"{rule.says}.")
             self.assertEqual(hasattr(ServiceConformance, test), rule.id != "P-SOCKET-MODE")
 
