@@ -68,9 +68,14 @@ class Stream:
                     await self._paused
 
     def _failed(self, failure: Failure) -> None:
-        # The status has been sent: a stream can only end.
-        if not failure.check(CancelledError):
-            _log.failure("a stream ended early", failure)
+        if failure.check(CancelledError):
+            return
+        _log.failure("a stream ended early", failure)
+        if self.request.channel is not None:
+            # The status has been sent. Without its last chunk the answer is cut, which a client
+            # can tell from an end.
+            self.request.chunked = 0
+            self.request.channel.persistent = False
 
     def _finish(self, result: Failure | None) -> Failure | None:
         self._work = None

@@ -96,6 +96,21 @@ class NewTests(SynchronousTestCase):
         docker("rm", "hello", "later")
         self.stop(process)
 
+    def test_damaged_log(self) -> None:
+        """docker logs shows what is there of a damaged log, and says that this is not all."""
+        self.serve("log")
+        self.engine.docker(
+            "run", "-d", "--log-driver=mine", "--network=none", "--name=hello", IMAGE,
+            "sh", "-c", "echo one; exec sleep 1000",
+        )  # fmt: skip
+        (file,) = (self.base / "lib").rglob("*.log")
+        until(lambda: file.stat().st_size > 0, "the entry")
+        with file.open("ab") as log:
+            log.write(b"\xff" * 8)
+        found = self.engine.run("logs", "hello")
+        self.assertEqual(found.stdout, "one\n", found)
+        self.assertIn("unexpected EOF", found.stderr)
+
     def test_network(self) -> None:
         """A network is made of it, and a container attached."""
         process = self.serve("network")

@@ -184,12 +184,14 @@ class WrongReadTests(ProtocolCase):
         return self.refused("LogDriver.ReadLogs", {"Info": INFO})
 
     def ended(self, read: Callable[[], Any]) -> str:
-        """Return why an answer that had begun ended, of which one entry came."""
+        """Return why an answer that had begun was cut, of which one entry came."""
         self.serve(Wrong(read=read))
         self.client.feed(post("LogDriver.ReadLogs", {"Info": INFO}))
         data = self.client.received()
         self.assertTrue(data.startswith(b"HTTP/1.1 200 OK\r\n"), data)
         self.assertIn(encode(PRINTED[0]), data)
+        self.client.settle()
+        self.assertEqual((data[-5:] == b"0\r\n\r\n", self.client.connected), (False, False))
         return str(self.flushLoggedErrors()[-1].value)
 
     def test_generator(self) -> None:
