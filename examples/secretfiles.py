@@ -12,11 +12,9 @@ from pathlib import Path
 from zope.interface import implementer
 
 from exampledriver.plugin import Plugin, PluginError
-from exampledriver.plugin.secret import GetSecret, ISecretProvider, Secret
+from exampledriver.plugin.secret import LARGEST, GetSecret, ISecretProvider, Secret
 
 ROOT = Path(os.environ.get("SECRETFILES_ROOT", "/etc/secretfiles"))
-#: What a swarm takes, in bytes.
-LARGEST = 500 * 1024
 
 
 @implementer(ISecretProvider)

@@ -90,7 +90,7 @@ class SpecFile:
                 raise ListenError(
                     f"{other}: is there already, with another content: another plugin has this "
                     "name, or a kill -9 of this driver left it, with other options than these; "
-                    "if nothing listens where it points, remove it, else take another --name"
+                    "if nothing listens where it points, remove it, else take another name"
                 )
 
     def _ours(self) -> bool:

@@ -13,11 +13,18 @@ from .new import KINDS, NewError, write_project
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command; return its exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m exampledriver.plugin", description="Write Docker plugins in Python."
+        prog="python -m exampledriver.plugin",
+        description="Write Docker plugins in Python.",
+        epilog="A plugin that runs is judged by python -m exampledriver.plugin.check SOCKET.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     new = commands.add_parser(
-        "new", help="write a small, complete, tested plugin to start from", description=__doc__
+        "new",
+        help="write a small, complete, tested plugin to start from",
+        description="Write a project into a new directory: a driver that works, its tests and the "
+        "conformance suite of its kind, a program that serves it, and a README that says how to "
+        "run them.",
+        epilog="example: python -m exampledriver.plugin new notes --kind volume",
     )
     new.add_argument("name", metavar="NAME", help="how engines find the plugin")
     new.add_argument("--kind", choices=KINDS, default="volume", help="[default: volume]")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 from twisted.web.resource import IResource
 
+from .errors import named
 from .protocol import Protocol, protocols_of
 from .site import PluginSite
 from .wire import Call, Wire
@@ -19,6 +20,28 @@ if TYPE_CHECKING:
 
 #: What a plugin may be called: its name is a part of paths.
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
+
+
+def check_name(name: object) -> None:
+    """Go on if a plugin can be called so.
+
+    :raises ValueError: it cannot.
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ValueError(
+            f"a plugin's name is 1 to 63 letters, digits, _ . and -, the first a letter or "
+            f"digit; it is not {name!r}"
+        )
+
+
+def _check_drivers(name: str, drivers: object) -> None:
+    if isinstance(drivers, (str, bytes)) or not isinstance(drivers, Sequence):
+        raise TypeError(
+            f"plugin {name}: drivers is {named(drivers)}; a list of drivers is expected, such as "
+            f"Plugin({name!r}, [driver])"
+        )
+    if not drivers:
+        raise ValueError(f"plugin {name}: drivers is empty; give it at least one")
 
 
 class _Monotonic:
@@ -36,8 +59,9 @@ class Plugin:
     :ivar drivers: each provides the interface of one or more plugin protocols,
         such as :class:`exampledriver.plugin.volume.IVolumeDriver`.
     :ivar reactor: for :meth:`site`; :meth:`service` and :meth:`run` have their own.
-    :raises TypeError: a driver provides no protocol, or not all of one, or two provide the same.
-    :raises ValueError: it cannot be called so.
+    :raises TypeError: `drivers` is no list; a driver provides no protocol, or not all of one, or
+        two provide the same; a message of a protocol is not as it must be.
+    :raises ValueError: it cannot be called so, or has no driver.
     """
 
     name: str
@@ -48,18 +72,17 @@ class Plugin:
 
     def __attrs_post_init__(self) -> None:
         """Add the routes of every driver, and those of activation."""
-        if not isinstance(self.name, str) or not _NAME.fullmatch(self.name):
-            raise ValueError(
-                f"a plugin's name is 1 to 63 letters, digits, _ . and -, the first a letter or "
-                f"digit; it is not {self.name!r}"
-            )
+        check_name(self.name)
+        _check_drivers(self.name, self.drivers)
         self.wire = Wire(self.reactor or _Monotonic())
         protocols: list[Protocol] = []
         for driver in self.drivers:
             for protocol in protocols_of(driver):
                 if any(protocol.add_routes is other.add_routes for other in protocols):
                     name = protocol.implements or f"a part of {protocol.part_of}"
-                    raise TypeError(f"{driver!r}: another driver already provides {name}")
+                    raise TypeError(
+                        f"driver {type(driver).__name__}: another driver already provides {name}"
+                    )
                 protocols.append(protocol)
                 protocol.add_routes(self.wire, driver)
         self.max_body = max((protocol.max_body for protocol in protocols), default=0)
@@ -97,7 +120,9 @@ class Plugin:
         site.max_body = max(site.max_body, self.max_body)
         return site
 
-    def service(self, reactor: Any, endpoints: Sequence[str] = (), **more: Any) -> PluginService:
+    def service(
+        self, reactor: Any, endpoints: str | Sequence[str] = (), **more: Any
+    ) -> PluginService:
         """Return a Twisted service; see :func:`exampledriver.plugin.serving.make_service`."""
         from .serving import make_service
 

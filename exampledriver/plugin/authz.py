@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
-from attrs import field, frozen, validators
+from attrs import field, frozen
 from zope.interface import Interface
 
 from .convert import call
@@ -74,7 +74,7 @@ class Decision:
     :ivar message: why not, for the user.
     """
 
-    allow: Annotated[bool, "Allow"] = field(validator=validators.instance_of(bool))
+    allow: Annotated[bool, "Allow"]
     message: Annotated[str, "Msg"] = ""
 
 

@@ -208,9 +208,11 @@ class Check:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m exampledriver.plugin.check",
-        description="Judge a running Docker plugin by what Docker and Podman need of it. "
-        "It makes, mounts and removes volumes of its own, and touches no other.",
-        epilog="Exit status: 0 if all rules of severity error hold, 1 if one is broken, "
+        description="Judge a running Docker plugin by what Docker and Podman need of it, rule by "
+        "rule, and say what their users would see. It makes, mounts and removes volumes of its "
+        "own, and touches no other.",
+        epilog="example: python -m exampledriver.plugin.check /run/docker/plugins/notes.sock. "
+        "Exit status: 0 if all rules of severity error hold, 1 if one is broken, "
         "2 if it could not be found out.",
     )
     parser.add_argument(

@@ -15,13 +15,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from types import NoneType
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
 import attrs
 import msgspec
 from attrs import frozen
+from msgspec.inspect import CustomType, type_info
 
-from .errors import BadRequest, wrong_type
+from . import checking
+from .errors import BadRequest, article, wrong_part, wrong_type
 from .message import Message
 from .wire import Answer, Call, Fields, refused
 
@@ -47,21 +49,64 @@ class _Field:
 @cache
 def _fields(cls: Hashable) -> tuple[_Field, ...]:
     assert isinstance(cls, type)
-    hints = get_type_hints(cls, include_extras=True)
-    return tuple(_field(attribute, hints[attribute.name]) for attribute in attrs.fields(cls))
+    try:
+        hints = get_type_hints(cls, include_extras=True)
+    except (NameError, TypeError) as error:
+        raise TypeError(
+            f"message {cls.__name__}: an annotation cannot be read: {error}; what it names has to "
+            "be at the top of its module"
+        ) from None
+    return tuple(_field(cls, part, hints.get(part.name)) for part in attrs.fields(cls))
 
 
-def _field(attribute: attrs.Attribute[Any], hint: Any) -> _Field:
-    kind, wire = get_args(hint)
+def _field(cls: type[Any], attribute: attrs.Attribute[Any], hint: Any) -> _Field:
+    kind, *wire = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+    if len(wire) != 1 or not isinstance(wire[0], str):
+        raise TypeError(
+            f"message {cls.__name__}: {attribute.name} does not say its name on the wire; "
+            f'annotate it as {attribute.name}: Annotated[TYPE, "NAME"]'
+        )
     inner = [word for word in (kind, *get_args(kind)) if attrs.has(word)]
     return _Field(
         attribute.name,
-        wire,
+        wire[0],
         kind,
         attribute.default is attrs.NOTHING,
         inner[0] if inner else None,
         get_origin(kind) is Sequence,
     )
+
+
+def check_message(cls: type[Any], within: tuple[type[Any], ...] = ()) -> None:
+    """Go on if a class, and those inside of it, can be read and written as a message.
+
+    :param within: those that it is inside of.
+    :raises TypeError: it is no attrs class, or one of its annotations is not as it must be.
+    """
+    if not isinstance(cls, type) or not attrs.has(cls):
+        name = getattr(cls, "__name__", cls)
+        raise TypeError(f"message {name} is no attrs class: make it one with @frozen")
+    for field in _fields(cast(Hashable, cls)):
+        if foreign := _foreign(field.kind):
+            raise TypeError(
+                f"message {cls.__name__}: {field.name} is annotated with {foreign}, which is not "
+                "of JSON: give a type such as str, int, Sequence[str], or a message's class"
+            )
+        if field.nested is not None and field.nested not in (cls, *within):
+            check_message(field.nested, (cls, *within))
+
+
+def _foreign(kind: Any) -> str:
+    """Return the name of a type in an annotation that is not read and written; empty for none."""
+    if get_origin(kind) is Literal or kind is object or attrs.has(kind):
+        return ""
+    if inner := get_args(kind):
+        return next(filter(None, (_foreign(word) for word in inner if word is not Ellipsis)), "")
+    try:
+        custom = isinstance(type_info(kind), CustomType)
+    except TypeError:
+        custom = True
+    return getattr(kind, "__name__", repr(kind)) if custom else ""
 
 
 def wire_names(cls: type[Any]) -> dict[str, str]:
@@ -126,10 +171,6 @@ def write(value: object) -> Any:
     return value
 
 
-def _article(cls: type[Any]) -> str:
-    return f"{'an' if cls.__name__[0] in 'AEIOU' else 'a'} {cls.__name__}"
-
-
 def call(
     name: str,
     method: Callable[..., Answer[Any]],
@@ -144,13 +185,18 @@ def call(
     """Return a call that hands a message to a driver's method and answers what it returns.
 
     :param request: the class of the message; ``None`` for a call without one.
-    :param answer: what the method must return.
+    :param answer: what the method must return; what is inside is checked too, by its types.
     :param changes: as of :class:`exampledriver.plugin.wire.Call`.
     :param refuse: as of it.
     :param nameless: as of it.
     :param hidden: as of it.
     :param told: makes the answer's JSON object in place of :func:`write`; ``Err`` is added.
+    :raises TypeError: the class of a message is none; see :func:`check_message`.
     """
+
+    for message in (request, answer):
+        if message is not None and message is not NoneType:
+            check_message(message)
 
     def ask(message: Message) -> Answer[Any]:
         return method(read(request, message.fields, name)) if request else method()
@@ -160,7 +206,9 @@ def call(
             # Whatever else it is: the change was made, so it is not called a failure.
             return {"Err": ""}
         if not isinstance(value, answer):
-            raise wrong_type(method, value, _article(answer))
+            raise wrong_type(method, value, article(answer.__name__))
+        if part := checking.wrong_part(value):
+            raise wrong_part(method, value, part)
         shown = (told or write)(value)
         return {**cast("Mapping[str, object]", shown), "Err": ""}
 

@@ -43,21 +43,39 @@ class DriverMistake(PluginError):
     """A driver does not keep to its interface. The engine's user and the log get the text."""
 
 
+def article(name: str) -> str:
+    """Return a class's name with its article."""
+    return f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def named(value: object) -> str:
+    """Return what a value is, such as ``a str``."""
+    return "None" if value is None else article(type(value).__name__)
+
+
+def mistake(method: Callable[..., object], text: str) -> DriverMistake:
+    """Return, and log, the error of a driver's method that does not keep to its interface."""
+    owner = type(getattr(method, "__self__", None)).__name__
+    found = DriverMistake(f"driver {owner}.{getattr(method, '__name__', method)} {text}")
+    _log.failure("a mistake of the driver", Failure(found))
+    return found
+
+
 def wrong_type(method: Callable[..., object], value: object, expected: str) -> DriverMistake:
     """Return, and log, the error of a method that returned something else than it must.
 
     :param method: a driver's method.
     :param expected: what it must return, with its article.
     """
-    owner = type(getattr(method, "__self__", None)).__name__
-    name = type(value).__name__
-    kind = "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
-    mistake = DriverMistake(
-        f"driver {owner}.{getattr(method, '__name__', method)} returned {kind}; "
-        f"{expected} is expected"
-    )
-    _log.failure("a mistake of the driver", Failure(mistake))
-    return mistake
+    return mistake(method, f"returned {named(value)}; {expected} is expected")
+
+
+def wrong_part(method: Callable[..., object], value: object, part: str) -> DriverMistake:
+    """Return, and log, the error of a method that returned something with a wrong part.
+
+    :param part: which, what it is and what is expected.
+    """
+    return mistake(method, f"returned {named(value)} whose {part}")
 
 
 @frozen

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReadDescriptor
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .errors import PluginError
+from .errors import DriverMistake, PluginError
 from .logframes import Decoder, FrameError, LogEntry
+
+_log = Logger()
 
 _READ = 1 << 16
 
@@ -24,18 +27,27 @@ _READ = 1 << 16
 class LogReader:
     """Reads the entries of one container.
 
+    A FIFO that is not read stops its container: what :attr:`received` raises is logged, the
+    entry is lost, and the reading goes on.
+
     :ivar file: as :class:`exampledriver.plugin.logdriver.StartLogging` has it.
-    :ivar received: called with each entry.
+    :ivar received: called with each entry. It may return a Deferred; it is not waited for.
+    :ivar container: what the plugin's log calls it; by default the FIFO.
+    :ivar lost: how many entries :attr:`received` has failed for.
     :ivar done: fires when the engine has closed the FIFO or :meth:`stop` was called; fails with
-        :class:`exampledriver.plugin.logframes.FrameError` for what is no log.
+        :class:`exampledriver.plugin.logframes.FrameError` for what is no log, which the
+        plugin's log says too.
     """
 
     reactor: Any
     file: str
     received: Callable[[LogEntry], object]
+    container: str = ""
+    lost: int = field(default=0, init=False)
     done: Deferred[None] = field(factory=Deferred, init=False)
     _descriptor: int = field(default=-1, init=False)
     _decoder: Decoder = field(factory=Decoder, init=False)
+    _failing: bool = field(default=False, init=False)
 
     def start(self) -> None:
         """Open the FIFO and begin to read.
@@ -49,10 +61,12 @@ class LogReader:
         self.reactor.addReader(self)
 
     def stop(self) -> None:
-        """Read what has been written so far, and close."""
-        while self._descriptor >= 0 and self._read():
-            pass
-        self._close(None)
+        """Read what has been written so far, and close, whatever happens."""
+        try:
+            while self._descriptor >= 0 and self._read():
+                pass
+        finally:
+            self._close(None)
 
     def fileno(self) -> int:
         """Return the file descriptor, for the reactor."""
@@ -84,19 +98,71 @@ class LogReader:
             return False
         try:
             for entry in self._decoder.feed(data):
-                self.received(entry)
-        except FrameError:
+                self._receive(entry)
+        except FrameError as error:
+            _log.error(
+                "driver {driver}: the log of {container} ends here, for what came is no log "
+                "entry: {why}",
+                driver=self._driver,
+                container=self.container or self.file,
+                why=str(error),
+            )
             self._close(Failure())
             return False
         return True
 
+    def _receive(self, entry: LogEntry) -> None:
+        try:
+            found = self.received(entry)
+            if isinstance(found, Coroutine):
+                found.close()
+                raise DriverMistake("received is a coroutine function; a function is expected")
+        except Exception:
+            self._lose(Failure())
+            return
+        if isinstance(found, Deferred):
+            found.addErrback(self._lose)
+        elif self._failing:
+            self._failing = False
+            self._say_lost()
+
+    def _lose(self, failure: Failure) -> None:
+        """Count an entry that is lost; say so at the first of several in a row."""
+        self.lost += 1
+        if not self._failing:
+            self._failing = True
+            _log.failure(
+                "driver {driver}: an entry of {container} is lost; its log is read on",
+                failure,
+                driver=self._driver,
+                container=self.container or self.file,
+            )
+
+    def _say_lost(self) -> None:
+        _log.warn(
+            "driver {driver}: of {container}, {lost} entries are lost",
+            driver=self._driver,
+            container=self.container or self.file,
+            lost=self.lost,
+        )
+
+    @property
+    def _driver(self) -> str:
+        """The driver's method that has given :attr:`received`, or what it is."""
+        name = getattr(self.received, "__qualname__", type(self.received).__name__)
+        return str(name).partition(".<locals>")[0]
+
     def _close(self, failure: Failure | None) -> None:
         if self._descriptor < 0:
             return
-        self.reactor.removeReader(self)
-        os.close(self._descriptor)
-        self._descriptor = -1
-        if failure is None:
-            self.done.callback(None)
-        else:
-            self.done.errback(failure)
+        try:
+            self.reactor.removeReader(self)
+        finally:
+            descriptor, self._descriptor = self._descriptor, -1
+            os.close(descriptor)
+            if self._failing:
+                self._say_lost()
+            if failure is None:
+                self.done.callback(None)
+            else:
+                self.done.errback(failure)

@@ -7,16 +7,25 @@ that keeps logs can answer ``docker logs`` too: it implements :class:`ILogReader
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
 from typing import Annotated
 
 from attrs import evolve, field, frozen
 from zope.interface import Interface
 
+from . import checking
 from .awaiting import bridged
 from .convert import call, read
-from .errors import PluginError, wrong_type
+from .errors import wrong_part, wrong_type
 from .fifo import LogReader
 from .logframes import Decoder, FrameError, LogEntry, Partial, encode
 from .message import Message
@@ -177,29 +186,31 @@ def _add_reading(wire: Wire, driver: ILogReader) -> None:
         entries = await bridged(found) if isinstance(found, Awaitable) else found
         if not isinstance(entries, (AsyncIterable, Iterable)):
             raise wrong_type(driver.read_logs, entries, "an iterable of LogEntry")
-        return _framed(entries)
+        return _framed(driver.read_logs, entries)
 
     wire.stream(name, pieces)
 
 
 async def _framed(
-    entries: AsyncIterable[LogEntry] | Iterable[LogEntry],
+    method: Callable[..., object], entries: AsyncIterable[LogEntry] | Iterable[LogEntry]
 ) -> AsyncGenerator[bytes, None]:
     if isinstance(entries, AsyncIterable):
         try:
             async for entry in entries:
-                yield _frame(entry)
+                yield _frame(method, entry)
         finally:
             if isinstance(entries, AsyncGenerator):
                 await entries.aclose()
     else:
         for entry in entries:
-            yield _frame(entry)
+            yield _frame(method, entry)
 
 
-def _frame(entry: LogEntry) -> bytes:
+def _frame(method: Callable[..., object], entry: LogEntry) -> bytes:
     if not isinstance(entry, LogEntry):
-        raise PluginError(f"read_logs gave {entry!r}; a LogEntry is expected")
+        raise wrong_type(method, entry, "each time a LogEntry")
+    if part := checking.wrong_part(entry):
+        raise wrong_part(method, entry, part)
     if not entry.partial and not entry.line.endswith(b"\n"):
         # An engine takes newlines away before it logs, but prints a line as it comes.
         entry = evolve(entry, line=entry.line + b"\n")

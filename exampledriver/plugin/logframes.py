@@ -189,20 +189,19 @@ class Decoder:
         return len(self._data)
 
     def feed(self, data: bytes) -> Iterator[LogEntry]:
-        """Yield the entries that are whole now; take them all before the next piece.
+        """Yield the entries that are whole now, each of them once.
 
         :raises FrameError: what came is no log entry.
         """
         self._data += data
-        begin = 0
-        while len(self._data) - begin >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._data, begin)
+        while len(self._data) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._data)
             if length > MAX_MESSAGE:
                 raise FrameError(f"its length is {length}, beyond {MAX_MESSAGE}")
-            end = begin + _LENGTH.size + length
+            end = _LENGTH.size + length
             if len(self._data) < end:
                 break
-            message = bytes(self._data[begin + _LENGTH.size : end])
-            begin = end
+            message = bytes(self._data[_LENGTH.size : end])
+            # Now, so that it is taken once, whatever is done with it.
+            del self._data[:end]
             yield decode(message)
-        del self._data[:begin]

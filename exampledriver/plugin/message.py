@@ -20,7 +20,18 @@ from .redaction import shown
 CONTENT_TYPE = b"application/vnd.docker.plugins.v1.2+json"
 
 
-_encode = msgspec.json.Encoder().encode
+def _plain(value: object) -> object:
+    """Return what msgspec writes in place of an object of a subclass that it does not know."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+_encode = msgspec.json.Encoder(enc_hook=_plain).encode
 _decode = msgspec.json.Decoder().decode
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from attrs import field, frozen
 
 #: The scopes: a network is of one engine, or of a whole swarm.
-LOCAL, GLOBAL = "local", "global"
+LOCAL: Final = "local"
+GLOBAL: Final = "global"
 #: The key of the options of ``docker network create -o``, an object, in a network's options.
 GENERIC = "com.docker.network.generic"
 #: The key of ``docker network create --ipv6``, a boolean.
@@ -31,8 +32,8 @@ class NetworkCapabilities:
     :ivar connectivity_scope: how far its containers reach each other; empty for the same.
     """
 
-    scope: Annotated[str, "Scope"] = LOCAL
-    connectivity_scope: Annotated[str, "ConnectivityScope"] = ""
+    scope: Annotated[Literal["local", "global"], "Scope"] = LOCAL
+    connectivity_scope: Annotated[Literal["", "local", "global"], "ConnectivityScope"] = ""
 
 
 @frozen

@@ -14,7 +14,7 @@ from string import Template
 
 from attrs import frozen
 
-from .app import Plugin
+from .app import check_name
 
 
 @frozen
@@ -95,7 +95,7 @@ def write_project(name: str, kind: str, directory: Path) -> list[Path]:
     :raises NewError: it cannot be done.
     """
     try:
-        Plugin(name, [])
+        check_name(name)
     except ValueError as error:
         raise NewError(str(error)) from None
     package = re.sub("[^a-z0-9]", "_", name.lower())

@@ -56,8 +56,8 @@ def protocols_of(driver: object) -> list[Protocol]:
     found = list(_declared(driver))
     if not found:
         raise TypeError(
-            f"{driver!r} provides no plugin protocol; declare its interface with @implementer, "
-            "such as @implementer(IVolumeDriver)"
+            f"driver {type(driver).__name__} provides no plugin protocol; declare its interface "
+            "with @implementer, such as @implementer(IVolumeDriver)"
         )
     names = {protocol.implements for _, protocol in found}
     for interface, protocol in found:

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from attrs import field, frozen
-from attrs.validators import instance_of
 from zope.interface import Interface
 
 from .convert import call
@@ -19,6 +18,10 @@ from .wire import Answer, Wire
 
 #: The name of this protocol in the answer to ``Plugin.Activate``.
 IMPLEMENTS = "secretprovider"
+
+#: The largest value that a swarm takes, in bytes: less than 500 KiB, in swarmkit's
+#: ``ValidateSecretPayload``. An empty one it does not take either.
+LARGEST = 500 * 1024 - 1
 
 
 @frozen
@@ -85,11 +88,11 @@ class GetSecret:
 class Secret:
     """A secret's value.
 
-    :ivar value: the bytes, at most 500 kB for a swarm.
+    :ivar value: the bytes, 1 to :data:`LARGEST` for a swarm.
     :ivar do_not_reuse: it is for this task only: the next one asks again.
     """
 
-    value: Annotated[bytes, "Value"] = field(repr=False, validator=instance_of(bytes))
+    value: Annotated[bytes, "Value"] = field(repr=False)
     do_not_reuse: Annotated[bool, "DoNotReuse"] = False
 
 

@@ -20,9 +20,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 
 from ..daemon.discovery import announced
-from ..daemon.listening import ListenError, UnixEndpoint
+from ..daemon.listening import ListenError, UnixEndpoint, endpoint_words
 from ..daemon.logs import FORMATS, LogOutput
-from ..daemon.remote import TcpEndpoint, TlsEndpoint
+from ..daemon.remote import TlsEndpoint
 from ..daemon.service import CannotStart, DaemonService, Step
 from ..daemon.signals import Signals
 from ..daemon.systemd import Notifier, SystemdEndpoint
@@ -38,6 +38,8 @@ _log = Logger()
 LINGER = 0.3
 #: Where engines look for sockets.
 SOCKETS = "/run/docker/plugins"
+#: The directories in which engines look for sockets and spec files.
+ENGINES = (SOCKETS, "/var/run/docker/plugins", "/etc/docker/plugins", "/usr/lib/docker/plugins")
 
 PluginService: TypeAlias = DaemonService
 
@@ -60,23 +62,62 @@ class _Server:
         return self.site.abort()
 
 
-def parse_endpoint(text: str) -> UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint:
+def parse_endpoint(text: str) -> UnixEndpoint | SystemdEndpoint | TlsEndpoint:
     """Read ``unix:PATH[:mode=OCTAL]``, ``systemd:``, or ``ssl:`` with mutual TLS.
 
-    :raises ValueError: it is none of these.
+    :raises ValueError: it is none of these, or PATH is not absolute.
     """
-    kind = text.partition(":")[0]
+    kind, *words = endpoint_words(text)
     if kind == "tcp":
-        return TcpEndpoint.parse(text, False)
+        raise ValueError(
+            f"--listen={text}: tcp: is not offered: every user who can open the port would be as "
+            "good as root; listen on unix:PATH, or on ssl: with the CA of its clients"
+        )
     if kind == "ssl":
         return TlsEndpoint.parse(text)
-    return SystemdEndpoint.parse(text) if kind == "systemd" else UnixEndpoint.parse(text)
+    if kind == "systemd":
+        return SystemdEndpoint.parse(text)
+    if kind == "unix" and words and not words[0].removeprefix("address=").startswith("/"):
+        raise ValueError(
+            f"--listen={text}: the path is relative; give an absolute one, such as "
+            f"unix:{SOCKETS}/NAME.sock"
+        )
+    return UnixEndpoint.parse(text)
+
+
+def _check_place(option: str, directory: Path) -> None:
+    """Go on if a directory is there, or is one of the engines', which are made.
+
+    :raises ListenError: a mistyped path would be made.
+    """
+    if not directory.is_dir() and str(directory) not in ENGINES:
+        raise ListenError(
+            f"{option}: {directory} is no directory: correct it, or make it; only those of "
+            f"engines are made here: {', '.join(ENGINES)}"
+        )
+
+
+def _targets(plugin: Plugin, texts: Sequence[str], spec_dir: str | Path | None) -> list[Any]:
+    targets: list[Any] = [parse_endpoint(text) for text in texts]
+    for text, target in zip(texts, targets, strict=True):
+        if isinstance(target, UnixEndpoint):
+            _check_place(f"--listen={text}", target.path.parent)
+    if spec_dir is not None:
+        directory = Path(spec_dir)
+        if not directory.is_absolute():
+            raise ValueError(
+                f"--spec-dir={spec_dir}: the path is relative; give an absolute one, such as "
+                "/etc/docker/plugins"
+            )
+        _check_place(f"--spec-dir={spec_dir}", directory)
+        targets = announced(directory, plugin.name, targets)
+    return targets
 
 
 def make_service(
     plugin: Plugin,
     reactor: Any,
-    endpoints: Sequence[str] = (),
+    endpoints: str | Sequence[str] = (),
     *,
     spec_dir: str | Path | None = None,
     finish: Sequence[Step] = (),
@@ -85,7 +126,8 @@ def make_service(
 ) -> DaemonService:
     """Return a service that listens, and stops in order; put it into an application, or start it.
 
-    :param endpoints: where to listen; by default ``/run/docker/plugins/NAME.sock``.
+    :param endpoints: where to listen, one or more; by default ``/run/docker/plugins/NAME.sock``.
+        Paths are absolute. The directories of :data:`ENGINES` are made, others have to be there.
     :param spec_dir: write ``NAME.spec`` (or ``NAME.json``, with TLS) there while it listens.
     :param finish: what a stop waits for after the last answer: names for the log, and functions.
     :param close: what a stop closes then, whatever has happened, in this order.
@@ -95,9 +137,7 @@ def make_service(
     :raises ListenError: an endpoint cannot be listened on.
     """
     texts = endpoints or [f"unix:{SOCKETS}/{plugin.name}.sock"]
-    targets: list[Any] = [parse_endpoint(text) for text in texts]
-    if spec_dir is not None:
-        targets = announced(Path(spec_dir).absolute(), plugin.name, targets)
+    targets = _targets(plugin, [texts] if isinstance(texts, str) else texts, spec_dir)
     for target in targets:
         target.check()
     site = plugin.make_site(reactor)

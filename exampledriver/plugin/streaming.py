@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from zope.interface import implementer
 
-from .awaiting import bridged
+from .awaiting import bridged, explained
 from .message import CONTENT_TYPE
 
 _log = Logger()
@@ -40,18 +40,27 @@ class Stream:
     _work: Deferred[None] | None = field(default=None, init=False)
 
     def start(self, pieces: AsyncGenerator[bytes, None]) -> Deferred[None]:
-        """Begin to write; the Deferred fires at the end, whichever it is."""
+        """Begin to write; the Deferred fires at the end, whichever it is.
+
+        It fails if the first piece does before anything is waited for: nothing has been sent.
+        """
         self.request.setHeader(b"Content-Type", CONTENT_TYPE)
         self.request.registerProducer(self, True)
         self._work = Deferred.fromCoroutine(self._run(pieces))
+        if not self.request.startedWriting:
+            if isinstance(getattr(self._work, "result", None), Failure):
+                return self._work.addBoth(self._finish)
+            # So that the client learns at once that there will be an answer.
+            self.request.write(b"")
         return self._work.addErrback(self._failed).addCallback(self._finish)
 
     async def _run(self, pieces: AsyncGenerator[bytes, None]) -> None:
-        await bridged(self._write(pieces))
+        try:
+            await bridged(self._write(pieces))
+        except RuntimeError as error:
+            raise explained(error) from error
 
     async def _write(self, pieces: AsyncGenerator[bytes, None]) -> None:
-        # So that the client learns at once that there will be an answer.
-        self.request.write(b"")
         async with aclosing(pieces):
             async for piece in pieces:
                 self.request.write(piece)
@@ -59,13 +68,20 @@ class Stream:
                     await self._paused
 
     def _failed(self, failure: Failure) -> None:
-        # The status has been sent: a stream can only end.
-        if not failure.check(CancelledError):
-            _log.failure("a stream ended early", failure)
+        if failure.check(CancelledError):
+            return
+        _log.failure("a stream ended early", failure)
+        if self.request.channel is not None:
+            # The status has been sent. Without its last chunk the answer is cut, which a client
+            # can tell from an end.
+            self.request.chunked = 0
+            self.request.channel.persistent = False
 
-    def _finish(self, _: None) -> None:
+    def _finish(self, result: Failure | None) -> Failure | None:
         self._work = None
-        self.request.unregisterProducer()
+        if self.request.channel is not None:  # else its client has gone
+            self.request.unregisterProducer()
+        return result
 
     def end(self) -> None:
         """End the work; what was written is sent."""
@@ -96,10 +112,15 @@ class Streams:
     _ended: bool = field(default=False, init=False)
 
     def start(self, request: IRequest, pieces: AsyncGenerator[bytes, None]) -> Deferred[None]:
-        """Answer a request in pieces; the Deferred fires at the end."""
+        """Answer a request in pieces; the Deferred fires at the end, as of :meth:`Stream.start`."""
         stream = Stream(request)
         self._open.add(stream)
-        done = stream.start(pieces).addCallback(lambda _: self._open.discard(stream))
+
+        def ended(result: Failure | None) -> Failure | None:
+            self._open.discard(stream)
+            return result
+
+        done = stream.start(pieces).addBoth(ended)
         if self._ended:
             stream.end()
         return done

@@ -6,17 +6,18 @@ Source of the calls and fields: Docker's plugin documentation and moby's
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
+from typing import Literal
 
 from attrs import define, field, frozen
 from zope.interface import Interface
 
-from .errors import PluginError, wrong_type
+from .errors import PluginError, wrong_part, wrong_type
 from .message import Message, encode
 from .protocol import Protocol, bind
-from .wire import Answer, Call, Fields, Pieces, Wire
+from .wire import Answer, Call, Fields, Wire
 
 #: The name of this protocol in the answer to ``Plugin.Activate``.
 IMPLEMENTS = "VolumeDriver"
@@ -62,7 +63,7 @@ class Capabilities:
     :ivar scope: ``local`` (a volume is known to one engine) or ``global`` (to a whole swarm).
     """
 
-    scope: str = "local"
+    scope: Literal["local", "global"] = "local"
 
 
 class IVolumeDriver(Interface):
@@ -124,6 +125,8 @@ def rfc3339(moment: datetime) -> str:
 
 
 def _shown(volume: Volume) -> dict[str, object]:
+    if not (isinstance(volume.name, str) and isinstance(volume.mountpoint, str)):
+        raise TypeError("a name or mountpoint is no str")
     shown: dict[str, object] = {
         "Name": volume.name,
         "Mountpoint": volume.mountpoint,
@@ -132,15 +135,6 @@ def _shown(volume: Volume) -> dict[str, object]:
     if volume.created is not None:
         shown["CreatedAt"] = rfc3339(volume.created)
     return shown
-
-
-def _listed(volumes: Iterable[Volume | bytes]) -> Pieces:
-    pieces = [b'{"Volumes":[']
-    for volume in volumes:
-        pieces += volume if isinstance(volume, bytes) else encoded([volume]), b","
-    # The last comma, if there is one, gives way to the end.
-    pieces[(len(pieces) > 1 and -1) or 1 :] = [b'],"Err":""}']
-    return pieces
 
 
 @define
@@ -165,24 +159,42 @@ class _Told:
     def volume(self, volume: Volume, message: Message) -> Fields:
         if not isinstance(volume, Volume):
             raise wrong_type(self.driver.get, volume, "a Volume")
-        return b'{"Volume":%s,"Err":""}' % volume.as_json()
+        try:
+            return b'{"Volume":%s,"Err":""}' % volume.as_json()
+        except (AttributeError, TypeError, ValueError):
+            self.check(self.driver.get, volume)
+            raise
 
     def volumes(self, volumes: Iterable[Volume | bytes], message: Message) -> Fields:
+        volume: object = b""
         try:
-            return _listed(volumes)
-        except (AttributeError, TypeError):
+            pieces = [b'{"Volumes":[']
+            for volume in volumes:
+                pieces += volume if isinstance(volume, bytes) else encoded([volume]), b","
+        except (AttributeError, TypeError, ValueError):
             if not isinstance(volumes, Iterable):
                 raise wrong_type(self.driver.list, volumes, "an iterable of Volumes") from None
-            for volume in volumes:
-                if not isinstance(volume, (Volume, bytes)):
-                    kind = "an iterable of Volumes, all of them,"
-                    raise wrong_type(self.driver.list, volume, kind) from None
+            if not isinstance(volume, (Volume, bytes)):
+                kind = "an iterable of Volumes, all of them,"
+                raise wrong_type(self.driver.list, volume, kind) from None
+            self.check(self.driver.list, volume)
             raise
+        # The last comma, if there is one, gives way to the end.
+        pieces[(len(pieces) > 1 and -1) or 1 :] = [b'],"Err":""}']
+        return pieces
 
     def capabilities(self, found: Capabilities, message: Message) -> Fields:
         if not isinstance(found, Capabilities):
             raise wrong_type(self.driver.capabilities, found, "a Capabilities")
+        self.check(self.driver.capabilities, found)
         return {"Capabilities": {"Scope": found.scope}}
+
+    def check(self, method: Callable[..., object], value: object) -> None:
+        """Go on if what a method returned has no wrong part."""
+        from .checking import wrong_part as found
+
+        if not isinstance(value, bytes) and (part := found(value)):
+            raise wrong_part(method, value, part) from None
 
 
 def add_routes(wire: Wire, driver: IVolumeDriver) -> None:

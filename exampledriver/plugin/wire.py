@@ -9,7 +9,7 @@ request and runs to its end. A call that only reads is cancelled with its client
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote_to_bytes
@@ -173,8 +173,14 @@ class Wire:
         start = self.streams.start
 
         def handle(request: IRequest) -> Deferred[None]:
-            work = Deferred.fromCoroutine(pieces(_content(request)))
+            work = Deferred.fromCoroutine(begun(_content(request)))
             return work.addCallback(lambda found: start(request, found))
+
+        async def begun(body: bytes) -> AsyncGenerator[bytes, None]:
+            try:
+                return await pieces(body)
+            except RuntimeError as error:
+                raise explained(error) from error
 
         self._serve(name, handle)
 

@@ -73,14 +73,43 @@ class NewTests(SynchronousTestCase):
         last = self.engine.run("logs", "--tail=1", "hello")
         # The engine reads the two outputs at once: either may come last.
         self.assertIn((last.stdout, last.stderr), [("three\n", ""), ("", "two\n")])
+        none = self.engine.run("logs", "--tail=0", "hello")
+        self.assertEqual((none.returncode, none.stdout, none.stderr), (0, "", ""))
+        docker(
+            "run", "-d", "--log-driver=mine", "--network=none", "--name=later", IMAGE,
+            "sh", "-c", "echo one; until [ -e /go ]; do sleep 0.1; done; echo two",
+        )  # fmt: skip
+        with subprocess.Popen(
+            ["docker", "-H", self.engine.host, "logs", "--follow", "later"], stdout=subprocess.PIPE
+        ) as follower:
+            assert follower.stdout is not None
+            self.assertEqual(follower.stdout.readline(), b"one\n")
+            docker("exec", "later", "touch", "/go")
+            # It ends with the container.
+            self.assertEqual(follower.stdout.read(), b"two\n")
         long = docker(
             "run", "--rm", "--log-driver=mine", "--network=none", IMAGE,
             "sh", "-c", "head -c 40000 /dev/zero | tr '\\0' x",
         )  # fmt: skip
         self.assertEqual(len(long), 40000)
         self.assertNotEqual(self.engine.run("logs", "nobody").returncode, 0)
-        docker("rm", "hello")
+        docker("rm", "hello", "later")
         self.stop(process)
+
+    def test_damaged_log(self) -> None:
+        """docker logs shows what is there of a damaged log, and says that this is not all."""
+        self.serve("log")
+        self.engine.docker(
+            "run", "-d", "--log-driver=mine", "--network=none", "--name=hello", IMAGE,
+            "sh", "-c", "echo one; exec sleep 1000",
+        )  # fmt: skip
+        (file,) = (self.base / "lib").rglob("*.log")
+        until(lambda: file.stat().st_size > 0, "the entry")
+        with file.open("ab") as log:
+            log.write(b"\xff" * 8)
+        found = self.engine.run("logs", "hello")
+        self.assertEqual(found.stdout, "one\n", found)
+        self.assertIn("unexpected EOF", found.stderr)
 
     def test_network(self) -> None:
         """A network is made of it, and a container attached."""

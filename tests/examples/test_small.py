@@ -58,15 +58,15 @@ class SecretFileTests(SynchronousTestCase):
 
     def test_value(self) -> None:
         """A secret's bytes are the file's, of up to 500 KiB, and asked for each time."""
-        for size in (1, 500 * 1024):
+        for size in (1, 511_999):
             (self.root / "db").write_bytes(os.urandom(size))
             found = secretfiles.SecretFiles().get_secret(GetSecret("db"))
             self.assertEqual(found.value, (self.root / "db").read_bytes())
             self.assertTrue(found.do_not_reuse)
-        (self.root / "db").write_bytes(bytes(500 * 1024 + 1))
-        self.assertIn("1 to 512000 bytes", self.refused("db"))
+        (self.root / "db").write_bytes(bytes(512_000))
+        self.assertIn("1 to 511999 bytes", self.refused("db"))
         (self.root / "db").write_bytes(b"")
-        self.assertIn("1 to 512000 bytes", self.refused("db"))
+        self.assertIn("1 to 511999 bytes", self.refused("db"))
 
     def test_confined(self) -> None:
         """No name leads out of the directory, through a link, or to what is no file."""

@@ -82,6 +82,7 @@ class RunTests(SynchronousTestCase):
 
     def test_life(self) -> None:
         """The socket is the owner's alone, the spec is there while it serves, the exit is 0."""
+        (self.base / "specs").mkdir()
         process = self.start(f"--spec-dir={self.base}/specs")
         spec = self.base / "specs/slow.spec"
         until(spec.exists, "the spec file")
@@ -119,10 +120,14 @@ class RunTests(SynchronousTestCase):
         for option, why in (
             (f"--listen=unix:{self.base}/file", "is not a socket"),
             ("--listen=udp:1", "give unix:PATH"),
-            ("--listen=tcp:1", "tcp"),
+            ("--listen=tcp:1", "listen on unix:PATH, or on ssl:"),
+            ("--listen=unix:x.sock", "the path is relative"),
+            (f"--listen=unix:{self.base}/typo/x.sock", "/typo is no directory"),
+            ("--spec-dir=specs", "the path is relative"),
         ):
             process = self.spawn(option)
             output, _ = process.communicate(timeout=PATIENCE)
             self.assertEqual(process.returncode, 1, output)
             self.assertRegex(output, "^slow: .*\n$")
             self.assertIn(why, output)
+            self.assertNotIn("insecure", output)

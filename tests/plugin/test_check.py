@@ -6,11 +6,13 @@ import io
 import json
 import re
 import ssl
+from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.plugin.__main__ import main as new_main
 from exampledriver.plugin.check import CANNOT, FAILED, PASSED, Report, line, main, table
 from exampledriver.plugin.testing import (
     RULES,
@@ -49,6 +51,32 @@ class DocumentationTests(SynchronousTestCase):
             self.assertTrue(rule.says and rule.why and rule.source, rule.id)
             self.assertFalse(rule.says.endswith("."), rule.id)
             self.assertTrue(rule.why.endswith("."), rule.id)
+
+
+class HelpTests(SynchronousTestCase):
+    """What --help says."""
+
+    def help(self, main: Callable[[list[str]], int], *words: str) -> str:
+        """Return the text, its lines joined."""
+        with redirect_stdout(io.StringIO()) as output:
+            self.assertRaises(SystemExit, main, [*words, "--help"])
+        return " ".join(output.getvalue().split())
+
+    def test_new(self) -> None:
+        """new says what it writes, with an example that works."""
+        text = self.help(new_main, "new")
+        self.assertIn("Write a project into a new directory: a driver that works, its tests", text)
+        _, example = text.split("example: python -m exampledriver.plugin ")
+        directory = self.mktemp()
+        with redirect_stdout(io.StringIO()):
+            self.assertEqual(new_main([*example.split(), "--directory", directory]), 0)
+        self.assertIn("plugin.check SOCKET", self.help(new_main))
+
+    def test_check(self) -> None:
+        """check says what it does, with an example."""
+        text = self.help(main)
+        self.assertIn("Judge a running Docker plugin by what Docker and Podman need", text)
+        self.assertIn("example: python -m exampledriver.plugin.check /run/docker/plugins/", text)
 
 
 class ReportTests(SynchronousTestCase):

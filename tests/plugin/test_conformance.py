@@ -1,4 +1,4 @@
-"""Drivers run through the conformance suite, in memory and over a socket.
+"""Drivers run through the conformance suites in memory; over sockets: tests.functional.test_suites.
 
 Of our own driver this is the test that engines can live with it; of the suite, the test that it
 passes what is right. That it fails what is wrong is in ``tests.functional.test_wrong_plugins``.
@@ -13,28 +13,19 @@ from typing import Any, cast
 from unittest import TestResult
 
 from attrs import define, field
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
 from twisted.internet.task import Clock, deferLater
-from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
 from exampledriver.plugin.authz import ALLOW, IAuthzDriver
 from exampledriver.plugin.logdriver import (
-    FrameError,
     ILogDriver,
-    ILogReader,
-    LogEntry,
-    LogReader,
-    ReadLogs,
-    StartLogging,
-    StopLogging,
 )
 from exampledriver.plugin.metrics import IMetricsCollector
-from exampledriver.plugin.secret import ISecretProvider
+from exampledriver.plugin.secret import GetSecret, ISecretProvider, Secret
 from exampledriver.plugin.testing import (
     AuthzConformance,
     IpamDriverConformance,
@@ -46,9 +37,9 @@ from exampledriver.plugin.testing import (
     VolumeDriverConformance,
     rules_of,
 )
-from examples import secretfiles
 from tests.volumes.fixtures import World
 
+from .logs import Logs
 from .test_authz import Gate
 from .test_network import Wires
 from .test_small import Meter, Vault
@@ -64,24 +55,14 @@ class ServiceConformance(VolumeDriverConformance, SynchronousTestCase):
         return World(Path(self.mktemp()).absolute(), clock=cast(Clock, self.clock)).start()
 
 
-class ServiceOverSocketConformance(OverSocket, VolumeDriverConformance, TestCase):
-    """Our volume service with real threads, over a socket."""
-
-    def driver(self) -> IVolumeDriver:
-        # Its timers, of a world without a stop, are of a clock that stands still.
-        return World(Path(self.mktemp()).absolute()).start(deferToThread, deferToThread)
-
-
-class SlowConformance(VolumeDriverConformance, TestCase):
-    """Our volume service in memory, on the reactor: each step on disk takes a while."""
-
-    real = True
+class SlowConformance(VolumeDriverConformance, SynchronousTestCase):
+    """Our volume service in memory, where each step on disk takes a while of the clock."""
 
     def driver(self) -> IVolumeDriver:
         def later(function: Callable[..., Any], *args: object) -> Deferred[Any]:
             return deferLater(self.clock, 0.002, function, *args)
 
-        return World(Path(self.mktemp()).absolute()).start(later)
+        return World(Path(self.mktemp()).absolute(), clock=cast(Clock, self.clock)).start(later)
 
 
 class PlainConformance(VolumeDriverConformance, SynchronousTestCase):
@@ -155,13 +136,6 @@ class GateConformance(AuthzConformance, SynchronousTestCase):
         return Gate(ALLOW)
 
 
-class GateOverSocketConformance(OverSocket, AuthzConformance, TestCase):
-    """The same, over a socket."""
-
-    def driver(self) -> IAuthzDriver:
-        return Gate(ALLOW)
-
-
 class NetworksConformance(NetworkDriverConformance, SynchronousTestCase):
     """A network driver of this package, in memory."""
 
@@ -185,43 +159,6 @@ class VaultConformance(SecretProviderConformance, SynchronousTestCase):
         return Vault()
 
 
-class SecretFilesConformance(OverSocket, SecretProviderConformance, TestCase):
-    """The example of a secret provider, over a socket."""
-
-    secret = "password"
-
-    def driver(self) -> ISecretProvider:
-        root = Path(self.mktemp())
-        root.mkdir(mode=0o700)
-        (root / "password").write_bytes(b"hunter2")
-        self.patch(secretfiles, "ROOT", root)
-        return secretfiles.SecretFiles()
-
-
-@implementer(ILogDriver, ILogReader)
-@define(eq=False)
-class Logs:
-    """A log driver that keeps entries in memory."""
-
-    kept: dict[str, list[LogEntry]] = field(factory=dict)
-    readers: dict[str, LogReader] = field(factory=dict)
-
-    def start_logging(self, request: StartLogging) -> None:
-        log = self.kept.setdefault(request.info.container_id, [])
-        reader = LogReader(reactor, request.file, log.append)
-        reader.done.addErrback(lambda failure: failure.trap(FrameError))
-        reader.start()
-        self.readers[request.file] = reader
-
-    def stop_logging(self, request: StopLogging) -> None:
-        if request.file in self.readers:
-            self.readers.pop(request.file).stop()
-
-    def read_logs(self, request: ReadLogs) -> list[LogEntry]:
-        log = self.kept[request.info.container_id]
-        return log[-request.config.tail :] if request.config.tail > 0 else log
-
-
 class LogsConformance(LogDriverConformance, TestCase):
     """A log driver of this package, in memory."""
 
@@ -229,22 +166,8 @@ class LogsConformance(LogDriverConformance, TestCase):
         return Logs()
 
 
-class LogsOverSocketConformance(OverSocket, LogDriverConformance, TestCase):
-    """The same, over a socket."""
-
-    def driver(self) -> ILogDriver:
-        return Logs()
-
-
 class MeterConformance(MetricsCollectorConformance, SynchronousTestCase):
     """A metrics collector of this package, in memory."""
-
-    def driver(self) -> IMetricsCollector:
-        return Meter()
-
-
-class MeterOverSocketConformance(OverSocket, MetricsCollectorConformance, TestCase):
-    """The same, over a socket."""
 
     def driver(self) -> IMetricsCollector:
         return Meter()
@@ -291,7 +214,7 @@ class SuiteTests(SynchronousTestCase):
         """A suite has a test for each rule; the socket's mode is one of those over a socket."""
         for rule in rules_of("VolumeDriver"):
             test = f"test_{rule.id.replace('-', '_')}"
-            suite = ServiceOverSocketConformance
+            suite = type("Suite", (OverSocket, VolumeDriverConformance), {})
             self.assertEqual(getattr(suite, test).__doc__, f"{rule.says}.")
             self.assertEqual(hasattr(ServiceConformance, test), rule.id != "P-SOCKET-MODE")
 
@@ -310,6 +233,29 @@ class SuiteTests(SynchronousTestCase):
             Case(method).run(result)
             self.assertEqual(len(result.failures), method == "test_S_VALUE")
             self.assertNotIn("hunter2", "".join(str(text) for _, text in result.failures))
+
+    def test_secret_size(self) -> None:
+        """A secret is judged by the size that a swarm takes: less than 500 KiB."""
+
+        @implementer(ISecretProvider)
+        class Sized:
+            size = 0
+
+            def get_secret(self, request: GetSecret) -> Secret:
+                if request.name != "db":
+                    raise PluginError("not known")
+                return Secret(bytes(self.size))
+
+        class Case(SecretProviderConformance, SynchronousTestCase):
+            secret = "db"
+
+            def driver(self) -> ISecretProvider:
+                return Sized()
+
+        for Sized.size, broken in ((0, 1), (1, 0), (511_999, 0), (512_000, 1)):
+            result = TestResult()
+            Case("test_S_VALUE").run(result)
+            self.assertEqual((len(result.failures), result.errors), (broken, []), Sized.size)
 
     def test_no_driver(self) -> None:
         """A suite that is not told how its driver is made says what is missing."""

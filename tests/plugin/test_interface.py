@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -34,6 +36,26 @@ class PluginTests(SynchronousTestCase):
         error = self.assertRaises(TypeError, Plugin, "x", [FakeDriver(), FakeDriver()])
         self.assertIn("VolumeDriver", str(error))
 
+    def test_no_list(self) -> None:
+        """Drivers are a list of at least one; anything else is refused, with an example."""
+        for drivers in (FakeDriver(), "VolumeDriver", {FakeDriver()}, None):
+            wrong: Any = drivers
+            error = self.assertRaises(TypeError, Plugin, "x", wrong)
+            self.assertIn(
+                f"drivers is a {type(drivers).__name__}; a list",
+                f"{error}".replace("is None", "is a NoneType"),
+            )
+            self.assertIn("such as Plugin('x', [driver])", str(error))
+        error = self.assertRaises(ValueError, Plugin, "x", [])
+        self.assertEqual(str(error), "plugin x: drivers is empty; give it at least one")
+
+    def test_named(self) -> None:
+        """A text names a driver by its class, not by its place in memory."""
+        for drivers in ([object()], [FakeDriver(), FakeDriver()]):
+            error = self.assertRaises(TypeError, Plugin, "x", drivers)
+            self.assertIn(f"driver {type(drivers[0]).__name__}", str(error))
+            self.assertNotIn(" at 0x", str(error))
+
     def test_errors(self) -> None:
         """A request that is wrong is a plugin's error with a status of its own."""
         self.assertEqual((PluginError.status, BadRequest.status), (500, 400))
@@ -57,13 +79,6 @@ class ActivateTests(PluginCase):
         """Docker waits for Activate without a limit: it is answered without the driver."""
         self.call("Plugin.Activate")
         self.assertEqual(self.driver.calls, [])
-
-    def test_no_driver(self) -> None:
-        """A plugin without drivers implements nothing, and says so."""
-        self.site = Plugin("x", [], Clock()).site()
-        self.client = self.connect()
-        self.assertEqual(self.call("Plugin.Activate").answer, {"Implements": []})
-        self.assertRefused(self.call("VolumeDriver.List"), 404)
 
 
 class CallTests(PluginCase):

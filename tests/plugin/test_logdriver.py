@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from exampledriver.plugin import Plugin, PluginError
+from exampledriver.plugin.errors import DriverMistake
 from exampledriver.plugin.logdriver import (
     Decoder,
     ILogDriver,
@@ -33,6 +37,7 @@ from exampledriver.plugin.logdriver import (
 from exampledriver.plugin.logframes import FrameError, encode
 from tests.process import UnixConnection, remove_directory, short_directory
 
+from .memory import post
 from .protocols import ProtocolCase
 
 INFO = {"ContainerID": "c1", "ContainerName": "/web"}
@@ -159,6 +164,79 @@ class MessageTests(ProtocolCase):
             self.refused("LogDriver.StartLogging", message, 400)
 
 
+@implementer(ILogReader)
+@define(eq=False)
+class Wrong(Keeper):
+    """A driver whose logs are as a test has them."""
+
+    read: Callable[[], Any] = list
+
+    def read_logs(self, request: ReadLogs) -> Any:
+        return self.read()
+
+
+class WrongReadTests(ProtocolCase):
+    """Logs that cannot be given back."""
+
+    def reading(self, read: Callable[[], Any]) -> dict[str, Any]:
+        """Return the refusal of ReadLogs."""
+        self.serve(Wrong(read=read))
+        return self.refused("LogDriver.ReadLogs", {"Info": INFO})
+
+    def ended(self, read: Callable[[], Any]) -> str:
+        """Return why an answer that had begun was cut, of which one entry came."""
+        self.serve(Wrong(read=read))
+        self.client.feed(post("LogDriver.ReadLogs", {"Info": INFO}))
+        data = self.client.received()
+        self.assertTrue(data.startswith(b"HTTP/1.1 200 OK\r\n"), data)
+        self.assertIn(encode(PRINTED[0]), data)
+        self.client.settle()
+        self.assertEqual((data[-5:] == b"0\r\n\r\n", self.client.connected), (False, False))
+        return str(self.flushLoggedErrors()[-1].value)
+
+    def test_generator(self) -> None:
+        """What an asynchronous generator raises before it has waited is told to the engine."""
+
+        async def read() -> AsyncIterator[LogEntry]:
+            raise PluginError("the disk is gone")
+            yield ENTRIES[0]
+
+        self.assertEqual(self.reading(read), {"Err": "the disk is gone"})
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_no_loop(self) -> None:
+        """What awaits asyncio's where its loop does not turn is told what to do."""
+
+        async def read() -> list[LogEntry]:
+            await asyncio.sleep(1)
+            return ENTRIES
+
+        async def generate() -> AsyncIterator[LogEntry]:
+            await asyncio.sleep(1)
+            yield ENTRIES[0]
+
+        async def later() -> AsyncIterator[LogEntry]:
+            yield ENTRIES[0]
+            await asyncio.sleep(1)
+
+        for reading in (read, generate):
+            self.assertIn("with run(asyncio=True)", self.reading(reading)["Err"])
+        self.assertIn("with run(asyncio=True)", self.ended(later))
+
+    def test_types(self) -> None:
+        """What is no LogEntry, or has a part of a wrong type, is said by its name."""
+        wrong: Any = "text"
+        says = "driver Wrong.read_logs returned"
+        for entry, what in (
+            (wrong, f"{says} a str; each time a LogEntry is expected"),
+            (LogEntry("stdout", 1, wrong), f"{says} a LogEntry whose line is a str; a bytes is"),
+        ):
+            self.assertIn(what, self.reading([entry].copy)["Err"])
+            self.assertIn(what, self.ended([ENTRIES[0], entry].copy))
+        self.assertIn(f"{says} an int; an iterable of LogEntry", self.reading(lambda: 7)["Err"])
+        self.flushLoggedErrors()
+
+
 class LoggedTests(ProtocolCase):
     """What the plugin's own log says."""
 
@@ -216,9 +294,121 @@ class FifoTests(TestCase):
     async def test_damage(self) -> None:
         """What is no log ends the reading with an error; what came before has been received."""
         os.write(self.engine, encode(ENTRIES[0]) + b"\xff" * 8)
-        await self.assertFailure(self.reader.done, FrameError)
+        with capturedLogs() as events:
+            await self.assertFailure(self.reader.done, FrameError)
         self.assertEqual(self.kept, ENTRIES[:1])
+        (said,) = map(formatEvent, events)
+        self.assertIn(f"the log of {self.file} ends here, for what came is no log entry: ", said)
         os.close(self.engine)
+
+
+class FailingTests(TestCase):
+    """A driver that cannot keep what it receives."""
+
+    def setUp(self) -> None:
+        self.base = short_directory()
+        self.addCleanup(remove_directory, self.base)
+        self.file = str(self.base / "fifo")
+        os.mkfifo(self.file)
+        self.engine = os.open(self.file, os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, self.engine)
+        self.kept: list[LogEntry] = []
+        self.full = True
+
+    def keep(self, entry: LogEntry) -> None:
+        if self.full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        self.kept.append(entry)
+
+    def reader(self, received: Callable[[LogEntry], object]) -> LogReader:
+        """Return what reads the FIFO of the container /web."""
+        reader = LogReader(reactor, self.file, received, container="/web")
+        reader.start()
+        self.addCleanup(reader.stop)
+        return reader
+
+    def write(self, entry: LogEntry) -> None:
+        os.write(self.engine, encode(entry))
+
+    async def read(self, reader: LogReader, lost: int = 0) -> None:
+        """Wait until entries have been kept, or lost, and nothing is left."""
+        while reader.lost < lost or (not self.full and not self.kept):
+            await deferLater(reactor, 0.001)
+
+    async def test_read_on(self) -> None:
+        """A container whose log cannot be kept is read on; the log says so once, and the count."""
+        reader = self.reader(self.keep)
+        with capturedLogs() as events:
+            for at, entry in enumerate(ENTRIES, 1):
+                self.write(entry)
+                await self.read(reader, at)
+            self.full = False
+            self.write(ENTRIES[0])
+            await self.read(reader)
+        self.assertEqual((self.kept, reader.lost), (ENTRIES[:1], 3))
+        self.assertEqual(
+            [formatEvent(event) for event in events],
+            [
+                "driver FailingTests.keep: an entry of /web is lost; its log is read on",
+                "driver FailingTests.keep: of /web, 3 entries are lost",
+            ],
+        )
+        (error,) = self.flushLoggedErrors(OSError)
+        self.assertEqual(error.value.errno, errno.ENOSPC)
+
+    def test_stop(self) -> None:
+        """A stop ends when what is left cannot be kept, and the descriptor is closed."""
+        reader = self.reader(self.keep)
+        descriptor = reader.fileno()
+        self.write(ENTRIES[0])
+        with capturedLogs() as events:
+            reader.stop()
+        self.assertRaises(OSError, os.fstat, descriptor)
+        self.assertEqual(self.successResultOf(reader.done), None)
+        self.assertIn("of /web, 1 entries are lost", formatEvent(events[-1]))
+        self.flushLoggedErrors(OSError)
+
+    def test_stop_anyhow(self) -> None:
+        """A stop that is interrupted closes the descriptor too."""
+
+        def interrupt(entry: LogEntry) -> None:
+            raise KeyboardInterrupt
+
+        reader = self.reader(interrupt)
+        descriptor = reader.fileno()
+        self.write(ENTRIES[0])
+        self.assertRaises(KeyboardInterrupt, reader.stop)
+        self.assertRaises(OSError, os.fstat, descriptor)
+        self.assertNotIn(reader, reactor.getReaders())
+
+    def test_stop_within(self) -> None:
+        """A driver may stop the reading when it gets an entry; it gets each one once, in order."""
+
+        def keep(entry: LogEntry) -> None:
+            self.kept.append(entry)
+            reader.stop()
+
+        reader = self.reader(keep)
+        for entry in ENTRIES:
+            self.write(entry)
+        reader.stop()
+        self.assertEqual(self.kept, ENTRIES)
+
+    def test_later(self) -> None:
+        """What fails later, or would never be awaited, is said too."""
+
+        async def never(entry: LogEntry) -> None:
+            raise AssertionError
+
+        for received, error in (
+            (lambda entry: fail(OSError(errno.EIO, "broken")), OSError),
+            (never, DriverMistake),
+        ):
+            reader = self.reader(received)
+            self.write(ENTRIES[0])
+            reader.stop()
+            self.assertEqual(reader.lost, 1)
+            self.assertEqual(len(self.flushLoggedErrors(error)), 1)
 
 
 class ReadTests(TestCase):

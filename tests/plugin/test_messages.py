@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from types import MappingProxyType
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -172,6 +175,21 @@ class MessageTests(SynchronousTestCase):
         """NaN is never sent: engines cannot read it."""
         for value in ("nan", "inf", "-inf"):
             self.assertEqual(encode({"x": float(value)}), b'{"x":null}')
+
+    def test_subclasses(self) -> None:
+        """Texts, numbers and mappings of classes of their own are written as what they are."""
+
+        class Text(str):
+            __slots__ = ()
+
+        class Number(int):
+            __slots__ = ()
+
+        values = {"a": Text("ä"), "b": Number(7), "c": MappingProxyType({"d": 1}), "e": 1 << 64}
+        self.assertEqual(
+            json.loads(encode(values)), {"a": "ä", "b": 7, "c": {"d": 1}, "e": 1 << 64}
+        )
+        self.assertRaises(TypeError, encode, {"a": object()})
 
     def test_quiet(self) -> None:
         """A message's representation does not show its fields: options may be secrets."""

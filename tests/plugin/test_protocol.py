@@ -83,11 +83,11 @@ class MistakeTests(SynchronousTestCase):
     def test_names(self) -> None:
         """A name that cannot be a part of a path is refused."""
         for name in ("", "a/b", "..", "-x", "x" * 64, "a b"):
-            self.assertRaises(ValueError, Plugin, name, [])
+            self.assertRaises(ValueError, Plugin, name, [Wires()])
 
     def test_no_reactor(self) -> None:
         """A site needs a reactor, and the error says what else there is."""
-        error = self.assertRaises(ValueError, Plugin("x", []).site)
+        error = self.assertRaises(ValueError, Plugin("x", [Wires()]).site)
         self.assertIn("run()", str(error))
 
 
@@ -127,7 +127,7 @@ class LazyTests(SynchronousTestCase):
         names = ("authz", "network", "ipam", "secret", "logdriver", "metrics", "streaming")
         modules = [f"exampledriver.plugin.{name}" for name in (*names, "convert", "serving")]
         script = (
-            "import sys, exampledriver.plugin as p; p.Plugin('x', []);"
+            "import sys, examples.directories as d; d.Plugin('x', [d.Directories()]);"
             f"print([m for m in {[*modules, 'twisted.internet.reactor']!r} if m in sys.modules])"
         )
         root = Path(__file__).parents[2]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from attrs import define, field
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
@@ -86,9 +84,19 @@ class SecretTests(ProtocolCase):
         self.assertNotIn("tr", repr(Secret(b"\xff\x00tr")))
 
     def test_text(self) -> None:
-        """A text, which would go out as another secret, is refused where it is made."""
-        value: Any = "hunter2"
-        self.assertRaises(TypeError, Secret, value)
+        """A text, which would go out as another secret, is refused, and not shown."""
+
+        @implementer(ISecretProvider)
+        class Text:
+            def get_secret(self, request: GetSecret) -> Secret:
+                return Secret("hunter2")  # type: ignore[arg-type]
+
+        self.serve(Text())
+        answer = self.refused("SecretProvider.GetSecret", {"SecretName": "db"})
+        text = "driver Text.get_secret returned a Secret whose value is a str; a bytes is expected"
+        self.assertEqual(answer, {"Err": text})
+        (logged,) = self.flushLoggedErrors()
+        self.assertNotIn("hunter2", logged.getTraceback(detail="verbose"))
 
 
 @implementer(IMetricsCollector)

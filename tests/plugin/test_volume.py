@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, timezone, tzinfo
+from pathlib import Path
+from typing import Any
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.plugin import Capabilities, PluginError, Volume
+from exampledriver.plugin.errors import DriverMistake
 from exampledriver.plugin.volume import rfc3339
 
 from .memory import NAMED, UNHURRIED, PluginCase, post
@@ -115,13 +119,14 @@ class GetTests(PluginCase):
 
         self.assertEqual(self.shown(Volume("db", status=Status()))["Status"], {"a": 1})
 
-    def wrong(self, **answers: object) -> None:
-        """Check that answers of a driver that cannot be sent are bugs, and say nothing false."""
-        self.driver.answers = answers
-        for method in answers:
+    def wrong(self, volume: Volume, says: str) -> None:
+        """Check that Get and List refuse a volume, and say what is wrong with it."""
+        self.driver.answers = {"get": volume, "list": iter([Volume("first"), volume])}
+        for method in self.driver.answers:
             response = self.call(f"VolumeDriver.{method.capitalize()}", GET)
-            self.assertIn("internal error", self.assertRefused(response, 500))
-        self.assertEqual(len(self.flushLoggedErrors()), len(answers))
+            text = self.assertRefused(response, 500)
+            self.assertEqual(text, f"driver FakeDriver.{method} returned a Volume whose {says}")
+        self.assertEqual(len(self.flushLoggedErrors(DriverMistake)), 2)
 
     def test_nothing(self) -> None:
         """A driver that returns None for a volume has a bug: Volume is never null."""
@@ -130,16 +135,38 @@ class GetTests(PluginCase):
         self.assertEqual(text, "driver FakeDriver.get returned None; a Volume is expected")
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
-    def test_naive(self) -> None:
-        """A time without a zone is never sent."""
-        volume = Volume("db", created=NOON.replace(tzinfo=None))
-        self.wrong(get=volume, list=[volume])
+    def test_wrong(self) -> None:
+        """A part of a volume that is of a wrong type is never sent, and said."""
+        zone = "created has no time zone; one is expected, as of datetime.now(timezone.utc)"
+        wrong: Any
+        for wrong, says in (
+            ({"name": None}, "name is None; a str is expected"),
+            ({"mountpoint": Path("/srv")}, "mountpoint is a PosixPath; a str is expected"),
+            ({"mountpoint": b"/srv"}, "mountpoint is a bytes; a str is expected"),
+            ({"created": NOON.replace(tzinfo=None)}, zone),
+            ({"created": "2026-11-24"}, "created is a str; a datetime is expected"),
+            ({"created": ["2026"]}, "created is a list; a datetime is expected"),
+            ({"status": None}, "status is None; a Mapping is expected"),
+            ({"status": "good"}, "status is a str; a Mapping is expected"),
+            ({"status": {"x": object()}}, "status['x'] is an object; a JSON value is expected"),
+            (
+                {"status": {"x": [Path("/"), 1]}},
+                "status['x'][0] is a PosixPath; a JSON value is expected",
+            ),
+        ):
+            self.wrong(evolve(Volume("db"), **wrong), says)
 
-    def test_status(self) -> None:
-        """A Status that is no object, or no JSON, is never sent."""
-        for status in (None, "good", 7, {"x": object()}):
-            volume = Volume("db", status=status)  # type: ignore[arg-type]
-            self.wrong(get=volume, list=[volume])
+    def test_list_bug(self) -> None:
+        """What a driver's generator raises is its bug, not that of a volume before."""
+
+        def volumes() -> Iterator[Volume]:
+            yield Volume("db")
+            raise TypeError("a bug")
+
+        self.driver.answers["list"] = volumes()
+        response = self.call("VolumeDriver.List")
+        self.assertIn("internal error", self.assertRefused(response, 500))
+        self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
     def test_only_the_driver(self) -> None:
         """Get is answered while anything else goes on: only the driver can make it fail."""
@@ -233,3 +260,15 @@ class MountTests(PluginCase):
         self.driver.answers["capabilities"] = Capabilities("global")
         answer = self.assertAnswered(self.call("VolumeDriver.Capabilities", {}))
         self.assertEqual(answer["Capabilities"], {"Scope": "global"})
+
+    def test_scope(self) -> None:
+        """A scope that does not exist is refused; Docker would take it for local."""
+        scope: Any = "globl"
+        self.driver.answers["capabilities"] = Capabilities(scope)
+        text = self.assertRefused(self.call("VolumeDriver.Capabilities", {}), 500)
+        self.assertEqual(
+            text,
+            "driver FakeDriver.capabilities returned a Capabilities whose scope is 'globl'; "
+            "'local' or 'global' is expected",
+        )
+        self.assertEqual(len(self.flushLoggedErrors()), 1)

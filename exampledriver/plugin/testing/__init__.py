@@ -6,7 +6,8 @@
   :class:`SecretProviderConformance`, :class:`LogDriverConformance` and
   :class:`MetricsCollectorConformance` are those of other protocols.
 - :class:`FakeDocker` and :class:`FakePodman` send what the engines send, and conclude what
-  they conclude.
+  they conclude; :class:`FakeNetwork` and :class:`FakeApi` are Docker's networks, and its API
+  behind an authorization plugin.
 - :data:`RULES` are the rules, each with an id; ``python -m exampledriver.plugin.check`` judges
   a running plugin of any language by them.
 """
@@ -32,6 +33,7 @@ from .logs import LogSubject
 from .memory import MemoryTarget
 from .reply import Reply
 from .rules import RULES, rules_of
+from .scenarios import FakeApi, FakeEndpoint, FakeNetwork
 from .sockets import SocketTarget, run
 from .subject import Subject, VolumeSubject
 from .subjects import AuthzSubject, IpamSubject, MetricsSubject, NetworkSubject, SecretSubject
@@ -51,7 +53,10 @@ __all__ = [
     "EndpointTarget",
     "EngineCrash",
     "EngineError",
+    "FakeApi",
     "FakeDocker",
+    "FakeEndpoint",
+    "FakeNetwork",
     "FakePodman",
     "Gone",
     "IpamDriverConformance",

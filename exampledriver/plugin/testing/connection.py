@@ -112,6 +112,11 @@ class Client:
             else:
                 self.closed = True
 
+    @property
+    def waiting(self) -> bytes:
+        """What came and belongs to no whole answer yet."""
+        return self._reader.waiting
+
     async def ask(self, *pieces: bytes, within: float | None = None) -> Response:
         """Send a request, in pieces, and return its answer."""
         await self.send(*pieces)

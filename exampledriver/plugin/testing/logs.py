@@ -15,13 +15,15 @@ from pathlib import Path
 from attrs import define, field
 
 from ..logframes import Decoder, FrameError, LogEntry, encode
-from .connection import NO_ANSWER
+from .connection import NO_ANSWER, Client, Silent
 from .judging import Blocked, NotApplicable, Violation
 from .reply import Reply
 from .subject import Subject
 
 #: Seconds between two looks at a FIFO.
 _MOMENT = 0.01
+#: Go's zero time: none is given.
+_NEVER = "0001-01-01T00:00:00Z"
 
 
 @define(eq=False)
@@ -190,18 +192,26 @@ class LogSubject(Subject):
         if not isinstance(can, dict) or can.get("ReadLogs") is not True:
             raise NotApplicable("the driver does not give logs back")
 
-    def reading(self, container: str, tail: int = 0, follow: bool = False) -> dict[str, object]:
-        """Return the message of ``docker logs``."""
-        zero = "0001-01-01T00:00:00Z"
-        config = {"Since": zero, "Until": zero, "Tail": tail, "Follow": follow}
+    def reading(
+        self,
+        container: str,
+        tail: int = -1,
+        follow: bool = False,
+        since: str = _NEVER,
+        until: str = _NEVER,
+    ) -> dict[str, object]:
+        """Return the message of ``docker logs``; times are in RFC 3339."""
+        config = {"Since": since, "Until": until, "Tail": tail, "Follow": follow}
         return {"Info": self.info(container), "Config": config}
 
-    async def read(self, container: str, tail: int = -1) -> list[LogEntry]:
+    async def read(self, container: str, tail: int = -1, **more: str) -> list[LogEntry]:
         """Return the log of a container.
 
+        :param more: as of :meth:`reading`.
         :raises Violation: it cannot be read.
         """
-        reply = await self.call("LogDriver.ReadLogs", self.reading(container, tail))
+        message = self.reading(container, tail, **more)  # type: ignore[arg-type]
+        reply = await self.call("LogDriver.ReadLogs", message)
         if reply.response.status != 200:
             raise Violation(str(reply))
         decoder = Decoder()
@@ -213,9 +223,23 @@ class LogSubject(Subject):
             raise Violation(f"ReadLogs ends with {decoder.rest} bytes of an entry")
         return found
 
-    async def lines(self, container: str, tail: int = -1) -> list[bytes]:
+    async def lines(self, container: str, tail: int = -1, **more: str) -> list[bytes]:
         """Return the lines of a log, without newlines."""
-        return [entry.line.rstrip(b"\n") for entry in await self.read(container, tail)]
+        return [entry.line.rstrip(b"\n") for entry in await self.read(container, tail, **more)]
+
+    async def came(self, client: Client, text: bytes) -> None:
+        """Wait until a text has come of an answer that is not at its end.
+
+        :raises Violation: it does not come, or the answer is at its end.
+        """
+        end = self.target.seconds() + self.limit
+        while text not in client.waiting:
+            if self.target.seconds() > end:
+                raise Violation(f"{text!r}, which was written, does not come")
+            # Nothing whole comes, unless it has ended.
+            with contextlib.suppress(Silent):
+                response = await client.response(5 * _MOMENT)
+                raise Violation(f"while the container runs, the answer ends: {response}")
 
     async def cleanup(self) -> list[str]:
         """Stop what was started and remove the FIFOs; logs stay, for no call removes them."""

@@ -10,13 +10,11 @@ from typing import Any
 
 from attrs import define, field, frozen
 
+from ..secret import LARGEST
 from .connection import NO_ANSWER
 from .judging import Blocked
 from .reply import Reply
 from .subject import Subject
-
-#: A swarm takes fewer bytes than these for a secret.
-_TOO_LARGE = 500 * 1024
 
 
 @define(eq=False)
@@ -237,7 +235,7 @@ class HiddenReply(Reply):
             size = len(base64.b64decode(value, validate=True))
         except (binascii.Error, ValueError):
             return "Value is not in base64"
-        return "" if 0 < size < _TOO_LARGE else f"Value has {size} bytes"
+        return "" if 0 < size <= LARGEST else f"Value has {size} bytes"
 
     def __str__(self) -> str:
         """Return the status, and the error or the answer's size."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import struct
+from datetime import datetime
 from typing import Any
 
 from attrs import define, field
@@ -74,6 +75,11 @@ def framed(parts: dict[int, Any]) -> bytes:
     return struct.pack(">I", len(message)) + message
 
 
+def nanoseconds(moment: str) -> float:
+    """Return a time in RFC 3339 as entries have it."""
+    return datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp() * 1e9
+
+
 @define(eq=False)
 class Reading:
     """A container's FIFO that is read."""
@@ -95,6 +101,7 @@ class RightLogs(Kind):
         super().__init__(*args)
         self.readings: dict[str, Reading] = {}
         self.logs: dict[str, list[bytes]] = {}
+        self.followers: list[tuple[str, Request]] = []
 
     def capabilities(self, request: Request, message: Any) -> Fields:
         return {"Cap": {"ReadLogs": True}, "Err": ""}
@@ -138,6 +145,9 @@ class RightLogs(Kind):
     def keep(self, reading: Reading, message: bytes) -> None:
         """Keep an entry."""
         self.logs[reading.container].append(message)
+        for container, request in self.followers:
+            if container == reading.container:
+                request.write(self.printed(fields(message)))
 
     def stop_logging(self, request: Request, message: Fields) -> Fields | None:
         file = message.get("File")
@@ -147,21 +157,53 @@ class RightLogs(Kind):
         if reading is not None:
             self.last(reading)
             os.close(reading.descriptor)
+            self.finish(reading.container)
         return {"Err": ""}
+
+    def finish(self, container: str) -> None:
+        """End the answers to who follows a log."""
+        for follower in [each for each in self.followers if each[0] == container]:
+            self.followers.remove(follower)
+            follower[1].finish()
 
     def last(self, reading: Reading) -> None:
         """Read what is left at the end."""
         self.drain(reading)
 
     def read_logs(self, request: Request, message: Fields) -> Fields | None:
-        found = self.log(message["Info"]["ContainerID"])
-        tail = message["Config"]["Tail"]
-        found = self.tail(found, tail) if tail > 0 else found
-        body = b"".join(self.printed(fields(entry)) for entry in found)
+        container, config = message["Info"]["ContainerID"], message["Config"]
+        begin, end = self.times(config["Since"], config["Until"])
+        found = [e for e in self.log(container) if begin <= fields(e)[2] <= end]
+        tail = config["Tail"]
+        found = self.tail(found, tail) if tail > 0 else self.untailed(found, tail)
         request.setHeader(b"Content-Type", b"application/x-json-stream")
-        request.write(body)
-        request.finish()
+        request.write(b"".join(self.printed(fields(entry)) for entry in found))
+        running = any(reading.container == container for reading in self.readings.values())
+        if config["Follow"] and running:
+            self.follow(container, request)
+        else:
+            request.finish()
         return None
+
+    def times(self, since: str, until: str) -> tuple[float, float]:
+        """Return from when until when entries are asked for, in nanoseconds."""
+        end = nanoseconds(until)
+        return nanoseconds(since), end if end > 0 else float("inf")
+
+    def untailed(self, found: list[bytes], tail: int) -> list[bytes]:
+        """Return all entries, or none for a tail of zero."""
+        return found if tail < 0 else []
+
+    def follow(self, container: str, request: Request) -> None:
+        """Answer with what comes, until the container ends or the client goes."""
+        follower = (container, request)
+        self.followers.append(follower)
+
+        def gone(_: object) -> None:
+            if follower in self.followers:
+                self.followers.remove(follower)
+
+        request.notifyFinish().addErrback(gone)
 
     def log(self, container: str) -> list[bytes]:
         """Return a container's entries."""
@@ -405,7 +447,8 @@ class ReadsEnded(RightLogs):
 
     def read_logs(self, request: Request, message: Fields) -> Fields | None:
         container = message["Info"]["ContainerID"]
-        if any(reading.container == container for reading in self.readings.values()):
+        running = any(reading.container == container for reading in self.readings.values())
+        if running and not message["Config"]["Follow"]:
             self.later(request, 60, lambda: {"Err": ""})
             return None
         return super().read_logs(request, message)
@@ -435,3 +478,43 @@ class NoTail(RightLogs):
 
     def tail(self, found: list[bytes], count: int) -> list[bytes]:
         return found
+
+
+@breaks("L-READ-TAIL-NONE")
+class NoneIsAll(RightLogs):
+    """It takes a tail of zero for none that is given."""
+
+    def untailed(self, found: list[bytes], tail: int) -> list[bytes]:
+        return found
+
+
+@breaks("L-READ-SINCE")
+class EverOlder(RightLogs):
+    """It does not look at Since."""
+
+    def times(self, since: str, until: str) -> tuple[float, float]:
+        return 0, super().times(since, until)[1]
+
+
+@breaks("L-READ-UNTIL")
+class EverYounger(RightLogs):
+    """It does not look at Until."""
+
+    def times(self, since: str, until: str) -> tuple[float, float]:
+        return super().times(since, until)[0], float("inf")
+
+
+@breaks("L-READ-FOLLOW")
+class EndsAtOnce(RightLogs):
+    """It follows nothing."""
+
+    def follow(self, container: str, request: Request) -> None:
+        request.finish()
+
+
+@breaks("L-READ-FOLLOW-END")
+class FollowsForEver(RightLogs):
+    """It follows a log beyond its container's end."""
+
+    def finish(self, container: str) -> None:
+        pass

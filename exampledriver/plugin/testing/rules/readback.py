@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, timezone
 from functools import partial
 
 from attrs import evolve
 
 from ...logframes import encode
+from ..connection import Client
+from ..http import request
 from ..judging import Severity, expect
 from ..judging import rule as any_rule
 from ..logs import LogSubject, entries
@@ -134,3 +139,109 @@ async def _tail(subject: LogSubject) -> None:
     if len(await subject.lines(container)) == 3:
         found = await subject.lines(container, tail=2)
         expect(found == [b"two", b"three"], f"the last two of three lines are {found}")
+
+
+@_rule(
+    "L-READ-TAIL-NONE",
+    _WARNING,
+    "ReadLogs with a Tail of 0 gives nothing of what is there",
+    "docker logs --tail 0 --follow, to see what comes, shows the whole log first.",
+    _SOURCE,
+)
+async def _tail_none(subject: LogSubject) -> None:
+    await subject.reads()
+    container = subject.container()
+    await subject.logged(container, entries(b"one", b"two"))
+    found = await subject.lines(container, tail=0)
+    expect(not found, f"with a Tail of 0 the lines are {found}")
+
+
+#: When the first of three entries was written, in seconds since 1970; the others come after it.
+_BEGIN = 1_790_000_000
+
+
+def _moment(second: int) -> str:
+    return datetime.fromtimestamp(_BEGIN + second, timezone.utc).isoformat().replace("+00:00", "Z")
+
+
+async def _seconds_apart(subject: LogSubject) -> str:
+    """Let a container write three entries, a second apart; return its ID."""
+    await subject.reads()
+    container = subject.container()
+    found = entries(b"one", b"two", b"three")
+    times = [(_BEGIN + n) * 10**9 for n in range(3)]
+    await subject.logged(
+        container, [evolve(e, time_nano=at) for e, at in zip(found, times, strict=True)]
+    )
+    return container
+
+
+@_rule(
+    "L-READ-SINCE",
+    _NOTE,
+    "ReadLogs with a Since gives nothing older",
+    "docker logs --since: all of a long log is sent, for the engine to leave it out by itself.",
+    _SOURCE,
+)
+async def _since(subject: LogSubject) -> None:
+    found = await subject.lines(await _seconds_apart(subject), since=_moment(1))
+    expect(found == [b"two", b"three"], f"since the second of three lines they are {found}")
+
+
+@_rule(
+    "L-READ-UNTIL",
+    _NOTE,
+    "ReadLogs with an Until gives nothing younger",
+    "docker logs --until: newer engines leave out by themselves what is sent, older ones show it.",
+    _SOURCE,
+)
+async def _until(subject: LogSubject) -> None:
+    found = await subject.lines(await _seconds_apart(subject), until=_moment(1))
+    expect(found == [b"one", b"two"], f"until the second of three lines they are {found}")
+
+
+@_rule(
+    "L-READ-FOLLOW",
+    _WARNING,
+    "ReadLogs with Follow gives what is written while the container runs, as it comes",
+    "docker logs --follow ends at once, or stays behind.",
+    _SOURCE,
+)
+async def _follow(subject: LogSubject) -> None:
+    await subject.reads()
+    container = subject.container()
+    fifo = await subject.started(container)
+    async with _following(subject, container) as client:
+        for line in (b"the first", b"the second"):
+            await subject.write(fifo, encode(entries(line)[0]))
+            await subject.came(client, line)
+
+
+@_rule(
+    "L-READ-FOLLOW-END",
+    _WARNING,
+    "A log that is followed ends after StopLogging, with its last entry",
+    "docker logs --follow hangs when its container has ended.",
+    _SOURCE,
+)
+async def _follow_end(subject: LogSubject) -> None:
+    await subject.reads()
+    container = subject.container()
+    fifo = await subject.started(container)
+    async with _following(subject, container) as client:
+        await subject.write(fifo, encode(entries(b"the last")[0]))
+        await subject.stopped(fifo)
+        response = await client.response()
+    if response.body:
+        expect(b"the last" in response.body, f"the answer is {response}")
+
+
+@asynccontextmanager
+async def _following(subject: LogSubject, container: str) -> AsyncIterator[Client]:
+    """Follow the log of a container that runs."""
+    async with subject.client() as client:
+        message = subject.reading(container, follow=True)
+        await client.send(request("LogDriver.ReadLogs", message, subject.head))
+        # So that it is followed before more is written.
+        await subject.target.sleep(0.05)
+        yield client

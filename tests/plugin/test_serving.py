@@ -1,0 +1,81 @@
+"""``Plugin.service``: where a plugin listens, and what is refused before anything is made."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+
+from exampledriver.daemon.listening import ListenError
+from exampledriver.plugin import Plugin, serving
+from tests.process import remove_directory, short_directory
+
+from .memory import FakeDriver
+
+
+class ServiceTests(TestCase):
+    """Endpoints and spec files."""
+
+    def setUp(self) -> None:
+        self.base = short_directory()
+        self.addCleanup(remove_directory, self.base)
+        self.plugin = Plugin("x", [FakeDriver()])
+
+    def refused(self, error: type[Exception], endpoints: Any, **more: Any) -> str:
+        """Return why there is no such service; nothing is made."""
+        more = {"signals": False, **more}
+        before = sorted(os.listdir(self.base))
+        raised = self.assertRaises(error, self.plugin.service, reactor, endpoints, **more)
+        self.assertEqual(sorted(os.listdir(self.base)), before)
+        return str(raised)
+
+    async def test_one(self) -> None:
+        """A single endpoint may be given as it is, not in a list."""
+        path = self.base / "x.sock"
+        service = self.plugin.service(reactor, f"unix:{path}", signals=False)
+        service.startService()
+        self.assertTrue(stat.S_ISSOCK(path.stat().st_mode))
+        await service.stopService()
+
+    def test_tcp(self) -> None:
+        """A text about tcp: names what a plugin has, and no option of the daemon's."""
+        for text in ("tcp:1", "tcp:7373:interface=127.0.0.1"):
+            said = self.refused(ValueError, text)
+            self.assertIn(f"--listen={text}: tcp: is not offered", said)
+            self.assertNotIn("insecure", said)
+
+    def test_relative(self) -> None:
+        """A relative path is refused: where it is would be chance."""
+        for text in ("unix:x.sock", "unix:~/x.sock", "unix:address=./x.sock"):
+            said = self.refused(ValueError, text)
+            self.assertEqual(
+                said,
+                f"--listen={text}: the path is relative; give an absolute one, such as "
+                "unix:/run/docker/plugins/NAME.sock",
+            )
+        said = self.refused(ValueError, f"unix:{self.base}/x.sock", spec_dir="specs")
+        self.assertIn("--spec-dir=specs: the path is relative", said)
+
+    def test_mistyped(self) -> None:
+        """A directory that is not there is not made, but for those of engines."""
+        text = f"unix:{self.base}/dokcer/plugins/x.sock"
+        said = self.refused(ListenError, text)
+        self.assertIn(f"--listen={text}: {self.base}/dokcer/plugins is no directory", said)
+        self.assertIn("/run/docker/plugins", said)
+        specs = self.base / "specs"
+        said = self.refused(ListenError, f"unix:{self.base}/x.sock", spec_dir=specs)
+        self.assertIn(f"--spec-dir={specs}: {specs} is no directory", said)
+
+    async def test_known(self) -> None:
+        """The directories of engines are made."""
+        sockets, specs = self.base / "run/docker/plugins", self.base / "etc/docker/plugins"
+        self.patch(serving, "ENGINES", (str(sockets), str(specs)))
+        service = self.plugin.service(
+            reactor, [f"unix:{sockets}/x.sock"], spec_dir=specs, signals=False
+        )
+        service.startService()
+        self.assertEqual((os.listdir(sockets), os.listdir(specs)), (["x.sock"], ["x.spec"]))
+        await service.stopService()
