@@ -31,8 +31,8 @@ from tests.volumes.fixtures import World
 RECORDED = {
     "Get": 41,
     "Path": 34,
-    "Create and Remove": 1061,
-    "List of 1,000": 37,
+    "Create and Remove": 642,
+    "List of 1,000": 36,
     "1,000 records of the journal": 4076,
 }
 #: What may be added before it is an error.

@@ -17,6 +17,8 @@ from attrs import frozen
 from ..processes import command
 
 _ESCAPE = re.compile(rb"\\([0-7]{3})")
+#: What stands as an escape in mountinfo, with one kernel or another.
+_ESCAPED = re.compile(rb"[ \t\n\\#]")
 
 
 @frozen
@@ -57,14 +59,22 @@ class Holder:
 
 def unescape(text: bytes) -> str:
     """Return a field of mountinfo as the path that it stands for."""
+    if b"\\" not in text:
+        return os.fsdecode(text)
     return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), text))
 
 
-def parse(mountinfo: bytes, device: str = "") -> list[Mount]:
-    """Read the text of a mountinfo file; of the mounts of one file system, if `device` is given."""
+def parse(mountinfo: bytes, device: str = "", part: bytes = b"") -> list[Mount]:
+    """Read the text of a mountinfo file.
+
+    :param device: if given, the mounts of that file system only.
+    :param part: bytes that are in a line that is wanted: a host may have thousands of others.
+    """
     mounts = []
     wanted = device.encode("ascii")
     for line in mountinfo.splitlines():
+        if part not in line:
+            continue
         words = line.split(b" ", 5)
         if wanted and words[2] != wanted:
             continue
@@ -96,7 +106,9 @@ def _below(path: str, old: str, new: str) -> str:
 
 def mounts_inside(path: str) -> list[str]:
     """Return the mountpoints of this namespace at or below `path`."""
-    return [mount.mountpoint for mount in here() if inside(mount.mountpoint, path)]
+    part = _ESCAPED.split(os.fsencode(path))[-1]
+    found = parse(_mountinfo("self"), part=part)
+    return [mount.mountpoint for mount in found if inside(mount.mountpoint, path)]
 
 
 def _namespaces() -> Iterator[tuple[list[int], bytes]]:

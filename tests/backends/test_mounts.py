@@ -54,6 +54,17 @@ class HolderTests(SynchronousTestCase):
         self.assertEqual(holders(str(path)), [])
         self.assertEqual(mounts_inside(str(path)), [])
 
+    def test_inside(self) -> None:
+        """Mounts at a directory and below it are found, whatever the kernel escapes in its name."""
+        for name, written in (("db", b"db"), ("a b", b"a\\040b"), ("a#b", b"a\\043b"), ("#", b"#")):
+            text = b"".join(
+                b"36 35 98:0 / /vols/%s rw - ext3 /dev/root rw\n" % place
+                for place in (written, written + b"/sub", written + b"2", b"other", b"other/db")
+            )
+            self.patch(mounts, "_mountinfo", lambda process, text=text: text)
+            self.assertEqual(mounts_inside(f"/vols/{name}"), [f"/vols/{name}", f"/vols/{name}/sub"])
+        self.assertEqual(len(mounts_inside("/")), 5)
+
     def test_describe(self) -> None:
         """A description has process ids, commands and the place, and is cut where it is long."""
         me = os.getpid()
