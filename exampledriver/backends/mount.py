@@ -11,7 +11,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import define, evolve, field
@@ -23,6 +23,7 @@ from ..volumes.model import StoredVolume, Wanted
 from . import confine, mounting, mounts
 from .commands import CommandError, run
 from .interfaces import IBackend
+from .measuring import Measure, MeasureError, measure
 from .mounted import MountedBackend, failed
 from .mounts import Holder, inside
 from .sharing import MOUNT, MountOptions, parse
@@ -147,6 +148,14 @@ class MountBackend(MountedBackend):
     def look_mounted(self, volume: StoredVolume) -> str:
         """Ask the server whether it is there."""
         return self._ask(volume, PATIENCE)
+
+    def measure_mounted(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
+        """Measure what is mounted, unless a server, which may not answer, would be asked."""
+        return measure(volume.mountpoint, pulse)
+
+    def measure_unmounted(self, volume: StoredVolume) -> Measure:
+        """Refuse: nobody knows what is at the other end."""
+        raise MeasureError("not known until it is mounted")
 
     def _ask(self, volume: StoredVolume, seconds: float) -> str:
         """Ask the server whether it is there, by a child that may hang; return the trouble."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from attrs import define, field
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from ..volumes.errors import BusyError, VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
@@ -22,12 +23,15 @@ from . import mounting, mounts
 from .commands import CommandError
 from .durable import place_directory, sync
 from .explaining import described, explained, failures
+from .interfaces import IMeasurable
+from .measuring import Measure, MeasureError, measure_file, measure_whole
 from .mounts import Holder, holders, inside
 from .trash import Trash, manifest
 
 _log = Logger()
 
 
+@implementer(IMeasurable)
 @define(eq=False)
 class MountedBackend:
     """A kind that mounts; a base class.
@@ -214,6 +218,24 @@ class MountedBackend:
     def look_mounted(self, volume: StoredVolume) -> str:
         """Return what is wrong with a volume that is mounted, or an empty text."""
         return ""
+
+    def measure(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
+        """Ask the file system, if it is mounted."""
+        try:
+            if mounting.layers(volume.mountpoint):
+                return self.measure_mounted(volume, pulse)
+            return self.measure_unmounted(volume)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise MeasureError(f"cannot be measured: {error.filename}: {why}") from None
+
+    def measure_mounted(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
+        """Return what a volume takes that is mounted, and local."""
+        return measure_whole(volume.mountpoint)
+
+    def measure_unmounted(self, volume: StoredVolume) -> Measure:
+        """Return what a volume takes that is not mounted: the file that is mounted, if any."""
+        return measure_file(self.data_path(volume))
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Do nothing: the directory backend lists what lies in the root."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import copies
 from .client import AdminError, Client, add_socket, pairs
-from .tables import note, number, plain, show_json, since, table, usage
+from .tables import note, number, plain, show_json, since, size, table, usage
 
 #: Makes the completion offer the names of volumes for an argument.
 VOLUME = "VOLUME"
@@ -179,8 +179,12 @@ def show_usage(options: argparse.Namespace) -> int:
     if options.json:
         show_json(found)
     else:
-        rows = [(volume["Name"], *usage(volume)) for volume in found]
-        print(table(("NAME", "USAGE", "FILES", "MEASURED"), rows))
+        rows = []
+        for volume in found:
+            taken, files, measured = usage(volume)
+            limit = size(volume["Size"]) if "Size" in volume else "-"
+            rows.append((volume["Name"], taken, limit, files, measured))
+        print(table(("NAME", "USAGE", "SIZE", "FILES", "MEASURED"), rows))
     return 0
 
 

@@ -136,6 +136,18 @@ class Killer:
         self.daemon.ok("Unmount", Name=name, ID="filling")
         return found
 
+    def rounds(self, name: str, kills: int) -> None:
+        """Do one kind of work once, and then so often with a kill.
+
+        :raises AssertionError: with the end of the daemon's log.
+        """
+        try:
+            self.round(name, kill=False)
+            for _ in range(kills):
+                self.round(name, kill=True)
+        except AssertionError as error:
+            raise AssertionError(f"{name}: {error}\n{self.daemon.log()[-3000:]}") from error
+
     def round(self, name: str, kill: bool) -> None:
         """Do one work, and look at it; killed at first, if so asked."""
         self._before(name)
@@ -361,12 +373,7 @@ def rounds(kills: int, seed: int, names: Sequence[str] = tuple(NAMES)) -> tuple[
     try:
         killer.prepare()
         for name in names:
-            try:
-                killer.round(name, kill=False)
-                for _ in range(kills):
-                    killer.round(name, kill=True)
-            except AssertionError as error:
-                raise AssertionError(f"{name}: {error}\n{daemon.log()[-3000:]}") from error
+            killer.rounds(name, kills)
         daemon.ok("Unmount", Name="used", ID="container")
         return killer.counts, killer.kills
     finally:
