@@ -112,8 +112,8 @@ class Client:
         if answer.status == 404:
             raise AdminError(
                 f"{self.socket}: knows no Admin.{call}: it is another socket than the admin's, "
-                "such as an engine's (give admin.sock), or the daemon is of an older version: start "
-                "it anew"
+                "such as an engine's (give admin.sock), or the daemon is of an older version: "
+                "start it anew"
             )
         if found.get("Err") or answer.status != 200:
             raise AdminError(str(found.get("Err") or f"{self.socket}: HTTP {answer.status}"))

@@ -26,7 +26,10 @@ from attrs import define, field, frozen
 
 from exampledriver.backends import mounts
 from exampledriver.backends.commands import MARK
+from exampledriver.backends.copying.copiers import TreeCopier, duplicate
 from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.copying.progress import Progress
+from exampledriver.backends.copying.staging import remove_tree
 from tests.admin.command import admin, done, loaded
 from tests.backends.forest import plant
 from tests.engine.storage import loop_devices, release
@@ -61,6 +64,7 @@ def tasks(base: Path, size: int) -> list[Task]:
     :param size: of the image that grows next, in MiB.
     """
     archive, kept = str(base / "new.tar"), str(base / "kept.tar")
+    migrate = ("migrate", "--from=docker-local", f"--docker-root={base}/docker", "--yes")
     image = ("-o", "backend=image", "-o", "size=16M")
     return [
         Task("snapshot", ("volume", "snapshot", "db", "--label", "new"), "give another label"),
@@ -69,6 +73,8 @@ def tasks(base: Path, size: int) -> list[Task]:
         Task("rollback", ("volume", "rollback", "db", "kept")),
         Task("export", ("volume", "export", "db", archive), "exists"),
         Task("import", ("volume", "import", "new", kept), "exists already"),
+        Task("migrate", (*migrate, "new")),
+        Task("adopt", (*migrate, "--adopt", "new")),
         Task("restore", ("trash", "restore", "gone"), "no removed volume"),
         Task("restore image", ("trash", "restore", "lost"), "no removed volume"),
         Task("purge", ("trash", "purge", "--yes", "gone"), "no removed volume"),
@@ -188,6 +194,10 @@ class Killer:
             self._images["lost"] = self._fill("lost")
             if name != "rm image":
                 done(daemon, "volume", "rm", "lost")
+        elif name in ("migrate", "adopt"):
+            data = daemon.base / "docker/volumes/new/_data"
+            data.parent.mkdir(parents=True)
+            duplicate(daemon.root / "db", data, TreeCopier(), Progress())
         elif name == "rollback":
             (daemon.root / "db/plain").write_text("changed")
             self._changed = fingerprint(daemon.root / "db")
@@ -246,7 +256,7 @@ class Killer:
             image, size = ("disk", 0) if name == "resize" else ("used", _USED)
             (about,) = loaded(daemon, "volume", "inspect", image)
             return bool(about["Options"]["size"] == f"{self._size + size}M")
-        if name in ("clone", "import", "create image"):
+        if name in ("clone", "import", "migrate", "adopt", "create image"):
             return "new" in names
         volume = "lost" if name.endswith("image") else "gone"
         if name.startswith("restore"):
@@ -273,7 +283,7 @@ class Killer:
             if one in names:
                 whole = [self._whole, *([self._changed] if name == "rollback" else [])]
                 assert fingerprint(daemon.root / one) in whole, f"{one} is another"
-        if "new" in names and name in ("clone", "import"):
+        if "new" in names and name in ("clone", "import", "migrate", "adopt"):
             assert fingerprint(daemon.root / "new") == self._whole, "new is half made"
         until(lambda: not self._left(name), f"an end of {self._left(name)}")
         for image in names & self._images.keys():
@@ -304,7 +314,8 @@ class Killer:
         # one of that name adopts them, and the log says so.
         adopted = {"new"} if name == "create image" else set()
         names = {*self.daemon.names(), *adopted}
-        known = {"plugins", "volumes", "state", "run", "log", "err", "new.tar", "kept.tar"}
+        known = {"plugins", "volumes", "state", "run", "log", "err"}
+        known |= {"new.tar", "kept.tar", "docker"}
         left = [f"{base}/{one}" for one in set(os.listdir(base)) - known]
         left += [f"{root}/{one}" for one in set(os.listdir(root)) - OURS - names]
         images = {f"{one}.img" for one in names}
@@ -331,6 +342,7 @@ class Killer:
                 self._delete(volume)
         done(daemon, "trash", "purge", "--yes")
         self._images.pop("lost", None)
+        remove_tree(daemon.base / "docker")
         (daemon.base / "new.tar").unlink(missing_ok=True)
 
     def _delete(self, volume: str) -> None:

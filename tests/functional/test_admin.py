@@ -216,7 +216,7 @@ class MigrateTests(AdminCase):
         place.mkdir(parents=True)
         (place / "file").write_text("precious")
         state = self.base / "state.json"
-        state.write_text(json.dumps({"state": {"pg": str(place), "bad": "/proc/x"}}))
+        state.write_text(json.dumps({"state": {"pg": str(place), "bad": "/proc/sys"}}))
         words = ["--from", "local-persist", "--state", str(state)]
         before = self.snapshot()
         found = self.migrate(*words, "--dry-run", status=1)
