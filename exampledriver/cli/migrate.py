@@ -138,8 +138,12 @@ class Migration:
         :raises AdminError: it does not answer.
         """
         here = set(self.client.ask("Names")["Names"])
+        root = self.client.ask("About")["Root"]
         for planned in self.steps:
             step = planned.step
+            if step.what == "move" and step.refused and os.path.isdir(f"{root}/{step.name}"):
+                # A kill came between the move and the journal's word: a Create adopts it.
+                step = planned.step = Step(step.name, "create", {})
             if step.what != "create" and step.name in here:
                 planned.state = "there already"
                 planned.why = "by its name; nobody has compared the data"

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ..admin.interfaces import Fields, IAdministration, Report
-from ..backends.bringing import check_source, copy, delete_copy, move
+from ..backends.bringing import check_source, forget_copy, move
 from ..backends.interfaces import IBackend, IMeasurable
 from ..plugin.volume import rfc3339
 from .errors import BusyError, ConflictError, VolumeError, quoted
@@ -265,8 +265,11 @@ class Administration:
     ) -> Fields:
         """Make a volume of a directory of the host."""
         real = await self._check_source(name, source, move)
-        making = self._service.create(name, options, _moved(real) if move else _copied(real))
+        origin = _moved(real) if move else self._removed.copied(real)
+        making = self._service.create(name, options, origin)
         await self._waits.telling(report, {"Volume": name}, making)
+        if not move:
+            await self._threads(forget_copy, self._service.path(name))
         return self._shown(self._service.about(name))
 
     async def trash(self) -> Sequence[Fields]:
@@ -289,15 +292,5 @@ def _moved(source: str) -> Origin:
 
     def undo(volume: StoredVolume) -> None:
         move(volume.name, volume.mountpoint, source)
-
-    return Origin(bring, undo)
-
-
-def _copied(source: str) -> Origin:
-    def bring(volume: StoredVolume) -> None:
-        copy(volume.name, source, volume.mountpoint)
-
-    def undo(volume: StoredVolume) -> None:
-        delete_copy(volume.mountpoint)
 
     return Origin(bring, undo)

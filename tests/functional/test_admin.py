@@ -270,6 +270,15 @@ class MigrateTests(AdminCase):
         self.daemon.start()
         self.assertEqual(self.daemon.names(), ["db"])
 
+    def test_adopt_unanswered(self) -> None:
+        """What was moved by a daemon that was killed before its journal knew is adopted."""
+        root = self.docker()
+        os.rename(root / "volumes/db/_data", self.daemon.root / "db")
+        words = ["--from", "docker-local", "--adopt", "--docker-root", str(root), "--yes", "db"]
+        self.assertEqual(self.migrate(*words)["db"]["state"], "done")
+        self.assertEqual(self.daemon.names(), ["db"])
+        self.assertEqual((self.daemon.root / "db/file").read_text(), "precious")
+
     def test_half(self) -> None:
         """When one cannot be done the others are, and it is said which."""
         root = self.docker()
