@@ -56,7 +56,7 @@ torture: $(VENV)/.test
 copies-killed: $(VENV)/.test
 	$(BIN)/python -m tests.functional.copying --kills $(KILLS)
 
-# As root, for the loop devices; so many kills during each of 14 kinds of work.
+# As root, for the loop devices; so many kills during each of 16 kinds of work.
 tasks-killed: $(VENV)/.test
 	$(BIN)/python -m tests.functional.tasks --kills $(KILLS)
 

@@ -22,10 +22,11 @@ from ..volumes.errors import InvalidOptionError, VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import confine, mounting, mounts
 from .commands import CommandError, run
+from .explaining import described
 from .interfaces import IBackend
 from .measuring import Measure, MeasureError, measure
 from .mounted import MountedBackend, failed
-from .mounts import Holder, inside
+from .mounts import inside
 from .sharing import MOUNT, MountOptions, parse
 
 #: Seconds in which a server answers, or counts as one that does not.
@@ -113,23 +114,32 @@ class MountBackend(MountedBackend):
             mounting.detach(target)
             raise
 
-    def holders_of(self, volume: StoredVolume) -> list[Holder]:
+    def users(self, volume: StoredVolume) -> str:
         """Return who uses the volume, as far as that can be told.
 
-        Two mounts of one export are one file system to the kernel: then nobody can tell who
-        uses which, and nobody is named. Nothing is lost with the volume.
+        Two mounts of one export are one file system to the kernel: who uses it may use the
+        other volume, which is named. Where it is mounted for others than volumes nobody is
+        named. Nothing is lost with the volume.
         """
         here = mounts.here()
         own = [mount for mount in here if mount.mountpoint == volume.mountpoint][-1:]
-        for mount in here:
-            if (
-                own
-                and mount.mountpoint != volume.mountpoint
-                and mount.device == own[0].device
-                and (inside(mount.root, own[0].root) or inside(own[0].root, mount.root))
-            ):
-                return []
-        return self.find_holders(volume.mountpoint) if own else []
+        if not own:
+            return ""
+        others = {
+            mount.mountpoint
+            for mount in here
+            if mount.mountpoint != volume.mountpoint
+            and mount.device == own[0].device
+            and (inside(mount.root, own[0].root) or inside(own[0].root, mount.root))
+        }
+        if any(os.path.dirname(place) != str(self.root) for place in others):
+            return ""
+        found = self.find_holders(volume.mountpoint)
+        users = described([holder for holder in found if holder.mountpoint not in others])
+        if not (users and others):
+            return users
+        names = ", ".join(quoted(os.path.basename(place)) for place in sorted(others))
+        return f"{users}, or that is a user of {names}, which shows the same file system"
 
     def mount(self, volume: StoredVolume) -> str:
         """Mount the volume, if it is not mounted, and see that it can be used.

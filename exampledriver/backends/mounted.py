@@ -142,16 +142,16 @@ class MountedBackend:
         """Ask the kernel for mounts of what is mounted."""
         if not mounting.layers(volume.mountpoint):
             return
-        found = self.holders_of(volume)
-        if found:
+        users = self.users(volume)
+        if users:
             raise BusyError(
-                f"volume {quoted(volume.name)}: in use by {described(found)}; stop the "
-                "containers that use it, then remove it"
+                f"volume {quoted(volume.name)}: in use by {users}; stop the containers that use "
+                "it, then remove it"
             )
 
-    def holders_of(self, volume: StoredVolume) -> list[Holder]:
-        """Return who uses the volume, which is mounted."""
-        return self.find_holders(volume.mountpoint)
+    def users(self, volume: StoredVolume) -> str:
+        """Return who uses the volume, which is mounted, for people; empty if nobody does."""
+        return described(self.find_holders(volume.mountpoint))
 
     def keeps_data(self, volume: StoredVolume) -> bool:
         """Tell that there is always a mountpoint to be removed."""
@@ -209,7 +209,7 @@ class MountedBackend:
             trouble = "counted as mounted, and not mounted: the next Mount mounts it again"
             return (trouble, "") if mounted else (self.look_unmounted(volume), None)
         trouble = self.check_ours(volume, found) or self.look_mounted(volume)
-        return trouble, described(self.holders_of(volume)) if mounted else None
+        return trouble, self.users(volume) if mounted else None
 
     def look_unmounted(self, volume: StoredVolume) -> str:
         """Return what would keep a Mount from succeeding, or an empty text."""

@@ -23,7 +23,7 @@ from exampledriver.backends.mount import MountBackend
 from exampledriver.backends.registry import Backends
 from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import Trash
-from exampledriver.volumes.errors import InvalidOptionError, VolumeError
+from exampledriver.volumes.errors import BusyError, InvalidOptionError, VolumeError
 from exampledriver.volumes.model import StoredVolume
 from tests.backends import suites
 from tests.process import until
@@ -187,6 +187,46 @@ class BindTests(storage_suites.MountedSuite):
         self.fill(backend, volume)
         backend.remove(volume)
         self.assertEqual((self.there / "file").read_text(), "x")
+
+
+class SharedTests(storage_suites.MountedSuite):
+    """A device that is mounted for several volumes: one file system to the kernel."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        file = self.root.parent / "disk.img"
+        make_file_system(file, "ext4", 16 << 20)
+        device = done("losetup", "--find", "--show", str(file)).strip()
+        self.addCleanup(done, "losetup", "--detach", device)
+        # Before the device goes.
+        self.addCleanup(release, self.root)
+        self.options = {"type": "ext4", "device": device}
+
+    def backend(self) -> IBackend:
+        return MountBackend(self.root, Trash(self.root))
+
+    def test_other(self) -> None:
+        """While one is in use the other is not removed, and its error names both."""
+        backend = self.backend()
+        volumes = [self.volume(backend, name) for name in ("a", "b")]
+        for volume in volumes:
+            backend.create(volume)
+            backend.mount(volume)
+            backend.check_unused(volume)
+        script = f"mount --bind {volumes[1].mountpoint} /mnt && echo held && exec sleep 1000"
+        with subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", script],
+            stdout=subprocess.PIPE,
+        ) as holder:
+            assert holder.stdout is not None
+            self.assertEqual(holder.stdout.readline(), b"held\n")
+            error = str(self.assertRaises(BusyError, backend.check_unused, volumes[0]))
+            self.assertIn(f"in use by pid {holder.pid} (sleep)", error)
+            self.assertIn('or that is a user of "b", which shows the same file system', error)
+            self.assertIn('user of "b"', str(backend.look(volumes[0], True)[1]))
+            holder.kill()
+        for volume in volumes:
+            backend.remove(volume)
 
 
 class SubpathTests(BindTests):
