@@ -214,17 +214,21 @@ class SharedTests(storage_suites.MountedSuite):
             backend.mount(volume)
             backend.check_unused(volume)
         script = f"mount --bind {volumes[1].mountpoint} /mnt && echo held && exec sleep 1000"
-        with subprocess.Popen(
+        holder = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", script],
             stdout=subprocess.PIPE,
-        ) as holder:
-            assert holder.stdout is not None
-            self.assertEqual(holder.stdout.readline(), b"held\n")
-            error = str(self.assertRaises(BusyError, backend.check_unused, volumes[0]))
-            self.assertIn(f"in use by pid {holder.pid} (sleep)", error)
-            self.assertIn('or that is a user of "b", which shows the same file system', error)
-            self.assertIn('user of "b"', str(backend.look(volumes[0], True)[1]))
-            holder.kill()
+        )
+        assert holder.stdout is not None
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertEqual(holder.stdout.readline(), b"held\n")
+        error = str(self.assertRaises(BusyError, backend.check_unused, volumes[0]))
+        self.assertIn(f"in use by pid {holder.pid} (", error)
+        self.assertIn('or that is a user of "b", which shows the same file system', error)
+        self.assertIn('user of "b"', str(backend.look(volumes[0], True)[1]))
+        holder.kill()
+        holder.wait()
         for volume in volumes:
             backend.remove(volume)
 
