@@ -18,7 +18,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
 endif
 
 .PHONY: run test test-unit test-functional test-engine lint dist managed-plugin api clean \
-        torture copies-killed soak crash mutations damage-table scale bench bench-check
+        torture copies-killed tasks-killed soak crash mutations damage-table scale bench bench-check
 
 run: $(VENV)/.run
 	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
@@ -55,6 +55,10 @@ torture: $(VENV)/.test
 
 copies-killed: $(VENV)/.test
 	$(BIN)/python -m tests.functional.copying --kills $(KILLS)
+
+# As root, for the loop devices; so many kills during each of 16 kinds of work.
+tasks-killed: $(VENV)/.test
+	$(BIN)/python -m tests.functional.tasks --kills $(KILLS)
 
 soak: $(VENV)/.test
 	$(BIN)/python -m tests.functional.soak --requests $(REQUESTS)

@@ -32,6 +32,7 @@ setup(
                 "tap/exampledriver.socket",
                 "tap/exampledriver.tmpfiles.conf",
                 "tap/exampledriver.logrotate",
+                "tap/exampledriver.mounts.conf",
             ],
         )
     ],

@@ -20,7 +20,6 @@ from .backends.btrfs import BTRFS, BtrfsBackend
 from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
 from .backends.image import IMAGE, ImageBackend
-from .backends.measuring import measure
 from .backends.mount import MountBackend
 from .backends.registry import Backends
 from .backends.sharing import MOUNT
@@ -245,7 +244,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
     plugin = Plugin(options["name"], [volumes], reactor)
     site = plugin.site()
     site.linger = LINGER
-    usages = Usages(measure, measurements, reactor)
+    usages = Usages(backend.measure, measurements, reactor)
     removed = RemovedVolumes(
         volumes,
         trash,

@@ -13,7 +13,7 @@ from twisted.python import usage
 from .backends.mounts import inside
 from .configuration import Configuration, load
 from .daemon.listening import UnixEndpoint
-from .daemon.logs import FORMATS, parse_size
+from .daemon.logs import FORMATS, LogOutput, parse_size
 from .daemon.remote import TcpEndpoint, TlsEndpoint
 from .daemon.runner import LogOptions
 from .daemon.systemd import SystemdEndpoint
@@ -47,8 +47,8 @@ class Options(usage.Options):
         ["config", None, None, "A file that says which backends there are, and their defaults."],
         ["log-file", None, "", "Where to log; - and the default are standard output."],
         ["log-format", None, "text", "text for people, or json: one object a line."],
-        ["log-rotate-size", None, "10M", "At which size a log file is rotated; 0 for never."],
-        ["log-keep", None, "10", "How many rotated log files are kept."],
+        ["log-rotate-size", None, None, "When a log file is rotated; 0: never. [default: 10M]"],
+        ["log-keep", None, None, "How many rotated log files are kept. [default: 10]"],
         ["spec-dir", None, None, "Write NAME.spec, or NAME.json with ssl:, there for engines."],
         ["spec-host", None, None, "How engines reach ssl: [default: its interface]."],
         ["spec-ca-file", None, None, "The server's CA, for engines [default: caCert of ssl:]."],
@@ -86,7 +86,9 @@ class Options(usage.Options):
             check_driver_name(self["name"])
             self["endpoints"] = [_endpoint(text, bool(self["insecure-tcp"])) for text in listen]
             self["retention"] = parse_retention(self["trash-retention"])
-            self["log"] = self._log_options().output(self.parent)
+            if self["insecure-tcp"] and not any(text.startswith("tcp:") for text in listen):
+                raise ValueError("--insecure-tcp is of no use without --listen=tcp:")
+            self["log"] = self._log_output()
             config = self["config"]
             self["configuration"] = load(Path(config)) if config else Configuration()
         except ValueError as error:
@@ -99,14 +101,19 @@ class Options(usage.Options):
             self[option + "_path"] = Path(os.path.realpath(self[option]))
         _check_apart(self["root_path"], self["state_path"], self["runtime_path"])
 
-    def _log_options(self) -> LogOptions:
+    def _log_output(self) -> LogOutput | None:
         if self["log-format"] not in FORMATS:
             raise ValueError(f"--log-format={self['log-format']}: give text or json")
-        keep = self["log-keep"]
+        keep = self["log-keep"] or "10"
         if not re.fullmatch("[1-9][0-9]{0,3}", keep):
             raise ValueError(f"--log-keep={keep}: give a number from 1 to 9999")
-        size = parse_size(self["log-rotate-size"])
-        return LogOptions(self["log-file"], self["log-format"], size, int(keep))
+        size = parse_size(self["log-rotate-size"] or "10M")
+        options = LogOptions(self["log-file"], self["log-format"], size, int(keep))
+        log = options.output(self.parent)
+        for word in ("log-keep", "log-rotate-size"):
+            if self[word] is not None and (log is None or log.path is None):
+                raise ValueError(f"--{word}={self[word]} is of no use without --log-file")
+        return log
 
 
 def _endpoint(text: str, insecure: bool) -> CheckedEndpoint:

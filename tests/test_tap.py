@@ -35,7 +35,8 @@ class OptionsTests(SynchronousTestCase):
     def test_twice(self) -> None:
         """An endpoint that is given twice is refused, of whatever kind."""
         for endpoint in ("tcp:80:interface=127.0.0.1", "systemd:", "unix:/tmp/x.sock"):
-            words = ["--insecure-tcp", f"--listen={endpoint}", f"--listen={endpoint}"]
+            words = [f"--listen={endpoint}", f"--listen={endpoint}"]
+            words += ["--insecure-tcp"] if endpoint.startswith("tcp:") else []
             error = self.assertRaises(SystemExit, self.parsed, *words)
             self.assertIn("is given twice", str(error))
 
@@ -54,8 +55,21 @@ class OptionsTests(SynchronousTestCase):
         flags = ("insecure-tcp", "root-only")
         options = self.parsed()
         self.assertFalse(any(options[flag] for flag in flags))
-        options = self.parsed(*(f"--{flag}" for flag in flags))
+        tcp = "--listen=tcp:80:interface=127.0.0.1"
+        options = self.parsed(tcp, *(f"--{flag}" for flag in flags))
         self.assertTrue(all(options[flag] for flag in flags))
+
+    def test_of_no_use(self) -> None:
+        """An option that changes nothing beside the others is refused, and says what it needs."""
+        for word, needed in (
+            ("--log-keep=3", "--log-file"),
+            ("--log-keep=10", "--log-file"),
+            ("--log-rotate-size=1M", "--log-file"),
+            ("--insecure-tcp", "--listen=tcp:"),
+        ):
+            error = self.assertRaises(SystemExit, self.parsed, word)
+            self.assertEqual(str(error), f"exampledriver: {word} is of no use without {needed}")
+        self.parsed("--log-keep=3", "--log-rotate-size=1M", "--log-file=/tmp/x.log")
 
     def test_relative(self) -> None:
         """Relative directories are meant from where the daemon is started, not where it goes."""

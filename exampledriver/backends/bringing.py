@@ -8,12 +8,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..volumes.errors import BusyError, VolumeError, quoted
-from .copying.copiers import TreeCopier, duplicate
+from .copying import placing
+from .copying.copiers import TreeCopier
 from .copying.progress import Progress
-from .copying.staging import remove_tree
+from .copying.trees import Copied
 from .durable import sync
 from .explaining import described
 from .mounts import holders, mounts_inside
+from .trash import Trash
 
 
 def check_source(name: str, path: str, root: str, move: bool) -> str:
@@ -74,26 +76,38 @@ def move(name: str, source: str, target: str) -> None:
         raise VolumeError(f"volume {quoted(name)}: moving {source} to {target}: {why}") from error
 
 
-def copy(name: str, source: str, target: str) -> None:
+def copy(name: str, source: str, target: str, trash: Trash) -> None:
     """Copy a directory with all that belongs to it, durably, and in one step for who looks.
 
-    What is kept, and where data is shared, is :func:`.copying.trees.copy_tree`'s.
+    What is kept, and where data is shared, is :func:`.copying.trees.copy_tree`'s. What a crash
+    left before the volume was known goes to the trash: see :mod:`.copying.placing`. Call
+    :func:`forget_copy` when it is.
 
     :raises VolumeError: something is at `target`, or it cannot be copied; nothing is left.
     """
-    _check_free(name, target)
+    copier = TreeCopier()
+
+    def fill(content: Path, scratch: Path) -> Copied:
+        return copier.copy(Path(source), content, Progress())
+
     try:
-        duplicate(Path(source), Path(target), TreeCopier(), Progress())
+        placing.place(Path(target), fill, copier, trash)
     except (OSError, VolumeError) as error:
         raise VolumeError(
             f"volume {quoted(name)}: copying {source} to {target}: {error}"
         ) from error
 
 
+def forget_copy(target: str) -> None:
+    """Take note that the volume of a :func:`copy` is known."""
+    with suppress(OSError):  # the next start does it
+        placing.forget(Path(target))
+
+
 def delete_copy(target: str) -> None:
     """Delete what :func:`copy` has made, as far as that can be done."""
     with suppress(OSError):
-        remove_tree(Path(target))
+        placing.take_back(Path(target), TreeCopier())
 
 
 def _check_free(name: str, target: str) -> None:

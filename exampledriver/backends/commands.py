@@ -48,9 +48,10 @@ class CommandError(Exception):
         super().__init__(words or f"{program} ended with status {status}")
 
 
-def run(argv: Sequence[str], seconds: float) -> str:
+def run(argv: Sequence[str], seconds: float, kept: Sequence[int] = ()) -> str:
     """Run a program to its end and return what it has written, at most :data:`KEPT` bytes.
 
+    :param kept: descriptors that it inherits; it lives on when the daemon is killed.
     :raises CommandError: it failed, or has not ended within `seconds`.
     """
     mark = uuid4().hex
@@ -63,6 +64,7 @@ def run(argv: Sequence[str], seconds: float) -> str:
                 stdout=writer,
                 stderr=writer,
                 start_new_session=True,
+                pass_fds=kept,
                 cwd="/",
                 env={**os.environ, "PATH": _path(), "LC_ALL": "C", MARK: mark},
             )

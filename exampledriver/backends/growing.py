@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
-from contextlib import suppress
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from . import mounting
@@ -11,6 +15,36 @@ from .commands import CommandError, run
 
 #: e2fsck's exit status when it has corrected something.
 _CORRECTED = 1
+
+#: Seconds between two looks whether somebody is still at work in a file.
+_TICK = 0.05
+
+
+@contextmanager
+def alone(file: Path, seconds: float = mounting.LOCAL) -> Iterator[int]:
+    """Wait until no program works on the file system in a file, and keep others out.
+
+    A program outlives a daemon that is killed. It has the lock that its daemon took, so the
+    next daemon does not mount, or change, what is being changed.
+
+    :return: a descriptor that has the lock, for programs to inherit.
+    :raises OSError: EBUSY: one is at work for longer than that.
+    """
+    fd = os.open(file, os.O_RDONLY)
+    try:
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    why = "a program that an earlier daemon has started works on it; try again"
+                    raise OSError(errno.EBUSY, why, os.fspath(file)) from None
+            time.sleep(_TICK)
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def enlarge(file: Path, size: int, reserve: bool) -> None:
@@ -56,14 +90,15 @@ def grow_mounted(fs: str, place: str) -> None:
 def grow_ext4(file: Path) -> None:
     """Let an ext4 that is not mounted have all of its file.
 
-    :raises CommandError: it could not be done.
+    :raises CommandError, OSError: it could not be done.
     """
-    try:
-        run(["e2fsck", "-f", "-p", str(file)], mounting.LOCAL)
-    except CommandError as error:
-        if error.status != _CORRECTED:
-            raise
-    run(["resize2fs", str(file)], mounting.LOCAL)
+    with alone(file) as lock:
+        try:
+            run(["e2fsck", "-f", "-p", str(file)], mounting.LOCAL, [lock])
+        except CommandError as error:
+            if error.status != _CORRECTED:
+                raise
+        run(["resize2fs", str(file)], mounting.LOCAL, [lock])
 
 
 def remove_lost_and_found(directory: Path) -> None:

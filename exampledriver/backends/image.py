@@ -22,7 +22,7 @@ from . import mounting, mounts, owned
 from .commands import CommandError, run
 from .durable import sync
 from .explaining import explained
-from .growing import enlarge, grow_ext4, grow_mounted, remove_lost_and_found
+from .growing import alone, enlarge, grow_ext4, grow_mounted, remove_lost_and_found
 from .interfaces import IBackend, IResizable
 from .mounted import MountedBackend, failed
 from .trash import manifest
@@ -221,7 +221,12 @@ class ImageBackend(MountedBackend):
         missing = self.look_unmounted(volume)
         if missing:
             raise VolumeError(f"volume {quoted(volume.name)}: {missing}")
-        self._mount_file(volume, self.file(volume), target, ImageOptions.of(volume.options))
+        with explained(volume, "mounting"), alone(self.file(volume)):
+            options = ImageOptions.of(volume.options)
+            self._mount_file(volume, self.file(volume), target, options)
+            if options.fs == "ext4":
+                # A growth that was cut off leaves it.
+                remove_lost_and_found(Path(target))
 
     def check_ours(self, volume: StoredVolume, found: Sequence[mounts.Mount]) -> str:
         """See that what is mounted is the volume's file."""

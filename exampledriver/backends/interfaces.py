@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from zope.interface import Interface
 
 from ..volumes.model import StoredVolume, Wanted
 from .copying.copiers import ICopier
+from .measuring import Measure
 
 
 class IBackend(Interface):
@@ -114,6 +115,17 @@ class ICopyable(Interface):
         """Return what copies the data of a volume. Does not touch the disk.
 
         :raises VolumeError: nothing does; the text says why.
+        """
+
+
+class IMeasurable(Interface):
+    """A kind of storage that says how much a volume takes, where that is not a directory's."""
+
+    def measure(volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
+        """Return what the volume takes, mounted or not. Blocks, for long.
+
+        :param pulse: called while it goes on.
+        :raises MeasureError: that is not known; the text says why.
         """
 
 

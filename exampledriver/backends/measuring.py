@@ -47,15 +47,38 @@ class Measure:
     """What a directory takes.
 
     :ivar bytes: on the disk, with those of directories; a file with many names counts once.
-    :ivar files: how many entries there are, of any kind, at any depth.
+    :ivar files: how many entries there are, of any kind, at any depth; ``None``: not known.
+    :ivar size: how many bytes it may take, where it is a file system or a file of its own.
     """
 
     bytes: int
-    files: int
+    files: int | None
+    size: int | None = None
+
+
+def measure_file(path: str) -> Measure:
+    """Measure a file that has a file system in it, and is not mounted.
+
+    :raises OSError: it is not there.
+    """
+    found = os.lstat(path)
+    return Measure(found.st_blocks * _BLOCK, None, found.st_size)
+
+
+def measure_whole(path: str) -> Measure:
+    """Return what a mounted file system that is local says of itself; statvfs(3).
+
+    :raises OSError: it says nothing.
+    """
+    found = os.statvfs(path)
+    unit = found.f_frsize
+    # Btrfs does not count files.
+    files = found.f_files - found.f_ffree if found.f_files else None
+    return Measure((found.f_blocks - found.f_bfree) * unit, files, found.f_blocks * unit)
 
 
 def measure(path: str, pulse: Callable[[], None]) -> Measure:
-    """Measure a directory. Blocks, for long.
+    """Measure a directory, or an image of the trash. Blocks, for long.
 
     :param path: real and absolute.
     :param pulse: called while it goes on.
@@ -80,6 +103,8 @@ def measure(path: str, pulse: Callable[[], None]) -> Measure:
         raise MeasureError(f"not measured: {path} is on {kind}, which may be slow or not answer")
     mounted = {m.mountpoint for m in mounts if m.mountpoint != path and inside(m.mountpoint, path)}
     try:
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            return measure_file(path)
         return _Walk(mounted, pulse).whole(path)
     except OSError as error:
         raise MeasureError(f"cannot be measured: {path}: {error.strerror or error}") from None

@@ -11,7 +11,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import define, evolve, field
@@ -22,9 +22,11 @@ from ..volumes.errors import InvalidOptionError, VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import confine, mounting, mounts
 from .commands import CommandError, run
+from .explaining import described
 from .interfaces import IBackend
+from .measuring import Measure, MeasureError, measure
 from .mounted import MountedBackend, failed
-from .mounts import Holder, inside
+from .mounts import inside
 from .sharing import MOUNT, MountOptions, parse
 
 #: Seconds in which a server answers, or counts as one that does not.
@@ -112,23 +114,32 @@ class MountBackend(MountedBackend):
             mounting.detach(target)
             raise
 
-    def holders_of(self, volume: StoredVolume) -> list[Holder]:
+    def users(self, volume: StoredVolume) -> str:
         """Return who uses the volume, as far as that can be told.
 
-        Two mounts of one export are one file system to the kernel: then nobody can tell who
-        uses which, and nobody is named. Nothing is lost with the volume.
+        Two mounts of one export are one file system to the kernel: who uses it may use the
+        other volume, which is named. Where it is mounted for others than volumes nobody is
+        named. Nothing is lost with the volume.
         """
         here = mounts.here()
         own = [mount for mount in here if mount.mountpoint == volume.mountpoint][-1:]
-        for mount in here:
-            if (
-                own
-                and mount.mountpoint != volume.mountpoint
-                and mount.device == own[0].device
-                and (inside(mount.root, own[0].root) or inside(own[0].root, mount.root))
-            ):
-                return []
-        return self.find_holders(volume.mountpoint) if own else []
+        if not own:
+            return ""
+        others = {
+            mount.mountpoint
+            for mount in here
+            if mount.mountpoint != volume.mountpoint
+            and mount.device == own[0].device
+            and (inside(mount.root, own[0].root) or inside(own[0].root, mount.root))
+        }
+        if any(os.path.dirname(place) != str(self.root) for place in others):
+            return ""
+        found = self.find_holders(volume.mountpoint)
+        users = described([holder for holder in found if holder.mountpoint not in others])
+        if not (users and others):
+            return users
+        names = ", ".join(quoted(os.path.basename(place)) for place in sorted(others))
+        return f"{users}, or that is a user of {names}, which shows the same file system"
 
     def mount(self, volume: StoredVolume) -> str:
         """Mount the volume, if it is not mounted, and see that it can be used.
@@ -147,6 +158,14 @@ class MountBackend(MountedBackend):
     def look_mounted(self, volume: StoredVolume) -> str:
         """Ask the server whether it is there."""
         return self._ask(volume, PATIENCE)
+
+    def measure_mounted(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
+        """Measure what is mounted, unless a server, which may not answer, would be asked."""
+        return measure(volume.mountpoint, pulse)
+
+    def measure_unmounted(self, volume: StoredVolume) -> Measure:
+        """Refuse: nobody knows what is at the other end."""
+        raise MeasureError("not known until it is mounted")
 
     def _ask(self, volume: StoredVolume, seconds: float) -> str:
         """Ask the server whether it is there, by a child that may hang; return the trouble."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from attrs import define, field
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from ..volumes.errors import BusyError, VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
@@ -22,12 +23,15 @@ from . import mounting, mounts
 from .commands import CommandError
 from .durable import place_directory, sync
 from .explaining import described, explained, failures
+from .interfaces import IMeasurable
+from .measuring import Measure, MeasureError, measure_file, measure_whole
 from .mounts import Holder, holders, inside
 from .trash import Trash, manifest
 
 _log = Logger()
 
 
+@implementer(IMeasurable)
 @define(eq=False)
 class MountedBackend:
     """A kind that mounts; a base class.
@@ -138,16 +142,16 @@ class MountedBackend:
         """Ask the kernel for mounts of what is mounted."""
         if not mounting.layers(volume.mountpoint):
             return
-        found = self.holders_of(volume)
-        if found:
+        users = self.users(volume)
+        if users:
             raise BusyError(
-                f"volume {quoted(volume.name)}: in use by {described(found)}; stop the "
-                "containers that use it, then remove it"
+                f"volume {quoted(volume.name)}: in use by {users}; stop the containers that use "
+                "it, then remove it"
             )
 
-    def holders_of(self, volume: StoredVolume) -> list[Holder]:
-        """Return who uses the volume, which is mounted."""
-        return self.find_holders(volume.mountpoint)
+    def users(self, volume: StoredVolume) -> str:
+        """Return who uses the volume, which is mounted, for people; empty if nobody does."""
+        return described(self.find_holders(volume.mountpoint))
 
     def keeps_data(self, volume: StoredVolume) -> bool:
         """Tell that there is always a mountpoint to be removed."""
@@ -205,7 +209,7 @@ class MountedBackend:
             trouble = "counted as mounted, and not mounted: the next Mount mounts it again"
             return (trouble, "") if mounted else (self.look_unmounted(volume), None)
         trouble = self.check_ours(volume, found) or self.look_mounted(volume)
-        return trouble, described(self.holders_of(volume)) if mounted else None
+        return trouble, self.users(volume) if mounted else None
 
     def look_unmounted(self, volume: StoredVolume) -> str:
         """Return what would keep a Mount from succeeding, or an empty text."""
@@ -214,6 +218,24 @@ class MountedBackend:
     def look_mounted(self, volume: StoredVolume) -> str:
         """Return what is wrong with a volume that is mounted, or an empty text."""
         return ""
+
+    def measure(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
+        """Ask the file system, if it is mounted."""
+        try:
+            if mounting.layers(volume.mountpoint):
+                return self.measure_mounted(volume, pulse)
+            return self.measure_unmounted(volume)
+        except OSError as error:
+            why = error.strerror or str(error)
+            raise MeasureError(f"cannot be measured: {error.filename}: {why}") from None
+
+    def measure_mounted(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
+        """Return what a volume takes that is mounted, and local."""
+        return measure_whole(volume.mountpoint)
+
+    def measure_unmounted(self, volume: StoredVolume) -> Measure:
+        """Return what a volume takes that is not mounted: the file that is mounted, if any."""
+        return measure_file(self.data_path(volume))
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Do nothing: the directory backend lists what lies in the root."""

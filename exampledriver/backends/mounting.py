@@ -24,6 +24,17 @@ UNMOUNT = 10.0
 #: How many mounts on top of each other are taken away.
 _MOST = 16
 
+#: What lets a daemon do what CAP_SYS_ADMIN is needed for.
+MAY_MOUNT = (
+    "run it as root with CAP_SYS_ADMIN; under systemd, put the drop-in mounts.conf in place: "
+    '"exampledriver install-systemd --mounts"'
+)
+
+#: How programs say that the kernel does not let them.
+_DENIED = ("only root can", "superuser", "not permitted", "permission denied")
+#: The bit of CAP_SYS_ADMIN; capabilities(7).
+_SYS_ADMIN = 21
+
 #: The packages (of Debian and its like) that have the helper of a type of file system.
 _PACKAGES = {
     "nfs": "nfs-common",
@@ -49,7 +60,7 @@ _PACKAGES = {
 _HINTS = (
     (
         ("only root can", "must be superuser", "operation not permitted"),
-        "the daemon may not mount: run it as root with CAP_SYS_ADMIN",
+        f"the daemon may not do that: {MAY_MOUNT}",
     ),
     (
         ("permission denied", "access denied", "error(13)", "authentication", "host key"),
@@ -109,6 +120,8 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
             "timeout= changes how long to wait"
         )
     words = error.words.lower()
+    if any(sign in words for sign in _DENIED) and not _may_mount():
+        return f"the daemon may not mount: {MAY_MOUNT}"
     if kind not in ("", "none", "bind") and helper(kind) is None and not _in_kernel(kind):
         if package:
             return f"the helper mount.{kind} is missing: install the package {package}"
@@ -122,6 +135,13 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
         if any(sign in words for sign in signs):
             return text
     return "look at the kernel's log (dmesg)"
+
+
+def _may_mount() -> bool:
+    """Tell whether this process has CAP_SYS_ADMIN."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        (effective,) = (line.split()[1] for line in file if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> _SYS_ADMIN & 1)
 
 
 def _in_kernel(kind: str) -> bool:

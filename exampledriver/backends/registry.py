@@ -5,7 +5,7 @@ A volume of the journal whose kind may not be created any more works as before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 
 from attrs import define, field
 from zope.interface import implementer
@@ -14,8 +14,9 @@ from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import kinds
 from .copying.copiers import ICopier
-from .interfaces import IBackend, ICopyable, IResizable
+from .interfaces import IBackend, ICopyable, IMeasurable, IResizable
 from .kinds import Choice
+from .measuring import Measure, measure
 
 #: Why volumes of a kind are not copied, or what does it instead.
 _NOT_COPIED = {
@@ -24,7 +25,7 @@ _NOT_COPIED = {
 }
 
 
-@implementer(IBackend, ICopyable, IResizable)
+@implementer(IBackend, ICopyable, IMeasurable, IResizable)
 @define(eq=False)
 class Backends:
     """The kinds of storage by name."""
@@ -132,6 +133,21 @@ class Backends:
                 f"and archives: {why}"
             )
         return copyable.copier(volume)
+
+    def measure(self, what: StoredVolume | str, pulse: Callable[[], None]) -> Measure:
+        """Return what a volume takes, or what is in the trash at a path.
+
+        :raises MeasureError: that is not known; the text says why.
+        """
+        if isinstance(what, str):
+            return measure(what, pulse)
+        measurable = IMeasurable(self._kinds[what.backend], None)
+        found: Measure = (
+            measure(what.mountpoint, pulse)
+            if measurable is None
+            else measurable.measure(what, pulse)
+        )
+        return found
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Give a volume another size.

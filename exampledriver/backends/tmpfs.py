@@ -13,6 +13,7 @@ from . import mounting, owned
 from .commands import CommandError, run
 from .explaining import explained
 from .interfaces import IBackend, IResizable
+from .measuring import Measure
 from .mounted import MountedBackend, failed
 
 TMPFS = "tmpfs"
@@ -77,6 +78,10 @@ class TmpfsBackend(MountedBackend):
         except CommandError as error:
             hint = mounting.hint(TMPFS, error, mounting.LOCAL)
             raise failed(volume, "mounting a tmpfs", error, hint) from error
+
+    def measure_unmounted(self, volume: StoredVolume) -> Measure:
+        """Return that a tmpfs which is not mounted takes nothing."""
+        return Measure(0, 0, TmpfsOptions.of(volume.options).size)
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Give the mounted tmpfs another size; it refuses one that is too small."""

@@ -95,7 +95,8 @@ class Client:
         except FileNotFoundError:
             raise UnreachableError(f"{self.socket}: there is no such socket: {_START}") from None
         except ConnectionRefusedError:
-            raise UnreachableError(f"{self.socket}: no daemon listens there: {_START}") from None
+            what = "no daemon listens there" if self.socket.is_socket() else "is no socket"
+            raise UnreachableError(f"{self.socket}: {what}: {_START}") from None
         except PermissionError:
             raise UnreachableError(f"{self.socket}: permission denied: run this as root") from None
         except TimeoutError:
@@ -109,9 +110,14 @@ class Client:
                 "daemon was stopped, start it and look how far it came"
             ) from None
         if answer.status == 404:
-            raise AdminError(f"{self.socket}: the daemon is of an older version: start it anew")
+            raise AdminError(
+                f"{self.socket}: knows no Admin.{call}: it is another socket than the admin's, "
+                "such as an engine's (give admin.sock), or the daemon is of an older version: "
+                "start it anew"
+            )
         if found.get("Err") or answer.status != 200:
             raise AdminError(str(found.get("Err") or f"{self.socket}: HTTP {answer.status}"))
+        found.pop("Err", None)
         return found
 
 

@@ -20,6 +20,7 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
     made = command("snapshot", snapshot, "make a snapshot of a volume, in use or not")
     made.add_argument("name", metavar=volume)
     made.add_argument("--label", default="", metavar="LABEL", help="its name (default: the time)")
+    as_json(made)
 
     made = command("snapshots", snapshots, "list a volume's snapshots, which outlive it")
     made.add_argument("name", metavar=volume)
@@ -30,10 +31,12 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
     )
     made.add_argument("name", metavar=volume)
     made.add_argument("label", metavar="SNAPSHOT")
+    as_json(made)
 
     made = command("snapshot-rm", snapshot_rm, "delete a snapshot for good")
     made.add_argument("name", metavar=volume)
     made.add_argument("label", metavar="SNAPSHOT")
+    as_json(made)
 
     made = command("export", export, "write an archive of a volume, or of NAME@SNAPSHOT")
     made.add_argument("name", metavar=volume)
@@ -46,12 +49,16 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
         "-o", "--opt", action="append", default=[], metavar="KEY=VALUE",
         help="an option, as of docker volume create; repeatable",
     )  # fmt: skip
+    as_json(made)
 
 
 def snapshot(options: argparse.Namespace) -> int:
     """Make a snapshot; print its label."""
     fields = {"Name": options.name, "Label": options.label}
     made = Client(options.admin).ask("Snapshot", fields, _progress)
+    if options.json:
+        show_json(made)
+        return 0
     print(made["Label"])
     note(f"{_done(made)}, {made['Consistency']}")
     return 0
@@ -84,6 +91,9 @@ def rollback(options: argparse.Namespace) -> int:
     """Roll a volume back."""
     fields = {"Name": options.name, "Label": options.label}
     done = Client(options.admin).ask("Rollback", fields, _progress)
+    if options.json:
+        show_json(done)
+        return 0
     print(options.name)
     note(f'{_done(done)}; what it had is in the trash: "exampledriver trash list"')
     return 0
@@ -92,8 +102,11 @@ def rollback(options: argparse.Namespace) -> int:
 def snapshot_rm(options: argparse.Namespace) -> int:
     """Delete a snapshot."""
     fields = {"Name": options.name, "Label": options.label}
-    Client(options.admin).ask("DeleteSnapshot", fields)
-    print(options.label)
+    gone = Client(options.admin).ask("DeleteSnapshot", fields)
+    if options.json:
+        show_json(gone)
+    else:
+        print(options.label)
     return 0
 
 
@@ -123,6 +136,9 @@ def import_(options: argparse.Namespace) -> int:
         return client.ask("Import", fields, _progress)
 
     done = read_archive(options.admin, options.file, ask)
+    if options.json:
+        show_json(done)
+        return 0
     print(options.new)
     archive = done["Archive"]
     note(f"{_done(done)}; it was {archive['Name']}, exported {archive['Exported']}")

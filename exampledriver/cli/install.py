@@ -22,6 +22,7 @@ PLACES = {
     "exampledriver.tmpfiles.conf": "etc/tmpfiles.d/exampledriver.conf",
 }
 LOGROTATE = {"exampledriver.logrotate": "etc/logrotate.d/exampledriver"}
+MOUNTS = {"exampledriver.mounts.conf": "etc/systemd/system/exampledriver.service.d/mounts.conf"}
 
 _RUN = """\
 To start it now and at every boot:
@@ -43,16 +44,22 @@ class Installation:
 
     :ivar daemon: options of ``twistd exampledriver`` that differ from their defaults.
     :ivar logrotate: rotate the log by logrotate, and not by the daemon.
+    :ivar mounts: let the daemon mount.
     :ivar twistd: the program's absolute path.
     """
 
     daemon: Mapping[str, str]
     logrotate: bool
+    mounts: bool
     twistd: Path
 
     def files(self, source: Path) -> dict[str, str]:
         """Return the text of each file by its place below ``/``."""
-        places = {**PLACES, **(LOGROTATE if self.logrotate else {})}
+        places = {
+            **PLACES,
+            **(LOGROTATE if self.logrotate else {}),
+            **(MOUNTS if self.mounts else {}),
+        }
         texts = {place: (source / name).read_text("utf-8") for name, place in places.items()}
         service = PLACES["exampledriver.service"]
         texts[service] = self._service(texts[service])
@@ -103,7 +110,7 @@ def distribution() -> Path:
     beside = Path(__file__).parents[2] / "tap"
     shared = Path(sysconfig.get_path("data"), "share/exampledriver")
     for place in (beside, shared, Path("/usr/share/exampledriver")):
-        if all((place / name).is_file() for name in (*PLACES, *LOGROTATE)):
+        if all((place / name).is_file() for name in (*PLACES, *LOGROTATE, *MOUNTS)):
             return place
     raise InstallError(f"the units are not in {beside} nor in {shared}: install exampledriver anew")
 
@@ -146,7 +153,8 @@ def install(options: argparse.Namespace) -> int:
         if (value := getattr(options, key.replace("-", "_"))) is not None
     }
     _judge(daemon)
-    texts = Installation(daemon, options.logrotate, _twistd()).files(distribution())
+    wanted = Installation(daemon, options.logrotate, options.mounts, _twistd())
+    texts = wanted.files(distribution())
     files = {Path(options.destdir, place): text for place, text in texts.items()}
     if options.dry_run:
         for path, text in files.items():
@@ -208,6 +216,10 @@ def add_to(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     command.add_argument(
         "--logrotate", action="store_true", help="let logrotate rotate the log, not the daemon"
     )
+    command.add_argument(
+        "--mounts", action="store_true",
+        help="let the daemon mount: for the backends image, tmpfs, mount and btrfs, and quotas",
+    )  # fmt: skip
     command.add_argument("--destdir", default="/", help="write below DESTDIR in place of /")
     command.add_argument("--force", action="store_true", help="replace files that differ")
     command.add_argument("--dry-run", action="store_true", help="write nothing: show the files")

@@ -57,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader (head, less) has seen enough; Python's own flush at exit must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (AdminError, JournalError, certs.CertsError, install.InstallError, OSError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        print(f"exampledriver: {where}{error.strerror or error}", file=sys.stderr)
+        return 1
+    except (AdminError, JournalError, certs.CertsError, install.InstallError) as error:
         print(f"exampledriver: {error}", file=sys.stderr)
         return 1
     return status

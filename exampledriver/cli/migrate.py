@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Mapping
 from json import load
 from pathlib import Path
@@ -137,10 +138,15 @@ class Migration:
         :raises AdminError: it does not answer.
         """
         here = set(self.client.ask("Names")["Names"])
+        root = self.client.ask("About")["Root"]
         for planned in self.steps:
             step = planned.step
+            if step.what == "move" and step.refused and os.path.isdir(f"{root}/{step.name}"):
+                # A kill came between the move and the journal's word: a Create adopts it.
+                step = planned.step = Step(step.name, "create", {})
             if step.what != "create" and step.name in here:
                 planned.state = "there already"
+                planned.why = "by its name; nobody has compared the data"
                 continue
             if step.refused:
                 planned.state, planned.why = "refused", step.refused
@@ -206,16 +212,17 @@ def write_secret(path: Path, text: str) -> None:
     :raises AdminError: another one is there.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    try:
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-    except FileExistsError:
-        if path.is_symlink() or path.read_text("utf-8") != text:
-            raise AdminError(f"{path} is there, with other credentials: move it away") from None
-        return
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
+    # Whole, or not there: the same command again finds no half of it.
+    parent, prefix = path.parent, f".{path.name}."
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=parent, prefix=prefix) as file:
         file.write(text)
         file.flush()
-        os.fsync(fd)
+        os.fsync(file.fileno())
+        try:
+            os.link(file.name, path)
+        except FileExistsError:
+            if path.is_symlink() or path.read_text("utf-8") != text:
+                raise AdminError(f"{path} is there, with other credentials: move it away") from None
 
 
 def _progress(fields: Mapping[str, Any]) -> None:

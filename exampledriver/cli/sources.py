@@ -53,12 +53,17 @@ def local_persist(state: Path) -> list[Step]:
     volumes = found.get("state") if isinstance(found, dict) else None
     if not isinstance(volumes, dict):
         raise AdminError(f'{state}: is not local-persist\'s: it has no object "state"')
-    return [
-        Step(name, "create", {"mountpoint": place})
-        if isinstance(place, str) and place.startswith("/")
-        else Step(name, "create", {}, refused="its mountpoint is no absolute path")
-        for name, place in sorted(volumes.items())
-    ]
+    return [_persisted(name, place) for name, place in sorted(volumes.items())]
+
+
+def _persisted(name: str, place: object) -> Step:
+    if not isinstance(place, str) or not place.startswith("/"):
+        return Step(name, "create", {}, refused="its mountpoint is no absolute path")
+    why = ""
+    if not os.path.isdir(place):
+        # A new directory in its place would be taken for the volume.
+        why = f"{place} is no directory, or not there: mount the file system that holds it"
+    return Step(name, "create", {"mountpoint": place}, refused=why)
 
 
 def docker_local(root: Path, move: bool, anonymous: bool) -> list[Step]:

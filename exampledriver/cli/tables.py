@@ -62,7 +62,11 @@ def usage(found: Mapping[str, Any]) -> tuple[str, str, str]:
         measured = f"{measured}, {state}" if measured else state
     if "Bytes" not in found:
         return "-", "-", found.get("Trouble") or measured or "-"
-    return size(found["Bytes"]), str(found["Files"]), measured
+    return size(found["Bytes"]), _count(found["Files"]), measured
+
+
+def _count(files: int | None) -> str:
+    return "-" if files is None else str(files)
 
 
 def number(progress: Mapping[str, Any]) -> str:

@@ -25,7 +25,7 @@ def add_to(rooms: Any) -> None:
     )
     add_socket(made)
     made.add_argument("-q", "--quiet", action="store_true", help="print slots and names alone")
-    made.add_argument("--json", action="store_true", help="JSON in place of a table")
+    _as_json(made)
     made.set_defaults(action=show)
 
     text = "bring a removed volume back, with its data and options"
@@ -35,6 +35,7 @@ def add_to(rooms: Any) -> None:
         "which", metavar=REMOVED, help="a slot of the list, or a name: the one removed last"
     )
     made.add_argument("--as", dest="new", default="", metavar="NEW", help="under another name")
+    _as_json(made)
     made.set_defaults(action=restore)
 
     text = "delete for good what is in the trash, or some of it"
@@ -46,7 +47,12 @@ def add_to(rooms: Any) -> None:
         help="only what was removed longer ago: a number of s, m, h or d",
     )  # fmt: skip
     made.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    _as_json(made)
     made.set_defaults(action=purge)
+
+
+def _as_json(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def _seconds(text: str) -> float:
@@ -88,6 +94,9 @@ def restore(options: argparse.Namespace) -> int:
     """Bring a removed volume back."""
     fields = {"Which": options.which, "Name": options.new}
     found = Client(options.admin).ask("Restore", fields)
+    if options.json:
+        show_json(found)
+        return 0
     print(found["Name"])
     if found["Others"]:
         note(
@@ -107,6 +116,9 @@ def purge(options: argparse.Namespace) -> int:
         raise AdminError("nothing was deleted: say yes on a terminal, or give --yes")
     fields = {"Which": options.which, "OlderThan": options.older_than or 0, "What": what}
     found = client.ask("Purge", fields, _purging)
+    if options.json:
+        show_json(found)
+        return 1 if found["Kept"] else 0
     for one in found["Purged"]:
         print(f"{one['Slot']} {one['Name']}")
     for one in found["Kept"]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import copies
 from .client import AdminError, Client, add_socket, pairs
-from .tables import note, number, plain, show_json, since, table, usage
+from .tables import note, number, plain, show_json, since, size, table, usage
 
 #: Makes the completion offer the names of volumes for an argument.
 VOLUME = "VOLUME"
@@ -26,7 +26,7 @@ def add_to(rooms: Any) -> None:
         return made
 
     def as_json(made: Any) -> None:
-        made.add_argument("--json", action="store_true", help="JSON in place of a table")
+        made.add_argument("--json", action="store_true", help="print JSON, for programs")
 
     made = command("ls", ls, "list volumes: where they are, who uses them, how they are")
     made.add_argument("name", nargs="*", metavar=VOLUME, help="only these")
@@ -42,13 +42,16 @@ def add_to(rooms: Any) -> None:
         "-o", "--opt", action="append", default=[], metavar="KEY=VALUE",
         help="an option, as of docker volume create; repeatable",
     )  # fmt: skip
+    as_json(made)
 
     made = command("rm", rm, "remove volumes that nobody uses; their data goes to the trash")
     made.add_argument("name", nargs="+", metavar=VOLUME)
+    as_json(made)
 
     made = command("resize", resize, "give a volume another size, mounted or not")
     made.add_argument("name", metavar=VOLUME)
     made.add_argument("size", metavar="SIZE", help="such as 20G; powers of 1024")
+    as_json(made)
 
     made = command("mounts", mounts, "show who has mounted what: counts, and what the kernel says")
     made.add_argument("name", nargs="*", metavar=VOLUME, help="these, mounted or not")
@@ -57,6 +60,7 @@ def add_to(rooms: Any) -> None:
     made = command("release", release, "drop mount counts that an engine that died left behind")
     made.add_argument("name", metavar=VOLUME)
     made.add_argument("--id", default="", metavar="ID", help="only this mount ID's")
+    as_json(made)
 
     copies.add_to(command, as_json, VOLUME)
 
@@ -71,15 +75,19 @@ def add_to(rooms: Any) -> None:
 def ls(options: argparse.Namespace) -> int:
     """List volumes."""
     client = Client(options.admin)
-    if options.quiet and not options.name:
-        for name in client.ask("Names")["Names"]:
+    if options.quiet:
+        if options.name:
+            found = client.ask("Volumes", {"Names": options.name})["Volumes"]
+            names = [volume["Name"] for volume in found]
+        else:
+            names = client.ask("Names")["Names"]
+        if options.json:
+            show_json(names)
+        for name in names if not options.json else ():
             print(name)
         return 0
     found = client.ask("Volumes", {"Names": options.name})["Volumes"]
-    if options.quiet:
-        for volume in found:
-            print(volume["Name"])
-    elif options.json:
+    if options.json:
         show_json(found)
     else:
         rows = []
@@ -110,8 +118,12 @@ def inspect(options: argparse.Namespace) -> int:
 
 def create(options: argparse.Namespace) -> int:
     """Make a volume."""
-    Client(options.admin).ask("Create", {"Name": options.new, "Opts": pairs(options.opt)})
-    print(options.new)
+    fields = {"Name": options.new, "Opts": pairs(options.opt)}
+    made = Client(options.admin).ask("Create", fields)
+    if options.json:
+        show_json(made)
+    else:
+        print(options.new)
     return 0
 
 
@@ -119,6 +131,7 @@ def rm(options: argparse.Namespace) -> int:
     """Remove volumes; what cannot be removed is told, and the others are."""
     client = Client(options.admin)
     status = 0
+    removed = []
     for name in dict.fromkeys(options.name):
         try:
             gone = client.ask("Remove", {"Name": name})
@@ -126,10 +139,15 @@ def rm(options: argparse.Namespace) -> int:
             note(f"exampledriver: {error}")
             status = 1
             continue
+        removed.append(gone)
+        if options.json:
+            continue
         print(name)
         if gone["Kept"]:
             until = f" until {gone['Until']}" if gone["Until"] else ""
             note(f'in the trash{until}: "exampledriver trash restore {name}" brings it back')
+    if options.json:
+        show_json(removed)
     return status
 
 
@@ -137,7 +155,10 @@ def resize(options: argparse.Namespace) -> int:
     """Give a volume another size."""
     fields = {"Name": options.name, "Size": options.size}
     found = Client(options.admin).ask("Resize", fields)
-    print(f"{options.name}: {plain(found['Options']['size'])}")
+    if options.json:
+        show_json(found)
+    else:
+        print(f"{options.name}: {plain(found['Options']['size'])}")
     return 0
 
 
@@ -165,6 +186,9 @@ def mounts(options: argparse.Namespace) -> int:
 def release(options: argparse.Namespace) -> int:
     """Drop mount counts."""
     found = Client(options.admin).ask("Release", {"Name": options.name, "ID": options.id})
+    if options.json:
+        show_json(found)
+        return 0
     if not found["Released"]:
         print(f"{options.name}: no mounts were counted")
     for mount_id, count in found["Released"].items():
@@ -179,8 +203,12 @@ def show_usage(options: argparse.Namespace) -> int:
     if options.json:
         show_json(found)
     else:
-        rows = [(volume["Name"], *usage(volume)) for volume in found]
-        print(table(("NAME", "USAGE", "FILES", "MEASURED"), rows))
+        rows = []
+        for volume in found:
+            taken, files, measured = usage(volume)
+            limit = size(volume["Size"]) if "Size" in volume else "-"
+            rows.append((volume["Name"], taken, limit, files, measured))
+        print(table(("NAME", "USAGE", "SIZE", "FILES", "MEASURED"), rows))
     return 0
 
 

@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from ..admin.interfaces import Fields, IAdministration, Report
-from ..backends.bringing import check_source, copy, delete_copy, move
-from ..backends.interfaces import IBackend
+from ..backends.bringing import check_source, forget_copy, move
+from ..backends.interfaces import IBackend, IMeasurable
 from ..plugin.volume import rfc3339
 from .errors import BusyError, ConflictError, VolumeError, quoted
 from .health import HealthChecks, Threads
@@ -88,10 +88,10 @@ class Administration:
         for volume in wanted:
             self._measure(volume)
         if not names:
-            self._usages.keep([_key(volume) for volume in wanted])
+            self._usages.keep([self._key(volume) for volume in wanted])
         looks = [self._health.looked(volume.name) for volume in wanted[:MOST_LOOKS]]
         await self._waits.within(PATIENCE, looks)
-        await self._usages.wait([_key(volume) for volume in wanted], PATIENCE / 3)
+        await self._usages.wait([self._key(volume) for volume in wanted], PATIENCE / 3)
         found: list[Fields] = []
         for start in range(0, len(wanted), _SLICE):
             if start:
@@ -120,13 +120,18 @@ class Administration:
         }
         if looked:
             shown.update(self._health.status(volume, counts))
-        shown["Usage"] = self._usages.of(_key(volume))
+        shown["Usage"] = self._usages.of(self._key(volume))
         return shown
 
     def _measure(self, volume: StoredVolume, older_than: float | None = None) -> bool:
-        return self._usages.ask(
-            _key(volume), volume.mountpoint, *(() if older_than is None else (older_than,))
-        )
+        what = volume if IMeasurable(self._backend, None) else volume.mountpoint
+        older = () if older_than is None else (older_than,)
+        return self._usages.ask(self._key(volume), what, *older)
+
+    def _key(self, volume: StoredVolume) -> Key:
+        # A name that comes again is another volume, and what is mounted has another measure.
+        mounted = bool(self._ledger.of(volume.name))
+        return volume.name, volume.created, volume.mountpoint, mounted
 
     async def mounts(self, names: Sequence[str]) -> Sequence[Fields]:
         """Return who has mounted what: counts, and holders as the kernel says."""
@@ -213,13 +218,13 @@ class Administration:
     async def usage(self, names: Sequence[str], fresh: bool, report: Report) -> Sequence[Fields]:
         """Return what the volumes take on the disk, as it was measured."""
         wanted = self._named(names)
-        left = [_key(volume) for volume in wanted if self._measure(volume, 0 if fresh else 60)]
+        left = [self._key(volume) for volume in wanted if self._measure(volume, 0 if fresh else 60)]
         if not fresh:
             await self._usages.wait(left, PATIENCE)
         for number, volume in enumerate(wanted if fresh else []):
             about = {"Volume": volume.name, "Done": number, "Of": len(wanted)}
-            await self._waits.telling(report, about, self._usages.wait([_key(volume)], None))
-        return [{"Name": volume.name, **self._usages.of(_key(volume))} for volume in wanted]
+            await self._waits.telling(report, about, self._usages.wait([self._key(volume)], None))
+        return [{"Name": volume.name, **self._usages.of(self._key(volume))} for volume in wanted]
 
     async def check(self, name: str, options: Mapping[str, str], source: str, move: bool) -> Fields:
         """Judge a Create, or a :meth:`bring`, without making anything."""
@@ -260,8 +265,11 @@ class Administration:
     ) -> Fields:
         """Make a volume of a directory of the host."""
         real = await self._check_source(name, source, move)
-        making = self._service.create(name, options, _moved(real) if move else _copied(real))
+        origin = _moved(real) if move else self._removed.copied(real)
+        making = self._service.create(name, options, origin)
         await self._waits.telling(report, {"Volume": name}, making)
+        if not move:
+            await self._threads(forget_copy, self._service.path(name))
         return self._shown(self._service.about(name))
 
     async def trash(self) -> Sequence[Fields]:
@@ -278,26 +286,11 @@ class Administration:
         return await self._removed.purge(which, older_than, report)
 
 
-def _key(volume: StoredVolume) -> Key:
-    # A name that comes again is another volume.
-    return volume.name, volume.created, volume.mountpoint
-
-
 def _moved(source: str) -> Origin:
     def bring(volume: StoredVolume) -> None:
         move(volume.name, source, volume.mountpoint)
 
     def undo(volume: StoredVolume) -> None:
         move(volume.name, volume.mountpoint, source)
-
-    return Origin(bring, undo)
-
-
-def _copied(source: str) -> Origin:
-    def bring(volume: StoredVolume) -> None:
-        copy(volume.name, source, volume.mountpoint)
-
-    def undo(volume: StoredVolume) -> None:
-        delete_copy(volume.mountpoint)
 
     return Origin(bring, undo)

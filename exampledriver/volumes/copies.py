@@ -39,6 +39,7 @@ class Copies(Archives):
     def recover(self) -> None:
         """End the rollbacks that a crash cut off, before the service loads. Blocks."""
         try:
+            placing.forget_unmade(self._root)
             for name in rollback.recover(self._root, TreeCopier()):
                 _log.info("volume {name}: its rollback was cut off, and is done", name=name)
         except (OSError, VolumeError) as error:

@@ -9,7 +9,7 @@ from attrs import define
 from twisted.logger import Logger
 
 from ..admin.interfaces import Fields, Report
-from ..backends.bringing import move
+from ..backends.bringing import copy, delete_copy, move
 from ..backends.removed import Removed, bring_back, forget, removed
 from ..backends.trash import Trash
 from ..plugin.volume import rfc3339
@@ -109,6 +109,17 @@ class RemovedVolumes:
             move(volume.name, self._data_path(volume), one.path)
 
         return Origin(bring, undo, _moment(one.created), one.backend)
+
+    def copied(self, source: str) -> Origin:
+        """Return the origin of a copy of a directory; what a crash left of one is put aside."""
+
+        def bring(volume: StoredVolume) -> None:
+            copy(volume.name, source, volume.mountpoint, self._trash)
+
+        def undo(volume: StoredVolume) -> None:
+            delete_copy(volume.mountpoint)
+
+        return Origin(bring, undo)
 
     async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:
         """Delete for good what is in the trash."""

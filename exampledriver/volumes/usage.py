@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred
@@ -26,8 +26,10 @@ STALL = 60.0
 #: How many may hang; the threads must be more.
 MOST_HANGING = 3
 
-#: What is measured: any key, which no other thing ever has.
+#: What a measure is kept under: any key, which no other thing ever has.
 Key: TypeAlias = Hashable
+#: What is measured: whatever the measure takes, a volume or a path.
+Measured: TypeAlias = object
 
 
 @frozen
@@ -48,15 +50,15 @@ class Known:
 class Usages:
     """The measures, and the queue of what is to be measured.
 
-    :ivar measure: measures a directory in a thread; see :mod:`exampledriver.backends.measuring`.
+    :ivar measure: measures in a thread; see :mod:`exampledriver.backends.measuring`.
     """
 
-    measure: Callable[[str, Callable[[], None]], Measure]
+    measure: Callable[[Any, Callable[[], None]], Measure]
     _threads: Threads
     _clock: IReactorTime
     _known: dict[Key, Known] = field(factory=dict, init=False)
-    #: What waits for its turn, in order, and where it is.
-    _queue: dict[Key, str] = field(factory=dict, init=False)
+    #: What waits for its turn, in order.
+    _queue: dict[Key, Measured] = field(factory=dict, init=False)
     _current: Key | None = field(default=None, init=False)
     _hanging: set[Key] = field(factory=set, init=False)
     _last_sign: float = field(default=0.0, init=False)
@@ -64,7 +66,7 @@ class Usages:
     _waiting: list[tuple[set[Key], Deferred[None]]] = field(factory=list, init=False)
 
     def of(self, key: Key) -> Mapping[str, object]:
-        """Return what is known: ``State``, ``Bytes`` and ``Files``, ``Age`` in seconds."""
+        """Return what is known: ``State``, ``Bytes``, ``Files``, ``Size``, ``Age`` in seconds."""
         known = self._known.get(key)
         shown: dict[str, object] = {}
         if known is not None:
@@ -73,6 +75,8 @@ class Usages:
                 shown["Trouble"] = known.trouble
             else:
                 shown.update(Bytes=known.measure.bytes, Files=known.measure.files)
+                if known.measure.size is not None:
+                    shown["Size"] = known.measure.size
         if key in self._hanging:
             shown["State"] = "hanging"
             shown["Trouble"] = f"its file system has not answered for {STALL:.0f} s"
@@ -82,8 +86,8 @@ class Usages:
             shown["State"] = "measured" if known is not None else "not measured"
         return shown
 
-    def ask(self, key: Key, path: str, older_than: float = STALE) -> bool:
-        """Let `path` be measured if its measure is older than so many seconds.
+    def ask(self, key: Key, what: Measured, older_than: float = STALE) -> bool:
+        """Let `what` be measured if its measure is older than so many seconds.
 
         :return: whether it is being measured, or will be.
         """
@@ -92,7 +96,7 @@ class Usages:
             return key not in self._hanging
         if known is not None and self._clock.seconds() - known.at <= older_than:
             return False
-        self._queue[key] = path
+        self._queue[key] = what
         self._next()
         return key == self._current or key in self._queue
 
@@ -127,12 +131,12 @@ class Usages:
         if self._current is not None or not self._queue or len(self._hanging) >= MOST_HANGING:
             return
         key = next(iter(self._queue))
-        path = self._queue.pop(key)
+        what = self._queue.pop(key)
         self._current = key
         self._sign(key)
         self._watch(key)
         pulse = partial(self._sign, key)
-        self._threads(self.measure, path, pulse).addBoth(partial(self._measured, key))
+        self._threads(self.measure, what, pulse).addBoth(partial(self._measured, key))
 
     def _sign(self, key: Key) -> None:
         """Take note, in the measuring thread, that it goes on."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.cli.install import PLACES, distribution, quoted
+from exampledriver.cli.install import MOUNTS, PLACES, distribution, quoted
 from exampledriver.cli.main import main
 
 SERVICE = PLACES["exampledriver.service"]
@@ -73,6 +73,17 @@ class InstallTests(SynchronousTestCase):
         )
         self.assertIn('"/srv/my \\"vols\\" 100%%"', self.line(SERVICE, "RequiresMountsFor"))
         self.assertEqual(self.line(SOCKET, "ListenStream"), "/run/docker/plugins/nfs.sock")
+
+    def test_mounts(self) -> None:
+        """The drop-in that lets the daemon mount is written where it is asked for, and kept."""
+        (place,) = MOUNTS.values()
+        self.run_command()
+        self.assertNotIn(place, self.files())
+        self.run_command("--mounts")
+        self.assertIn("CAP_SYS_ADMIN", self.line(place, "CapabilityBoundingSet"))
+        self.assertNotIn("CAP_SYS_ADMIN", self.line(SERVICE, "CapabilityBoundingSet"))
+        self.run_command()
+        self.assertIn(place, self.files())
 
     def test_logrotate(self) -> None:
         """Where logrotate rotates, the daemon does not."""

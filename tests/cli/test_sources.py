@@ -31,14 +31,22 @@ class LocalPersistTests(SourceCase):
     """The state file of local-persist."""
 
     def test_state(self) -> None:
-        """Each name becomes a volume with its directory; what is no path is refused."""
-        path = self.write("state.json", {"state": {"b": "/srv/b", "a": "/srv/a", "c": 1}})
-        steps = local_persist(path)
-        self.assertEqual(steps[:2], [
-            Step("a", "create", {"mountpoint": "/srv/a"}),
-            Step("b", "create", {"mountpoint": "/srv/b"}),
-        ])  # fmt: skip
-        self.assertIn("no absolute path", steps[2].refused)
+        """Each name becomes a volume with its directory; two names may have one."""
+        place = str(self.base.absolute())
+        path = self.write("state.json", {"state": {"b": place, "a": place}})
+        self.assertEqual(
+            local_persist(path),
+            [Step(name, "create", {"mountpoint": place}) for name in ("a", "b")],
+        )
+
+    def test_odd(self) -> None:
+        """What is no path, no directory, or not there is refused: none is made in its place."""
+        file = self.write("file", {}).absolute()
+        odd = {"a": 1, "b": "relative", "c": "", "d": str(file), "e": f"{file}-unmounted"}
+        path = self.write("state.json", {"state": odd})
+        texts = ["no absolute path"] * 3 + ["mount the file system that holds it"] * 2
+        for step, text in zip(local_persist(path), texts, strict=True):
+            self.assertIn(text, step.refused)
 
     def test_no_state(self) -> None:
         """A file that is missing, no JSON, or another one is named."""
@@ -156,3 +164,4 @@ class SecretTests(SourceCase):
         error = self.assertRaises(AdminError, write_secret, path, "password=other\n")
         self.assertNotIn("other\n", str(error))
         self.assertEqual(path.read_text(), "password=hush\n")
+        self.assertEqual([one.name for one in path.parent.iterdir()], ["db"])

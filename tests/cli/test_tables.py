@@ -36,6 +36,7 @@ class TableTests(SynchronousTestCase):
         refused = usage({"State": "measured", "Trouble": "on nfs4", "Age": 1})
         self.assertEqual(refused, ("-", "-", "on nfs4"))
         self.assertEqual(usage({"State": "not measured"}), ("-", "-", "-"))
+        self.assertEqual(usage({**measured, "Files": None}), ("2 KiB", "-", "1m ago"))
 
     def test_table(self) -> None:
         """Columns are as wide as they need be, and nothing in them reaches the terminal raw."""

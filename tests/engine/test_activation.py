@@ -17,11 +17,16 @@ from typing import Any
 from attrs import define, field
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.mounts import mounts_inside
 from exampledriver.cli.main import main
+from tests.admin.command import done as admin_done
+from tests.backends.forest import plant
 from tests.process import PATIENCE, Daemon, until
 
 from .box import Engine, new_base, remove_base, run
 from .case import DriverCase
+from .storage import release
 
 TAP = Path(__file__).parents[2] / "tap"
 
@@ -38,9 +43,14 @@ class UnitTests(SynchronousTestCase):
 
     def test_verify(self) -> None:
         """systemd-analyze finds nothing wrong with the units, as they are installed."""
+        for more in ([], ["--mounts"]):
+            self.verify(more)
+
+    def verify(self, more: list[str]) -> None:
+        """Install the units, and ask systemd-analyze."""
         host = Path(self.mktemp()).absolute()
         with contextlib.redirect_stdout(io.StringIO()):
-            main(["install-systemd", f"--destdir={host}", "--root=/srv/my vols"])
+            main(["install-systemd", f"--destdir={host}", "--root=/srv/my vols", *more])
         units = host / "etc/systemd/system"
         found = run(
             "systemd-analyze", "verify",
@@ -66,22 +76,67 @@ class UnitTests(SynchronousTestCase):
         self.assertEqual(list(modes.values()), ["755", "700", "2750"])
 
 
-class CapabilityTests(DriverCase):
-    """What the service's unit leaves to the daemon of root's powers."""
+def capabilities(*names: str) -> list[str]:
+    """Return the capabilities that files of tap/ leave, as setpriv calls them."""
+    found: list[str] = []
+    for name in names:
+        line = re.search(r"^CapabilityBoundingSet=(.*)$", (TAP / name).read_text(), re.MULTILINE)
+        assert line
+        found += [word.removeprefix("CAP_").lower() for word in line[1].split()]
+    return found
+
+
+class CapabilityCase(DriverCase):
+    """A daemon with what the service's unit leaves of root's powers."""
+
+    files: tuple[str, ...] = ("exampledriver.service",)
 
     def setUp(self) -> None:
-        text = (TAP / "exampledriver.service").read_text()
-        found = re.search(r"^CapabilityBoundingSet=(.*)$", text, re.MULTILINE)
-        assert found
-        kept = [word.removeprefix("CAP_").lower() for word in found[1].split()]
+        # A machine that lacks one itself can give none.
+        own = run("setpriv", "--dump").stdout
+        kept = [word for word in capabilities(*self.files) if re.search(rf"\b{word}\b", own)]
         self.words = [
             "setpriv", "--no-new-privs", f"--bounding-set=-all,{','.join('+' + c for c in kept)}",
         ]  # fmt: skip
         super().setUp()
+        self.addCleanup(release, self.daemon.base)
 
     def prepare(self, daemon: Daemon) -> None:
         """Take the powers from the daemon."""
         daemon.prefix = self.words
+
+
+class CapabilityTests(CapabilityCase):
+    """The unit alone: volumes are directories."""
+
+    def test_copies(self) -> None:
+        """They are enough to copy whatever a container has left in a volume, but trusted.*."""
+        self.daemon.ok("Create", Name="db")
+        db = self.daemon.root / "db"
+        db.rmdir()
+        plant(db)
+        for path, attribute in ((db / "dangling", "trusted.link"), (db / "device", "trusted.node")):
+            os.removexattr(path, attribute, follow_symlinks=False)
+        admin_done(self.daemon, "volume", "snapshot", "db", "--label", "first")
+        self.daemon.ok("Create", Name="copy", Opts={"from": "db@first"})
+        self.assertEqual(fingerprint(self.daemon.root / "copy"), fingerprint(db))
+
+    def test_no_mounts(self) -> None:
+        """Each kind that mounts is refused, and the error names the drop-in that is missing."""
+        for options in (
+            {"backend": "image", "size": "16M"},
+            {"backend": "tmpfs", "size": "1M"},
+            {"backend": "mount", "type": "none", "o": "bind", "device": str(self.daemon.base)},
+        ):
+            status, answer = self.daemon.call(
+                "VolumeDriver.Create", {"Name": "no", "Opts": options}
+            )
+            if status == 200:
+                status, answer = self.daemon.call("VolumeDriver.Mount", {"Name": "no", "ID": "c"})
+                self.daemon.ok("Remove", Name="no")
+            self.assertEqual(status, 500)
+            self.assertIn("mounts.conf", answer["Err"])
+            self.assertIn("exampledriver install-systemd --mounts", answer["Err"])
 
     def test_enough(self) -> None:
         """They are enough for owners, modes, other users' directories, and asking who holds."""
@@ -108,6 +163,29 @@ class CapabilityTests(DriverCase):
         status, answer = self.daemon.call("VolumeDriver.Remove", {"Name": "held"})
         self.assertEqual(status, 500)
         self.assertIn(f"in use by pid {holder.pid} (", answer["Err"])
+
+
+class MountsTests(CapabilityCase):
+    """The unit with the drop-in."""
+
+    files = ("exampledriver.service", "exampledriver.mounts.conf")
+
+    def test_mounts(self) -> None:
+        """They are enough to make, mount, grow and remove what is mounted."""
+        there = self.daemon.base / "there"
+        there.mkdir()
+        for options in (
+            {"backend": "image", "size": "16M", "uid": "12"},
+            {"backend": "tmpfs", "size": "1M", "uid": "12"},
+            {"backend": "mount", "type": "none", "o": "bind", "device": str(there)},
+        ):
+            self.daemon.ok("Create", Name="v", Opts=options)
+            place = Path(self.daemon.ok("Mount", Name="v", ID="c")["Mountpoint"])
+            self.assertIn(str(place), mounts_inside(str(self.daemon.root)))
+            self.daemon.ok("Unmount", Name="v", ID="c")
+            if "size" in options:
+                admin_done(self.daemon, "volume", "resize", "v", "32M")
+            self.daemon.ok("Remove", Name="v")
 
 
 @define(eq=False)

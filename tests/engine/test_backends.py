@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import threading
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -14,18 +16,21 @@ from exampledriver.backends import image, mounting
 from exampledriver.backends.btrfs import BtrfsBackend
 from exampledriver.backends.commands import CommandError, run
 from exampledriver.backends.directory import DirectoryBackend
+from exampledriver.backends.growing import alone
 from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.interfaces import IBackend
 from exampledriver.backends.mount import MountBackend
 from exampledriver.backends.registry import Backends
 from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import Trash
-from exampledriver.volumes.errors import InvalidOptionError, VolumeError
+from exampledriver.volumes.errors import BusyError, InvalidOptionError, VolumeError
 from exampledriver.volumes.model import StoredVolume
 from tests.backends import suites
+from tests.process import until
 from tests.volumes.fixtures import NOON, World
 
 from . import storage_suites
+from .box import done
 from .storage import loop_devices, make_file_system, release
 
 
@@ -86,6 +91,51 @@ class Ext4Tests(storage_suites.ImageSuite):
         self.assertIn("wrong fs type", str(error))
         self.assertEqual(backend.mounted(), set())
 
+    def test_cut_off(self) -> None:
+        """A growth whose daemon was killed bars the volume while its program works, and no longer.
+
+        What the program leaves in the volume, were it empty, goes with the next Mount.
+        """
+        backend = cast(ImageBackend, self.backend())
+        volume = self.volume(backend)
+        backend.create(volume)
+        file = backend.file(volume)
+        # As the file would be with e2fsck at its end, and resize2fs at work.
+        backend.mount(volume)
+        Path(volume.mountpoint, "lost+found").mkdir()
+        backend.unmount(volume)
+        with subprocess.Popen(["flock", file, "sleep", "1000"]) as program:
+            self.addCleanup(program.kill)
+            until(lambda: _is_locked(file), "the program")
+            with self.assertRaises(OSError) as caught, alone(file, 0.1):
+                self.fail("it is not alone")
+            self.assertIn("an earlier daemon has started works on it", str(caught.exception))
+            mounting = threading.Thread(target=backend.mount, args=[volume])
+            mounting.start()
+            self.addCleanup(mounting.join)
+            mounting.join(0.3)
+            self.assertEqual(backend.mounted(), set())
+            done("pkill", "-P", str(program.pid))
+        mounting.join()
+        self.assertEqual(os.listdir(volume.mountpoint), [])
+
+    def test_program_locks(self) -> None:
+        """The programs that let an image grow have its lock, also when the daemon is gone."""
+        backend = cast(ImageBackend, self.backend())
+        volume = self.volume(backend)
+        backend.create(volume)
+        programs = self.root.parent / "programs"
+        programs.mkdir()
+        for name in ("e2fsck", "resize2fs"):
+            (programs / name).write_text(
+                f'#!/bin/sh\nls -l /proc/$$/fd | grep -q db.img || exit 99\nexec /sbin/{name} "$@"'
+            )
+            (programs / name).chmod(0o755)
+        path = os.environ["PATH"]
+        self.addCleanup(os.environ.__setitem__, "PATH", path)
+        os.environ["PATH"] = f"{programs}:{path}"
+        backend.resize(volume, 64 << 20)
+
     def test_cannot_be_made(self) -> None:
         """A creation that fails leaves no file, no mount and no loop device."""
         backend = cast(ImageBackend, self.backend())
@@ -95,6 +145,10 @@ class Ext4Tests(storage_suites.ImageSuite):
         self.assertRaises(VolumeError, backend.create, volume)
         self.assertEqual(os.listdir(backend.images), [])
         self.assertEqual(loop_devices(Path("/")), before)
+
+
+def _is_locked(file: Path) -> bool:
+    return subprocess.run(["flock", "--nonblock", file, "true"]).returncode != 0
 
 
 def _fail(*arguments: object) -> None:
@@ -133,6 +187,50 @@ class BindTests(storage_suites.MountedSuite):
         self.fill(backend, volume)
         backend.remove(volume)
         self.assertEqual((self.there / "file").read_text(), "x")
+
+
+class SharedTests(storage_suites.MountedSuite):
+    """A device that is mounted for several volumes: one file system to the kernel."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        file = self.root.parent / "disk.img"
+        make_file_system(file, "ext4", 16 << 20)
+        device = done("losetup", "--find", "--show", str(file)).strip()
+        self.addCleanup(done, "losetup", "--detach", device)
+        # Before the device goes.
+        self.addCleanup(release, self.root)
+        self.options = {"type": "ext4", "device": device}
+
+    def backend(self) -> IBackend:
+        return MountBackend(self.root, Trash(self.root))
+
+    def test_other(self) -> None:
+        """While one is in use the other is not removed, and its error names both."""
+        backend = self.backend()
+        volumes = [self.volume(backend, name) for name in ("a", "b")]
+        for volume in volumes:
+            backend.create(volume)
+            backend.mount(volume)
+            backend.check_unused(volume)
+        script = f"mount --bind {volumes[1].mountpoint} /mnt && echo held && exec sleep 1000"
+        holder = subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "sh", "-c", script],
+            stdout=subprocess.PIPE,
+        )
+        assert holder.stdout is not None
+        self.addCleanup(holder.stdout.close)
+        self.addCleanup(holder.wait)
+        self.addCleanup(holder.kill)
+        self.assertEqual(holder.stdout.readline(), b"held\n")
+        error = str(self.assertRaises(BusyError, backend.check_unused, volumes[0]))
+        self.assertIn(f"in use by pid {holder.pid} (", error)
+        self.assertIn('or that is a user of "b", which shows the same file system', error)
+        self.assertIn('user of "b"', str(backend.look(volumes[0], True)[1]))
+        holder.kill()
+        holder.wait()
+        for volume in volumes:
+            backend.remove(volume)
 
 
 class SubpathTests(BindTests):

@@ -128,6 +128,16 @@ class WordsTests(DaemonKindCase):
         else:
             self.assertIn("this machine's kernel has no such file system", text)
 
+    def test_unresolved(self) -> None:
+        """A server whose name nobody knows, as the real helpers say it; no kernel is asked."""
+        for options in (
+            {"type": "nfs", "device": "nas.invalid:/v", "o": "soft,retry=0"},
+            {"type": "cifs", "device": "//nas.invalid/v", "o": "guest"},
+        ):
+            text = self.error(**options)
+            self.assertIn("nas.invalid", text)
+            self.assertIn("the server cannot be reached: look at its name", text)
+
     def test_device(self) -> None:
         """A device or a directory that is not there."""
         text = self.error(type="none", o="bind", device="/not/there")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -14,6 +15,37 @@ from .box import done
 from .kinds import DaemonKindCase
 from .servers import write_recording
 from .storage import make_file_system, release
+
+#: The tests of the table's rows, in its order.
+ROWS = {
+    ("local-persist", "`mountpoint=/path`"): ["test_local_persist"],
+    ("Docker's local", "none"): ["test_local_plain"],
+    ("Docker's local", "`type=T device=D o=O`"): ["test_local_any"],
+    ("Docker's local", "`type=nfs o=addr=H,… device=:/path`"): ["test_local_nfs"],
+    ("Docker's local", "`type=cifs device=//H/S o=username=U,password=P`"): ["test_local_cifs"],
+    ("Docker's local", "`type=tmpfs device=tmpfs o=size=100m,uid=1000`"): [
+        "test_local_tmpfs",
+        "test_tmpfs",
+    ],
+    ("Docker's local", "`type=none o=bind device=/path`"): [
+        "test_local_bind",
+        "test_local_persist",
+    ],
+    ("Docker's local", "`size=10G` (XFS project quotas)"): ["test_local_size"],
+    ("netshare nfs", "`share=H/path`"): ["test_netshare_nfs"],
+    ("netshare nfs", "`nfsopts=…`"): ["test_netshare_nfs"],
+    ("netshare nfs, cifs", "`create=true`"): ["test_netshare_create"],
+    ("netshare cifs", "`share=H/S`"): ["test_netshare_share"],
+    (
+        "netshare cifs",
+        "`username`, `domain`, `security`, `fileMode`, `dirMode`, `cifsopts`",
+    ): ["test_netshare_cifs"],
+    ("netshare cifs", "`password`, `.netrc`"): ["test_netshare_password"],
+    ("netshare efs", "`share=fs-ID/path`"): ["test_netshare_efs"],
+    ("netshare", "`--version`, `--basedir`, `-o` of its command"): ["test_netshare_command"],
+    ("buttervolume", "none"): ["test_buttervolume"],
+    ("buttervolume", "`copyonwrite=false`"): ["test_buttervolume"],
+}
 
 TABLE = Path(__file__).parents[2] / "docs/options.md"
 
@@ -120,11 +152,24 @@ class RowTests(DaemonKindCase):
         self.assertEqual(words, "-t nfs4 -o soft,nolock -- h:/path")
 
     def test_netshare_create(self) -> None:
-        """netshare: create shows a directory of the volume's name."""
-        self.given(type="nfs4", share="h/path", create="true")
-        shown = self.daemon.ok("Get", Name="v")["Volume"]["Status"]["Options"]
-        self.assertEqual(shown["subpath"], "v")
-        self.assertEqual(len([p for p in self.mounted() if p.endswith("/v")]), 2)
+        """netshare: create shows a directory of the volume's name, of NFS and of CIFS."""
+        for kind in ("nfs4", "cifs"):
+            self.given(type=kind, share="h/path", create="true")
+            shown = self.daemon.ok("Get", Name="v")["Volume"]["Status"]["Options"]
+            self.assertEqual(shown["subpath"], "v")
+            self.assertEqual(len([p for p in self.mounted() if p.endswith("/v")]), 2)
+            self.drop()
+
+    def test_netshare_share(self) -> None:
+        """netshare: CIFS by its share alone."""
+        self.assertEqual(self.given(type="cifs", share="h/s"), "-t cifs -- //h/s")
+
+    def test_netshare_password(self) -> None:
+        """netshare: a password is refused, and the file that takes it is named."""
+        options = {"backend": "mount", "type": "cifs", "share": "h/s", "password": "x"}
+        status, answer = self.daemon.call("VolumeDriver.Create", {"Name": "v", "Opts": options})
+        self.assertEqual(status, 400)
+        self.assertIn("credentials-file", answer["Err"])
 
     def test_netshare_cifs(self) -> None:
         """netshare: CIFS with its names, and a file for the password."""
@@ -150,6 +195,27 @@ class RowTests(DaemonKindCase):
         self.use(share="h/path")
         words = json.loads(self.record.read_text())["argv"][1:-1]
         self.assertEqual(" ".join(words), "-t nfs -o soft -- h:/path")
+
+    def test_rows(self) -> None:
+        """Each row of the table has its test, in which each of its options stands."""
+        rows = []
+        for line in TABLE.read_text().splitlines():
+            cells = [cell.strip() for cell in line.split("|")]
+            if len(cells) == 5 and cells[1] not in ("driver", "---"):
+                rows.append((cells[1], cells[2]))
+        self.assertEqual(rows, list(ROWS))
+        for (_, option), names in ROWS.items():
+            tests = [
+                getattr(case, name)
+                for name in names
+                for case in (RowTests, BtrfsRowTests)
+                if hasattr(case, name)
+            ]
+            self.assertEqual(len(tests), len(names), names)
+            source = "".join(map(inspect.getsource, tests))
+            # Names of options: what stands before "=", or alone.
+            for name in re.findall(r"(?<![-.=/\w])([A-Za-z]+)(?==|`)", option):
+                self.assertIn(name, source, option)
 
     def test_table(self) -> None:
         """The table's options are ones that there are."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 from tests.admin.command import admin, done, loaded, refused
@@ -55,6 +57,54 @@ class VolumeTests(AdminCase):
         error = refused(self.daemon, "volume", "rm", "nix", "db")
         self.assertIn('volume "nix": no such volume', error)
         self.assertEqual(self.daemon.names(), ["other"])
+
+    def test_json(self) -> None:
+        """Each change is answered with JSON for programs, and nothing else on standard output."""
+        archive = str(self.base / "a.tar")
+        for words, name, value in (
+            (("volume", "create", "db"), "Backend", "directory"),
+            (("volume", "snapshot", "db", "--label", "a"), "Label", "a"),
+            (("volume", "rollback", "db", "a"), "Label", "a"),
+            (("volume", "snapshot-rm", "db", "a"), "Label", "a"),
+            (("volume", "release", "db"), "Released", {}),
+        ):
+            found = loaded(self.daemon, *words, "--json")
+            self.assertEqual((found["Name"], found[name]), ("db", value))
+            self.assertNotIn("Err", found)
+        done(self.daemon, "volume", "export", "db", archive)
+        found = loaded(self.daemon, "volume", "import", "new", archive, "--json")
+        self.assertEqual(found["Archive"]["Name"], "db")
+        found = admin(self.daemon, "volume", "rm", "new", "nix", "--json")
+        self.assertEqual(found.returncode, 1)
+        self.assertEqual([one["Name"] for one in json.loads(found.stdout)], ["new"])
+        self.assertEqual(loaded(self.daemon, "trash", "restore", "new", "--json")["Name"], "new")
+        self.assertEqual(loaded(self.daemon, "volume", "ls", "-q", "--json"), ["db", "new"])
+        done(self.daemon, "volume", "rm", "new")
+        found = loaded(self.daemon, "trash", "purge", "--yes", "--json", "new")
+        self.assertEqual([one["Name"] for one in found["Purged"]], ["new"])
+
+    def test_wrong_socket(self) -> None:
+        """Another socket, a file, another user, and a full disk are told apart."""
+        for socket, text in (
+            (str(self.daemon.socket), "another socket than the admin's"),
+            (f"{self.base}/log", "is no socket"),
+        ):
+            error = refused(self.daemon, "volume", "ls", "--admin", socket)
+            self.assertIn(f"{socket}: ", error)
+            self.assertIn(text, error)
+
+    def test_output_goes(self) -> None:
+        """A reader that has seen enough is no error; a full disk is one, in one line."""
+        for number in range(50):
+            self.daemon.ok("Create", Name=f"v{number}")
+        program = os.path.join(os.path.dirname(sys.executable), "exampledriver")
+        words = f"{program} volume ls -q --admin {self.admin_socket}"
+        for script, status, error in (
+            (f"{words} | head -1; exit ${{PIPESTATUS[0]}}", 0, ""),
+            (f"{words} >/dev/full", 1, "exampledriver: No space left on device\n"),
+        ):
+            found = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+            self.assertEqual((found.returncode, found.stderr), (status, error))
 
     def test_release(self) -> None:
         """A count that nobody holds is shown and dropped."""
@@ -166,7 +216,7 @@ class MigrateTests(AdminCase):
         place.mkdir(parents=True)
         (place / "file").write_text("precious")
         state = self.base / "state.json"
-        state.write_text(json.dumps({"state": {"pg": str(place), "bad": "/proc/x"}}))
+        state.write_text(json.dumps({"state": {"pg": str(place), "bad": "/proc/sys"}}))
         words = ["--from", "local-persist", "--state", str(state)]
         before = self.snapshot()
         found = self.migrate(*words, "--dry-run", status=1)
@@ -219,6 +269,15 @@ class MigrateTests(AdminCase):
         self.daemon.kill()
         self.daemon.start()
         self.assertEqual(self.daemon.names(), ["db"])
+
+    def test_adopt_unanswered(self) -> None:
+        """What was moved by a daemon that was killed before its journal knew is adopted."""
+        root = self.docker()
+        os.rename(root / "volumes/db/_data", self.daemon.root / "db")
+        words = ["--from", "docker-local", "--adopt", "--docker-root", str(root), "--yes", "db"]
+        self.assertEqual(self.migrate(*words)["db"]["state"], "done")
+        self.assertEqual(self.daemon.names(), ["db"])
+        self.assertEqual((self.daemon.root / "db/file").read_text(), "precious")
 
     def test_half(self) -> None:
         """When one cannot be done the others are, and it is said which."""

@@ -281,3 +281,13 @@ class KillTests(CopiesCase):
             self.daemon.ok("Create", Name=name, Opts={"from": "db"})
             self.assertEqual(fingerprint(place), whole)
         until(lambda: not any(name[0] == "." for name in self.left()), "an end of what was left")
+
+    def test_notes(self) -> None:
+        """The note of a directory that a kill kept from appearing goes with the next start."""
+        suffix = ".exampledriver-unanswered"
+        notes = [self.daemon.root / f".{letter * 16}{suffix}" for letter in "abc"]
+        for note, text in zip(notes, ('{"name": "never", "identity": ""}', "", "{"), strict=True):
+            note.write_text(text)
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.left(), {"db"})

@@ -247,11 +247,20 @@ class BringTests(AdminCase):
         self.assertEqual(there.stat().st_mode, self.source.stat().st_mode)
         self.assertEqual(there.stat().st_mtime_ns, self.source.stat().st_mtime_ns)
 
+    def test_copy_unanswered(self) -> None:
+        """A copy that a crash left before the journal knew it is no bar to the same again."""
+        copy("db", str(self.source), str(self.world.root / "db"), self.trash)
+        (self.source / "file").write_text("newer")
+        self.do(self.bring(False))
+        self.assertEqual((self.world.root / "db/file").read_text(), "newer")
+        self.assertEqual(self.world.trash(), ["db"])
+        notes = [path.name for path in self.world.root.iterdir() if path.name[0] == "."]
+        self.assertEqual(notes, [".trash"])
+
     def test_copy_fails(self) -> None:
         """A copy that fails leaves nothing behind, and says what failed."""
-        text = str(
-            self.assertRaises(VolumeError, copy, "db", "/nonexistent", str(self.world.root / "db"))
-        )
+        target = str(self.world.root / "db")
+        text = str(self.assertRaises(VolumeError, copy, "db", "/nonexistent", target, self.trash))
         self.assertIn("/nonexistent", text)
         self.assertEqual([path.name for path in self.world.root.iterdir()], [])
 

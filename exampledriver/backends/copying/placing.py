@@ -100,3 +100,15 @@ def forget_known(root: Path, known: Container[str]) -> None:
             found = read_note(root / entry)
             if found is not None and text(found, "name") in known:
                 (root / entry).unlink(missing_ok=True)
+
+
+def forget_unmade(root: Path) -> None:
+    """Remove the notes of directories that are not there; while nothing is made, at the start.
+
+    :raises OSError: one could not be removed.
+    """
+    for entry in os.listdir(root):
+        if entry.startswith(".") and entry.endswith(SUFFIX):
+            found = read_note(root / entry)
+            if found is None or not os.path.lexists(root / text(found, "name")):
+                (root / entry).unlink(missing_ok=True)
