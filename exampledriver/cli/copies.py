@@ -123,7 +123,7 @@ def export(options: argparse.Namespace) -> int:
 
     done = write_archive(options.admin, options.file, ask)
     changed = f", {done['Changed']} seen to change meanwhile" if done["Changed"] else ""
-    note(f"{_done(done)}{changed}")
+    note(f"{_done(done)}, {done['Consistency']}{changed}")
     return 0
 
 

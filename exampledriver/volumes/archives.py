@@ -24,6 +24,8 @@ from .model import DIRECTORY, FROM, StoredVolume
 _KEPT = ("gid", "mode", "uid")
 #: Options that an imported volume cannot have.
 _NOT_IMPORTED = (FROM, "mountpoint", "size")
+#: What the manifest says of a volume that nobody used when its export began.
+_WHEN_BEGUN = "exact when begun"
 
 
 @define(eq=False)
@@ -33,18 +35,21 @@ class Archives(Copying):
     async def export(self, name: str, label: str, channel: str, report: Report) -> Fields:
         """Send a volume, or a snapshot, to who listens at a socket."""
 
-        async def work() -> Copied:
+        async def work() -> tuple[Copied, str]:
             if label:
                 async with self._locks.held(name):
                     snapshots = self._snapshots()
                     found = await self._run(name, "exporting", lambda: snapshots.get(name, label))
                     volume: StoredVolume | None = self._service.volumes.get(name)
                     data = snapshots.directory(name) / label / "data"
-                    return await send(data, volume, found.consistency)
-            async with self._service.holding(name) as volume:
-                used = bool(await self._users(volume))
-                consistency = self._copier(volume).consistency(used)
-                return await send(Path(volume.mountpoint), volume, consistency)
+                    return await send(data, volume, found.consistency), found.consistency
+            async with self._reading(name) as hold:
+                volume = hold.volume
+                consistency = self._copier(volume).consistency
+                # The manifest comes first, and what happens before the end is not known then.
+                begun = consistency(True) if hold.used else _WHEN_BEGUN
+                copied = await send(Path(volume.mountpoint), volume, begun)
+                return copied, consistency(hold.used)
 
         async def send(data: Path, volume: StoredVolume | None, consistency: str) -> Copied:
             manifest = Manifest(
@@ -63,8 +68,9 @@ class Archives(Copying):
             return await self._run(name, "exporting", export)
 
         with self._work(name) as (progress, about):
-            copied = await self._waits.telling(report, about, work())
-        return {"Name": name, "Label": label, **copied_fields(copied)}
+            copied, consistency = await self._waits.telling(report, about, work())
+        fields = copied_fields(copied)
+        return {"Name": name, "Label": label, **fields, "Consistency": consistency}
 
     async def import_(
         self, name: str, options: Mapping[str, str], channel: str, report: Report

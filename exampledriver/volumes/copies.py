@@ -1,7 +1,8 @@
 """Snapshots, rollbacks, clones and archives of volumes: who is kept from what meanwhile.
 
-A volume that is copied is held: its changes wait, its mounts too, until the copy is there.
-Snapshots have locks of their own, which are taken after a volume's, so that those of a
+A volume that is copied is held: it is not removed, resized or rolled back until the copy is
+there. Its mounts go on, and a copy during which it was mounted is not said to be exact.
+Snapshots have locks of their own, which are taken before a volume's, so that those of a
 volume that was removed can be used. Whatever is made is whole, or not there.
 """
 
@@ -64,13 +65,13 @@ class Copies(Archives):
         """Make a snapshot; return it."""
 
         async def work() -> Snapshot:
-            async with self._service.holding(name) as volume, self._locks.held(name):
-                snapshots = self._snapshots(self._copier(volume))
-                used, place = bool(await self._users(volume)), Path(volume.mountpoint)
+            async with self._locks.held(name), self._reading(name) as hold:
+                snapshots = self._snapshots(self._copier(hold.volume))
+                place = Path(hold.volume.mountpoint)
                 return await self._run(
                     name,
                     "making a snapshot",
-                    lambda: snapshots.make(name, place, label or None, used, progress),
+                    lambda: snapshots.make(name, place, label or None, lambda: hold.used, progress),
                 )
 
         with self._work(name) as (progress, about):
@@ -99,7 +100,7 @@ class Copies(Archives):
         """Give a volume the data of a snapshot; what it had goes to the trash."""
 
         async def work() -> Copied:
-            async with self._service.holding(name) as volume, self._locks.held(name):
+            async with self._locks.held(name), self._service.holding(name, "rolled back") as volume:
                 copier, place = self._copier(volume), Path(volume.mountpoint)
                 users = await self._users(volume)
                 if users:
@@ -168,9 +169,8 @@ class Copies(Archives):
                     path = await self._run(name, "copying", lambda: data(source, label))
                     yield filling(path, TreeCopier())
             else:
-                async with self._service.holding(source) as volume:
-                    await self._users(volume)
-                    yield filling(Path(volume.mountpoint), self._copier(volume))
+                async with self._locks.held(source), self._reading(source) as hold:
+                    yield filling(Path(hold.volume.mountpoint), self._copier(hold.volume))
         await self._forget(name)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +19,7 @@ from ..backends.interfaces import IBackend, ICopyable
 from ..backends.trash import Trash
 from .errors import VolumeError, quoted
 from .health import Threads
+from .holds import Hold
 from .ledger import MountLedger
 from .locks import Locks
 from .model import StoredVolume
@@ -91,6 +92,18 @@ class Copying:
         """Do a work in a thread; its errors name the volume, and what was being done."""
         done: T = await self._threads(explaining(name, doing, work))
         return done
+
+    def _reading(self, name: str) -> AbstractAsyncContextManager[Hold]:
+        """Hold a volume while it is copied; its mounts go on.
+
+        :raises VolumeError: it is not there, or cannot be copied.
+        """
+
+        async def begin(volume: StoredVolume) -> bool:
+            self._copier(volume)
+            return bool(await self._users(volume))
+
+        return self._service.copying(name, begin)
 
     async def _users(self, volume: StoredVolume) -> str:
         """Return who uses a volume, which is held; empty if nobody does.

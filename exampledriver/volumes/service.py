@@ -18,7 +18,7 @@ Reads answer from memory.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -38,6 +38,7 @@ from . import values
 from .answers import Answers
 from .errors import ConflictError, NoSuchVolumeError, VolumeError, quoted
 from .health import HealthChecks, Threads
+from .holds import Hold, Holds
 from .ledger import MountLedger
 from .listing import Listing
 from .locks import Locks
@@ -72,6 +73,7 @@ class VolumeService:
     cloner: ICloner | None = field(default=None, init=False)
     _volumes: Volumes = field(init=False)
     _locks: Locks = field(factory=Locks, init=False)
+    _holds: Holds = field(factory=Holds, init=False)
     _listing: Listing = field(init=False)
     _answers: Answers = field(init=False)
     _settler: Settler = field(init=False)
@@ -147,7 +149,7 @@ class VolumeService:
         """Unmount a volume that nobody is counted as using."""
         async with self._locks.held(name):
             volume = self._volumes.get(name)
-            if volume is not None and not self._ledger.of(name):
+            if volume is not None and not self._ledger.of(name) and not self._holds.is_held(name):
                 await self._threads(self._backend.unmount, volume)
 
     @staticmethod
@@ -296,7 +298,7 @@ class VolumeService:
         """Remove a volume; one that does not exist is a success.
 
         :raises InvalidNameError: the name cannot be one.
-        :raises BusyError: the kernel says that somebody uses it.
+        :raises BusyError: the kernel says that somebody uses it, or it is being copied.
         :raises VolumeError: its data could not be moved, or the journal not written;
             the volume is as it was.
         """
@@ -305,6 +307,7 @@ class VolumeService:
             volume = self._volumes.get(name)
             if volume is None:
                 return
+            self._holds.refuse(name, "removed")
             await self._settler.free(name, "it is being made durable")
             try:
                 if self._backend.keeps_data(volume):
@@ -367,6 +370,7 @@ class VolumeService:
         async with self._locks.held(name):
             volume = self._known(name)
             await self._settler.settled(name)
+            self._holds.mounted(name)
             path: str = await self._threads(self._backend.mount, volume)
             try:
                 await self._ledger.add(name, mount_id)
@@ -394,7 +398,9 @@ class VolumeService:
             self._listing.changed(name)
             self._health.released(name)
             if known and volume is not None and not self._ledger.of(name):
-                await self._threads(self._backend.unmount, volume)
+                # What is being copied is unmounted when that has ended.
+                if not self._holds.is_held(name):
+                    await self._threads(self._backend.unmount, volume)
 
     async def resize(self, name: str, size: str) -> None:
         """Give a volume another size, mounted or not.
@@ -407,6 +413,7 @@ class VolumeService:
         async with self._locks.held(name):
             volume = self._known(name)
             await self._settler.settled(name)
+            self._holds.refuse(name, "resized")
             resizable = IResizable(self._backend, None)
             if resizable is None:
                 raise VolumeError(f"volume {quoted(name)}: its kind has no size to change")
@@ -422,19 +429,50 @@ class VolumeService:
             self._listing.changed(name)
 
     @asynccontextmanager
-    async def holding(self, name: str) -> AsyncIterator[StoredVolume]:
-        """Keep a volume, which is durable, from all changes while the context lasts.
+    async def holding(self, name: str, done: str) -> AsyncIterator[StoredVolume]:
+        """Keep a volume, which is durable, from all changes while the context lasts, mounts too.
 
         Whoever creates a volume holds its lock too. Nobody waits for another in a circle: who
         waits here has seen that the volume exists, and what is being created does not.
 
+        :param done: what is to be done, such as ``removed``.
+        :raises NoSuchVolumeError: there is none.
+        :raises BusyError: it is being copied.
+        """
+        self._known(name)
+        async with self._locks.held(name):
+            volume = self._known(name)
+            self._holds.refuse(name, done)
+            await self._settler.settled(name)
+            yield volume
+
+    @asynccontextmanager
+    async def copying(
+        self, name: str, begin: Callable[[StoredVolume], Awaitable[bool]]
+    ) -> AsyncIterator[Hold]:
+        """Keep a volume from what a copy does not bear while the context lasts; mounts go on.
+
+        :param begin: called while nothing else changes the volume; returns whether it is in use.
         :raises NoSuchVolumeError: there is none.
         """
         self._known(name)
         async with self._locks.held(name):
             volume = self._known(name)
             await self._settler.settled(name)
-            yield volume
+            hold = self._holds.take(volume)
+            try:
+                hold.used = await begin(volume)
+            except BaseException:
+                self._holds.let_go(hold)
+                if not self._ledger.of(name) and not self._holds.is_held(name):
+                    await self._threads(self._backend.unmount, volume)
+                raise
+        try:
+            yield hold
+        finally:
+            self._holds.let_go(hold)
+            # What was mounted for the copy alone, or was to be unmounted meanwhile.
+            await self._release(name)
 
     @property
     def volumes(self) -> Mapping[str, StoredVolume]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -83,12 +84,17 @@ class Snapshots:
         return self.directory(name) / label / _DATA
 
     def make(
-        self, name: str, source: Path, label: str | None, in_use: bool, progress: Progress
+        self,
+        name: str,
+        source: Path,
+        label: str | None,
+        in_use: Callable[[], bool],
+        progress: Progress,
     ) -> Snapshot:
         """Make a snapshot of a volume's directory.
 
         :param label: None for the time, in UTC.
-        :param in_use: whether somebody may write to it meanwhile.
+        :param in_use: tells, at the end, whether somebody may have written to it meanwhile.
         :raises VolumeError: it could not be done, or the label is taken; nothing of it is left.
         """
         now = datetime.now(timezone.utc)
@@ -106,7 +112,7 @@ class Snapshots:
                 label,
                 now.isoformat(timespec="seconds").replace("+00:00", "Z"),
                 copied.method,
-                self.copier.consistency(in_use),
+                self.copier.consistency(in_use()),
                 copied.files,
                 copied.size,
                 copied.changed,
