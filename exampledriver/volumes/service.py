@@ -178,15 +178,25 @@ class VolumeService:
         :raises InvalidNameError, InvalidOptionError, ConflictError: as :meth:`create` does.
         """
         check_name(name)
-        parsed = self._backend.parse(name, options)
+        if FROM not in options:
+            self._backend.parse(name, options)
         async with self._locks.held(name):
-            wanted = await self._resolved(name, parsed)
+            wanted = await self._wanted(name, options)
             existing = self._volumes.get(name)
             if existing is not None:
                 self._check_same(existing, wanted)
-            elif FROM in wanted.options and self.cloner is not None:
-                await self.cloner.check(name, wanted)
             return existing is not None
+
+    async def _wanted(self, name: str, options: Mapping[str, str]) -> Wanted:
+        """Read the options of a Create; those of a copy are its source's, if not given."""
+        source = options.get(FROM)
+        if source is not None and self.cloner is not None:
+            existing = self._volumes.get(name)
+            if existing is None:
+                options = await self.cloner.options(name, options)
+            elif existing.options.get(FROM) == source:
+                options = {**existing.options, "backend": existing.backend, **options}
+        return await self._resolved(name, self._backend.parse(name, options))
 
     async def _resolved(self, name: str, wanted: Wanted) -> Wanted:
         if wanted.unresolved:
@@ -214,9 +224,13 @@ class VolumeService:
         :raises VolumeError: its directory could not be made, or the journal not written.
         """
         check_name(name)
-        parsed = self._backend.parse(name, options)
+        copied = FROM in options and origin is None
+        parsed = None if copied else self._backend.parse(name, options)
         async with self._locks.held(name):
-            wanted = await self._resolved(name, parsed)
+            if parsed is None:
+                wanted = await self._wanted(name, options)
+            else:
+                wanted = await self._resolved(name, parsed)
             existing = self._volumes.get(name)
             if origin is not None and origin.backend != wanted.backend:
                 raise VolumeError(
@@ -224,7 +238,7 @@ class VolumeService:
                     f"{wanted.backend}: create that, and copy the data in a container"
                 )
             if existing is None:
-                if origin is None and FROM in wanted.options and self.cloner is not None:
+                if copied and self.cloner is not None:
                     async with self.cloner.cloning(name, wanted) as origin:
                         await self._create(name, wanted, origin)
                 else:
@@ -397,10 +411,10 @@ class VolumeService:
             volume = self._volumes.get(name)
             self._listing.changed(name)
             self._health.released(name)
-            if known and volume is not None and not self._ledger.of(name):
-                # What is being copied is unmounted when that has ended.
-                if not self._holds.is_held(name):
-                    await self._threads(self._backend.unmount, volume)
+            # What is being copied is unmounted when that has ended.
+            idle = not self._ledger.of(name) and not self._holds.is_held(name)
+            if known and volume is not None and idle:
+                await self._threads(self._backend.unmount, volume)
 
     async def resize(self, name: str, size: str) -> None:
         """Give a volume another size, mounted or not.
@@ -444,7 +458,11 @@ class VolumeService:
             volume = self._known(name)
             self._holds.refuse(name, done)
             await self._settler.settled(name)
-            yield volume
+            try:
+                yield volume
+            finally:
+                if not self._ledger.of(name):
+                    await self._threads(self._backend.unmount, volume)
 
     @asynccontextmanager
     async def copying(

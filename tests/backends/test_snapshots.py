@@ -189,7 +189,7 @@ class RollbackTests(Case):
             with self.crash_at(module, name, after):
                 self.roll_back()
             self.assertEqual(self.value(), expected, (name, after))
-            recover(self.root, self.copier)
+            recover(self.root)
             self.assertEqual(self.value(), expected, (name, after))
             self.assertEqual(self.in_trash(), ["new"] if expected == "old" else [], (name, after))
             remove_tree(self.trash.path)
@@ -242,7 +242,7 @@ class RollbackTests(Case):
         self.assertRaises(CrashError, self.roll_back)
         patch.restore()
         self.assertFalse(self.volume.exists())
-        self.assertEqual(recover(self.root, self.copier), ["db"])
+        self.assertEqual(recover(self.root), ["db"])
         self.assertEqual((self.value(), self.in_trash()), ("old", ["newer", "new"]))
 
     def test_damaged_note(self) -> None:
@@ -251,7 +251,7 @@ class RollbackTests(Case):
             self.roll_back()
         (aside,) = self.trash.path.iterdir()
         (aside / MANIFEST).write_text("{")
-        error = self.assertRaises(VolumeError, recover, self.root, self.copier)
+        error = self.assertRaises(VolumeError, recover, self.root)
         self.assertIn(str(aside), str(error))
         self.assertEqual((aside / ".new/value").read_text(), "new")
 

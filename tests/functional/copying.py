@@ -101,7 +101,7 @@ class Place:
         """Do what a start does."""
         clear_stages(self.root)
         self.snapshots.recover()
-        recover(self.root, self.copier)
+        recover(self.root)
         for one in removed(self.trash):
             if not one.there:
                 forget(self.trash, one)

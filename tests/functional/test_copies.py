@@ -117,7 +117,8 @@ class CloneTests(CopiesCase):
             ({"from": "db@nix"}, 'has no snapshot "nix"'),
             ({"from": "a/b"}, "give the name of a volume, or NAME@SNAPSHOT"),
             ({"from": "memory"}, "in memory"),
-            ({"from": "db", "size": "1G"}, "not together with size"),
+            ({"from": "db", "size": "1G"}, 'option size="1G": the file system of '),
+            ({"from": "db", "backend": "image"}, "a clone has its source's, which is directory"),
             ({"from": "db", "mountpoint": "/srv/x"}, "not together with mountpoint"),
         ):
             status, answer = self.daemon.call(

@@ -251,8 +251,8 @@ class CloneTests(CopiesCase):
         copier = TreeCopier()
         origin = self.copies._origin(
             "copying",
-            lambda content, scratch: copier.copy(self.root / "db", content, Progress()),
-            copier,
+            lambda volume, content, scratch: copier.copy(self.root / "db", content, Progress()),
+            "directory",
         )
         volume = self.service.about("db")
         placed = type(volume)("copy", str(self.root / "copy"), volume.created, {})
