@@ -6,6 +6,8 @@ import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from socket import AF_UNIX
+from socket import socket as Socket
 from typing import Any
 
 from exampledriver.backends import mounting
@@ -19,6 +21,13 @@ from .storage import loop_devices, make_file_system
 
 #: What belongs into a root.
 OURS = {".lock", ".trash", ".snapshots", ".images"}
+
+
+def connected(path: Path) -> Socket:
+    """Return a connection to a socket."""
+    connection = Socket(AF_UNIX)
+    connection.connect(os.fspath(path))
+    return connection
 
 
 class KindCopiesCase(DaemonKindCase):
