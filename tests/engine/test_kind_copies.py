@@ -347,6 +347,20 @@ class OtherKindTests(copy_suites.KindCopiesCase):
 
     options = {"backend": "image", "size": "32M"}  # noqa: RUF012
 
+    def test_imported(self) -> None:
+        """An archive becomes a volume of another kind where that is asked for."""
+        self.create("plain", {"mode": "0710"})
+        self.write("plain", "plain")
+        archive = str(self.daemon.base / "plain.tar")
+        done(self.daemon, "volume", "export", "plain", archive)
+        words = ("-o", "backend=image", "-o", "size=16M", "-o", "fs=ext4")
+        done(self.daemon, "volume", "import", "image", archive, *words)
+        self.assertEqual(self.value("image"), "plain")
+        self.assertEqual(
+            self.shown("image")["Options"], {"fs": "ext4", "mode": "0710", "size": "16M"}
+        )
+        self.nothing_left("db", "image", "plain")
+
     def test_other(self) -> None:
         """A volume is not rolled back to another kind's snapshot; a clone of it has its kind."""
         self.snapshot("first")
