@@ -8,6 +8,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from socket import socket as Socket
 
 from exampledriver.backends.commands import run
 from exampledriver.backends.freezing import frozen, thaw
@@ -100,7 +101,7 @@ class FrozenTests(copy_suites.KindCopiesCase):
         until(begun, "the copy")
         return found[0]
 
-    def admin(self) -> copy_suites.Socket:
+    def admin(self) -> Socket:
         """Connect to the administrator's socket."""
         connection = copy_suites.connected(self.daemon.base / "run/admin.sock")
         self.addCleanup(connection.close)
