@@ -35,6 +35,9 @@ from .trash import manifest
 
 _log = Logger()
 
+#: Seconds for a loop device to let go of a file that was unmounted.
+_LETTING_GO = 5.0
+
 
 @implementer(IBackend, ICopyable, IResizable)
 @define(eq=False)
@@ -207,7 +210,7 @@ class ImageBackend(MountedBackend):
             missing = self.look_unmounted(volume)
             if missing:
                 raise VolumeError(f"volume {quoted(volume.name)}: {missing}")
-            if not self.files.attached(self.file(volume)):
+            if not self.files.attached(self.file(volume), 0.3):
                 return ""
             self.mount(volume)
         return described(self.holders_of(volume))
@@ -219,7 +222,7 @@ class ImageBackend(MountedBackend):
     def close(self, volume: StoredVolume) -> None:
         """Unmount it, and see that no loop device has its file."""
         self._unmount(volume, force=False)
-        devices = self.files.attached(self.file(volume))
+        devices = self.files.attached(self.file(volume), _LETTING_GO)
         if devices:
             raise BusyError(
                 f"volume {quoted(volume.name)}: {', '.join(devices)} still has its file "

@@ -31,9 +31,6 @@ _MAKE = {
 #: How the names end of what is being made, and of what it is mounted at.
 STAGED, SCRATCH = ".new", ".mnt"
 
-#: Seconds for a loop device to let go of a file that was unmounted.
-_LETTING_GO = 5.0
-
 
 @frozen
 class ImageFiles:
@@ -151,9 +148,9 @@ class ImageFiles:
                 grow_mounted(fs, str(scratch))
 
     @staticmethod
-    def attached(file: Path) -> list[str]:
+    def attached(file: Path, seconds: float) -> list[str]:
         """Return the loop devices that have a file; those that are letting go are waited for."""
-        limit = time.monotonic() + _LETTING_GO
+        limit = time.monotonic() + seconds
         while True:
             found = [
                 f"/dev/{path.parent.parent.name}"

@@ -146,7 +146,10 @@ def import_(options: argparse.Namespace) -> int:
 
 
 def _done(done: Mapping[str, Any]) -> str:
-    return f"{done['Files']} files, {done['Size']} bytes, by {done['Method']}"
+    units = (("Files", "files"), ("Size", "bytes"))
+    # Nobody has counted what a snapshot of the file system's own shares.
+    counted = [f"{done[key]} {unit}" for key, unit in units if done[key] is not None]
+    return ", ".join([*counted, f"by {done['Method']}"])
 
 
 def _progress(progress: Mapping[str, Any]) -> None:

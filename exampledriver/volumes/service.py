@@ -383,8 +383,8 @@ class VolumeService:
         """
         async with self._locks.held(name):
             volume = self._known(name)
-            await self._settler.settled(name)
             self._holds.mounted(name)
+            await self._settler.settled(name)
             path: str = await self._threads(self._backend.mount, volume)
             try:
                 await self._ledger.add(name, mount_id)

@@ -82,6 +82,7 @@ class KindCopiesCase(DaemonKindCase):
         listed = loaded(self.daemon, "volume", "snapshots", "db", "--json")
         (one,) = (one for one in listed if one["Label"] == label)
         self.assertIn(f"by {one['Method']}, {one['Consistency']}\n", found.stderr)
+        self.assertNotIn("None", found.stderr + done(self.daemon, "volume", "snapshots", "db"))
         return one
 
     def shown(self, name: str) -> Any:

@@ -133,6 +133,26 @@ class FrozenTests(copy_suites.KindCopiesCase):
         self.unmount()
         self.nothing_left("db")
 
+    def test_clone_killed(self) -> None:
+        """A clone that a kill cut off is no volume; the same Create again makes it whole."""
+        self.fill()
+        for _ in range(3):
+            connection = self.daemon.connect()
+            self.addCleanup(connection.close)
+            message = {"Name": "copy", "Opts": {"from": "db"}}
+            connection.sendall(request_bytes("VolumeDriver.Create", message))
+            until(lambda: list(self.root.glob(".images/.*/content")), "the copy")
+            self.daemon.kill()
+            self.daemon.start()
+            self.assertFalse(is_frozen(self.place))
+        self.assertEqual(self.daemon.names(), ["db"])
+        self.create("copy", {"from": "db"})
+        self.assertEqual((self.mount("copy") / "big").stat().st_size, 300 << 20)
+        for name in ("copy", "db"):
+            self.unmount(name)
+        until(lambda: not list(self.root.glob(".images/.*")), "the stage's end")
+        self.nothing_left("copy", "db")
+
     def test_meanwhile(self) -> None:
         """While a volume is copied it is mounted and shown within a second; writes wait."""
         self.unmount()
