@@ -23,7 +23,7 @@ from . import mounting, mounts
 from .clones import clone_options, taken_over
 from .copying.copiers import ICopier
 from .durable import sync
-from .explaining import described, explained
+from .explaining import explained
 from .freezing import thaw
 from .growing import alone, enlarge, grow_mounted, remove_lost_and_found
 from .imagecopies import ImageCopier
@@ -213,7 +213,7 @@ class ImageBackend(MountedBackend):
             if not self.files.attached(self.file(volume), 0.3):
                 return ""
             self.mount(volume)
-        return described(self.holders_of(volume))
+        return super().users(volume)
 
     def open(self, volume: StoredVolume) -> None:
         """Mount it, so that it can be frozen, whoever comes meanwhile."""
