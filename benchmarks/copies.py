@@ -94,7 +94,7 @@ def measure(root: Path) -> None:
         if fingerprint(path) != whole:
             raise SystemExit(f"{path} is not what the volume is")
 
-    timed("snapshot", lambda: snapshots.make("db", volume, "x", False, Progress()).method)
+    timed("snapshot", lambda: snapshots.make("db", volume, "x", lambda: False, Progress()).method)
     compare(snapshots.data("db", "x"))
     timed("clone", lambda: duplicate(volume, root / "clone", copier, Progress()).method)
     compare(root / "clone")

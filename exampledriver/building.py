@@ -19,7 +19,8 @@ from .admin import AdminServer
 from .backends.btrfs import BTRFS, BtrfsBackend
 from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
-from .backends.image import IMAGE, ImageBackend
+from .backends.image import ImageBackend
+from .backends.imageoptions import IMAGE
 from .backends.mount import MountBackend
 from .backends.registry import Backends
 from .backends.sharing import MOUNT

@@ -7,6 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+import msgspec
+
 from ..volumes.errors import BusyError, VolumeError, quoted
 from .copying import placing
 from .copying.copiers import TreeCopier
@@ -90,8 +92,9 @@ def copy(name: str, source: str, target: str, trash: Trash) -> None:
     def fill(content: Path, scratch: Path) -> Copied:
         return copier.copy(Path(source), content, Progress())
 
+    about = {"name": name, "backend": "directory", "created": "", "options": {}}
     try:
-        placing.place(Path(target), fill, copier, trash)
+        placing.place(name, Path(target), fill, msgspec.json.encode(about), trash)
     except (OSError, VolumeError) as error:
         raise VolumeError(
             f"volume {quoted(name)}: copying {source} to {target}: {error}"
@@ -107,7 +110,7 @@ def forget_copy(target: str) -> None:
 def delete_copy(target: str) -> None:
     """Delete what :func:`copy` has made, as far as that can be done."""
     with suppress(OSError):
-        placing.take_back(Path(target), TreeCopier())
+        placing.take_back(Path(target))
 
 
 def _check_free(name: str, target: str) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
-from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,14 +15,18 @@ from zope.interface import implementer
 
 from ..volumes import values
 from ..volumes.errors import VolumeError, quoted
-from ..volumes.model import StoredVolume, Wanted
+from ..volumes.model import FROM, StoredVolume, Wanted
 from . import mounting, owned
+from .clones import clone_options, taken_over
 from .commands import CommandError, run
+from .copying.copiers import ICopier
+from .copying.staging import remove_tree
 from .directory import DirectoryBackend
 from .durable import sync
 from .explaining import explained
-from .interfaces import IBackend, IResizable
+from .interfaces import IBackend, ICopyable, IResizable
 from .mounted import failed
+from .subvolumes import SubvolumeCopier
 
 BTRFS = "btrfs"
 
@@ -33,6 +36,7 @@ READERS: Mapping[str, values.Reader] = {
     "compression": values.choice("none", "lzo", "zlib", "zstd"),
     "copyonwrite": values.yes_no,
     "cow": values.yes_no,
+    FROM: values.source,
     "size": values.size,
 }
 
@@ -80,7 +84,7 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     return Wanted(BTRFS, dict(sorted(options.items())))
 
 
-@implementer(IBackend, IResizable)
+@implementer(IBackend, ICopyable, IResizable)
 @define(eq=False)
 class BtrfsBackend:
     """The backend ``btrfs``: what a directory under the root does, but for how it is made."""
@@ -120,8 +124,7 @@ class BtrfsBackend:
                 )
             return False
         staged = f"{self.root}/.{sha256(volume.name.encode()).hexdigest()[:16]}{_STAGED}"
-        with suppress(FileNotFoundError):
-            os.rmdir(staged)
+        remove_tree(Path(staged))
         try:
             self._make(volume, staged)
             with explained(volume, "creating"):
@@ -129,8 +132,7 @@ class BtrfsBackend:
                 sync(volume.mountpoint)
                 sync(self.root)
         except VolumeError:
-            with suppress(OSError):
-                os.rmdir(staged)
+            remove_tree(Path(staged))
             raise
         return True
 
@@ -150,8 +152,6 @@ class BtrfsBackend:
         if options.compression:
             value = options.compression
             commands.append(["btrfs", "property", "set", staged, "compression", value])
-        if options.size is not None:
-            commands.append(_limit(options.size, staged))
         for argv in commands:
             self._run(volume, argv)
         with explained(volume, "creating"):
@@ -160,6 +160,12 @@ class BtrfsBackend:
                 options.access.give(fd)
             finally:
                 os.close(fd)
+        self._limit(volume, staged)
+
+    def _limit(self, volume: StoredVolume, path: str) -> None:
+        if "size" in volume.options:
+            size = values.size_bytes(volume.options["size"])
+            self._run(volume, ["btrfs", "qgroup", "limit", str(size), path])
 
     def _run(self, volume: StoredVolume, argv: Sequence[str]) -> None:
         try:
@@ -172,7 +178,35 @@ class BtrfsBackend:
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Set another limit."""
-        self._run(volume, _limit(size, volume.mountpoint))
+        self._run(volume, ["btrfs", "qgroup", "limit", str(size), volume.mountpoint])
+
+    def copier(self, volume: StoredVolume) -> ICopier:
+        """Return what makes snapshots of subvolumes."""
+        return SubvolumeCopier(volume, self._make, self._limit)
+
+    def users(self, volume: StoredVolume) -> str:
+        """Ask the kernel for mounts of it."""
+        return self._directory.users(volume)
+
+    def open(self, volume: StoredVolume) -> None:
+        """Do nothing: it is always ready."""
+
+    def close(self, volume: StoredVolume) -> None:
+        """Do nothing: it is changed by nobody but its users."""
+
+    def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the size, and how data is kept."""
+        return taken_over(backend, options)
+
+    def clone_options(
+        self, name: str, backend: str, options: Mapping[str, str], given: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Return all options of a clone."""
+        return clone_options(name, backend, options, given)
+
+    def places(self) -> Sequence[Path]:
+        """Return the root."""
+        return [self.root]
 
     def undo_create(self, volume: StoredVolume) -> None:
         """Remove the subvolume if nothing is in it."""
@@ -223,13 +257,8 @@ class BtrfsBackend:
         """Clear what was half made; the directory backend lists what is no volume's."""
         for entry in os.listdir(self.root):
             if entry.startswith(".") and entry.endswith(_STAGED):
-                with suppress(OSError):
-                    os.rmdir(self.root / entry)
+                remove_tree(self.root / entry)
         return []
-
-
-def _limit(size: int, path: str) -> list[str]:
-    return ["btrfs", "qgroup", "limit", str(size), path]
 
 
 def is_subvolume(path: str) -> bool:

@@ -18,7 +18,10 @@ from ..volumes import values
 from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
 from ..volumes.model import DIRECTORY, FROM, StoredVolume, Wanted
 from . import owned, projects
+from .clones import clone_options, taken_over
 from .copying.copiers import ICopier, TreeCopier
+from .copying.progress import Progress
+from .copying.trees import Copied
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .explaining import described, explained, failures
 from .interfaces import IBackend, ICopyable, IResizable
@@ -34,13 +37,6 @@ READERS: Mapping[str, values.Reader] = {
     FROM: values.source,
     "mountpoint": values.path,
     "size": values.size,
-}
-
-
-#: Options that a copy of another volume cannot have.
-_NO_COPIES = {
-    "mountpoint": "a copy lives under the root",
-    "size": "it is counted from the first file on, and a copy begins with some",
 }
 
 
@@ -73,10 +69,38 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     :raises InvalidOptionError: one cannot be used.
     """
     options = values.canonical(name, DIRECTORY, given, READERS)
-    for key, why in _NO_COPIES.items():
-        if FROM in options and key in options:
-            raise values.bad(name, FROM, options[FROM], f"not together with {key}: {why}")
+    if FROM in options and "mountpoint" in options:
+        rule = "not together with mountpoint: a copy lives under the root"
+        raise values.bad(name, FROM, options[FROM], rule)
     return Wanted(DIRECTORY, options, "mountpoint" in options)
+
+
+@define(eq=False)
+class DirectoryCopier(TreeCopier):
+    """Copies trees; where the volume has a size, that is there before the first file."""
+
+    volume: StoredVolume
+
+    def clone(self, source: Path, target: Path, progress: Progress, new: bool) -> Copied:
+        """Copy a tree, and give it the owner and permissions that are asked for."""
+        self._limit(target)
+        copied = super().clone(source, target, progress, new)
+        if new:
+            owned.change(target, self.volume.options)
+        return copied
+
+    @contextmanager
+    def filling(self, target: Path) -> Iterator[Path]:
+        """Give the directory."""
+        self._limit(target)
+        yield target
+
+    def _limit(self, target: Path) -> None:
+        if "size" in self.volume.options:
+            with _limited(self.volume):
+                projects.check(str(target.parent))
+                target.mkdir(mode=0o700)
+                projects.limit(str(target), values.size_bytes(self.volume.options["size"]))
 
 
 @implementer(IBackend, ICopyable, IResizable)
@@ -178,7 +202,34 @@ class DirectoryBackend:
 
     def copier(self, volume: StoredVolume) -> ICopier:
         """Return what copies trees."""
-        return TreeCopier()
+        return DirectoryCopier(volume)
+
+    def users(self, volume: StoredVolume) -> str:
+        """Ask the kernel for mounts of the directory."""
+        trouble = self._trouble(volume)
+        if trouble:
+            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        return described(self.find_holders(volume.mountpoint))
+
+    def open(self, volume: StoredVolume) -> None:
+        """Do nothing: a directory is always ready."""
+
+    def close(self, volume: StoredVolume) -> None:
+        """Do nothing: a directory is changed by nobody but its users."""
+
+    def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the size."""
+        return taken_over(backend, options)
+
+    def clone_options(
+        self, name: str, backend: str, options: Mapping[str, str], given: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Return all options of a clone."""
+        return clone_options(name, backend, options, given)
+
+    def places(self) -> Sequence[Path]:
+        """Return the root."""
+        return [self.root]
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Give the directory's project another limit."""

@@ -12,9 +12,7 @@ from pathlib import Path
 
 from . import mounting
 from .commands import CommandError, run
-
-#: e2fsck's exit status when it has corrected something.
-_CORRECTED = 1
+from .filesystems import check_ext4
 
 #: Seconds between two looks whether somebody is still at work in a file.
 _TICK = 0.05
@@ -93,11 +91,7 @@ def grow_ext4(file: Path) -> None:
     :raises CommandError, OSError: it could not be done.
     """
     with alone(file) as lock:
-        try:
-            run(["e2fsck", "-f", "-p", str(file)], mounting.LOCAL, [lock])
-        except CommandError as error:
-            if error.status != _CORRECTED:
-                raise
+        check_ext4(file, [lock])
         run(["resize2fs", str(file)], mounting.LOCAL, [lock])
 
 

@@ -8,96 +8,38 @@ own when the file system in it is whole, so that a crash leaves either nothing o
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence, Set
+from contextlib import suppress
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import define
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..volumes import values
-from ..volumes.errors import InvalidNameError, VolumeError, quoted
+from ..volumes.errors import BusyError, VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
-from . import mounting, mounts, owned
-from .commands import CommandError, run
+from . import mounting, mounts
+from .clones import clone_options, taken_over
+from .copying.copiers import ICopier
 from .durable import sync
 from .explaining import explained
-from .growing import alone, enlarge, grow_ext4, grow_mounted, remove_lost_and_found
-from .interfaces import IBackend, IResizable
-from .mounted import MountedBackend, failed
+from .freezing import thaw
+from .growing import alone, enlarge, grow_mounted, remove_lost_and_found
+from .imagecopies import ImageCopier
+from .imagefiles import SCRATCH, STAGED, ImageFiles
+from .imageoptions import IMAGE, ImageOptions, parse
+from .interfaces import IBackend, ICopyable, IResizable
+from .mounted import MountedBackend
 from .trash import manifest
 
-IMAGE = "image"
+_log = Logger()
 
-#: The smallest file systems, in bytes. A Btrfs can be smaller, and would then never grow.
-_SMALLEST = {"ext4": 8 << 20, "xfs": 300 << 20, "btrfs": 256 << 20}
-
-#: How a file system is made in a file.
-_MAKE = {
-    "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"],
-    "xfs": ["mkfs.xfs", "-q", "-f", "-K"],
-    "btrfs": ["mkfs.btrfs", "-q", "-f", "-K"],
-}
-
-#: The options that there are.
-READERS: Mapping[str, values.Reader] = {
-    **owned.READERS,
-    "fs": values.choice(*_SMALLEST),
-    "reserve": values.yes_no,
-    "size": values.size,
-}
-
-#: So that there is room for what follows a name, in 255 characters.
-_LONGEST_NAME = 240
-
-_STAGED = ".new"
-_SCRATCH = ".mnt"
+#: Seconds for a loop device to let go of a file that was unmounted.
+_LETTING_GO = 5.0
 
 
-@frozen
-class ImageOptions:
-    """The options of a volume.
-
-    :ivar size: of the file, in bytes; the file system in it holds a little less.
-    :ivar fs: the type of the file system.
-    :ivar reserve: take all of the space at once.
-    """
-
-    size: int
-    fs: str
-    reserve: bool
-    access: owned.Access
-
-    @classmethod
-    def of(cls, options: Mapping[str, str]) -> ImageOptions:
-        """Read canonical texts."""
-        size = values.size_bytes(options["size"])
-        reserve = options.get("reserve") == "yes"
-        return cls(size, options.get("fs", "ext4"), reserve, owned.Access.of(options))
-
-
-def parse(name: str, given: Mapping[str, str]) -> Wanted:
-    """Read the options of a Create.
-
-    :raises InvalidOptionError: one cannot be used.
-    """
-    options = values.canonical(name, IMAGE, given, READERS)
-    if len(name) > _LONGEST_NAME:
-        raise InvalidNameError(
-            f"volume {quoted(name)}: the name is too long for backend {IMAGE}: its file needs a "
-            f"name too; give at most {_LONGEST_NAME} characters"
-        )
-    if "size" not in options:
-        raise values.missing(name, IMAGE, "size", "how much it may hold, such as 10G")
-    options = dict(sorted({"fs": "ext4", **options}.items()))
-    smallest = _SMALLEST[options["fs"]]
-    if values.size_bytes(options["size"]) < smallest:
-        rule = f"a file system {options['fs']} needs at least {values.size_text(smallest)}"
-        raise values.bad(name, "size", options["size"], rule)
-    return Wanted(IMAGE, options)
-
-
-@implementer(IBackend, IResizable)
+@implementer(IBackend, ICopyable, IResizable)
 @define(eq=False)
 class ImageBackend(MountedBackend):
     """The backend ``image``."""
@@ -105,13 +47,18 @@ class ImageBackend(MountedBackend):
     kind = IMAGE
 
     @property
+    def files(self) -> ImageFiles:
+        """The files."""
+        return ImageFiles(self.root)
+
+    @property
     def images(self) -> Path:
         """Where the files are; its name cannot be a volume's."""
-        return self.root / ".images"
+        return self.files.images
 
     def file(self, volume: StoredVolume) -> Path:
         """Return the file of a volume."""
-        return self.images / f"{volume.name}.img"
+        return self.files.of(volume.name)
 
     def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
         """Read the options."""
@@ -144,15 +91,13 @@ class ImageBackend(MountedBackend):
             )
 
     def _make(self, volume: StoredVolume) -> None:
-        options = ImageOptions.of(volume.options)
         final = self.file(volume)
-        staged = final.with_name(final.name + _STAGED)
+        staged = final.with_name(final.name + STAGED)
         try:
-            with explained(volume, f"making {staged}"):
-                with suppress(FileNotFoundError):
-                    staged.unlink()
-                self._fill(staged, options)
-            self._make_file_system(volume, staged, options)
+            with suppress(FileNotFoundError):
+                staged.unlink()
+            with self.files.new(volume, staged):
+                pass
             with explained(volume, f"making {staged}"):
                 sync(staged)
                 staged.rename(final)
@@ -161,54 +106,6 @@ class ImageBackend(MountedBackend):
             with suppress(OSError):
                 staged.unlink()
             raise
-
-    @staticmethod
-    def _fill(staged: Path, options: ImageOptions) -> None:
-        fd = os.open(staged, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            if options.reserve:
-                os.posix_fallocate(fd, 0, options.size)
-            else:
-                os.ftruncate(fd, options.size)
-        finally:
-            os.close(fd)
-
-    def _make_file_system(self, volume: StoredVolume, file: Path, options: ImageOptions) -> None:
-        try:
-            run([*_MAKE[options.fs], str(file)], mounting.LOCAL)
-        except CommandError as error:
-            hint = mounting.hint(options.fs, error, mounting.LOCAL)
-            raise failed(volume, f"making a file system {options.fs}", error, hint) from error
-        # Mounted once now, so that a kernel which does not know it says so at the Create.
-        with self._scratch(volume, file, options) as scratch:
-            _prepare(scratch, options.access)
-
-    @contextmanager
-    def _scratch(self, volume: StoredVolume, file: Path, options: ImageOptions) -> Iterator[Path]:
-        """Mount a file where nobody else sees it; errors in the body are explained."""
-        scratch = self.images / f"{volume.name}{_SCRATCH}"
-        with explained(volume, f"preparing {scratch}"):
-            mounting.detach(str(scratch))
-            scratch.mkdir(mode=0o700, exist_ok=True)
-        try:
-            self._mount_file(volume, file, str(scratch), options)
-            with explained(volume, f"preparing {file}"):
-                try:
-                    yield scratch
-                finally:
-                    mounting.unmount(str(scratch), force=True)
-        finally:
-            with suppress(OSError):
-                scratch.rmdir()
-
-    @staticmethod
-    def _mount_file(volume: StoredVolume, file: Path, target: str, options: ImageOptions) -> None:
-        words = ["loop", "discard"] if not options.reserve else ["loop"]
-        try:
-            mounting.mount(options.fs, words, str(file), target, mounting.LOCAL)
-        except CommandError as error:
-            hint = mounting.hint(options.fs, error, mounting.LOCAL)
-            raise failed(volume, f"mounting {file} ({options.fs})", error, hint) from error
 
     def undo_create(self, volume: StoredVolume) -> None:
         """Delete the file; it was never mounted for anybody."""
@@ -222,9 +119,8 @@ class ImageBackend(MountedBackend):
         if missing:
             raise VolumeError(f"volume {quoted(volume.name)}: {missing}")
         with explained(volume, "mounting"), alone(self.file(volume)):
-            options = ImageOptions.of(volume.options)
-            self._mount_file(volume, self.file(volume), target, options)
-            if options.fs == "ext4":
+            self.files.mount(volume, self.file(volume), target)
+            if ImageOptions.of(volume.options).fs == "ext4":
                 # A growth that was cut off leaves it.
                 remove_lost_and_found(Path(target))
 
@@ -261,20 +157,31 @@ class ImageBackend(MountedBackend):
         return [self.root, self.images]
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
-        """Clear what was half made; list the files that are no volume's."""
+        """Clear what was half made, thaw what was being copied; list files that are no volume's."""
         if not self.images.is_dir():
             return []
+        for mount in mounts.here():
+            if self._is_image(Path(mount.mountpoint)) and thaw(mount.mountpoint):
+                _log.warn("{place}: a copy left it frozen; it is thawed", place=mount.mountpoint)
         strays = []
         for entry in sorted(os.listdir(self.images)):
             path = self.images / entry
-            if entry.endswith(_SCRATCH):
+            if entry.endswith(SCRATCH):
                 mounting.detach(str(path))
                 path.rmdir()
-            elif entry.endswith(_STAGED):
+            elif entry.endswith(STAGED):
                 path.unlink()
-            elif entry.removesuffix(".img") not in known:
+            elif not entry.startswith(".") and entry.removesuffix(".img") not in known:
                 strays.append(f".images/{entry}")
         return strays
+
+    def _is_image(self, place: Path) -> bool:
+        """Tell whether a file is mounted there, and not what may not answer."""
+        return (
+            place.parent == self.root
+            and os.path.lexists(self.files.of(place.name))
+            and mounting.file_system(str(place))[1].startswith("/dev/loop")
+        )
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Let the file and its file system grow."""
@@ -291,23 +198,50 @@ class ImageBackend(MountedBackend):
             if mounting.layers(volume.mountpoint):
                 grow_mounted(options.fs, volume.mountpoint)
                 return
-            if options.fs == "ext4":
-                grow_ext4(file)
-        with self._scratch(volume, file, options) as scratch:
-            if options.fs == "ext4":
-                remove_lost_and_found(scratch)
-            else:
-                grow_mounted(options.fs, str(scratch))
+        self.files.grow(volume, file)
 
+    def copier(self, volume: StoredVolume) -> ICopier:
+        """Return what copies files of file systems."""
+        return ImageCopier(volume, self.files)
 
-def _prepare(directory: Path, access: owned.Access) -> None:
-    """Make the root of a new file system that of a new volume."""
-    remove_lost_and_found(directory)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        access.give(fd)
-    finally:
-        os.close(fd)
+    def users(self, volume: StoredVolume) -> str:
+        """Ask the kernel for mounts of it, also if only a container has one."""
+        if not mounting.layers(volume.mountpoint):
+            missing = self.look_unmounted(volume)
+            if missing:
+                raise VolumeError(f"volume {quoted(volume.name)}: {missing}")
+            if not self.files.attached(self.file(volume), 0.3):
+                return ""
+            self.mount(volume)
+        return super().users(volume)
+
+    def open(self, volume: StoredVolume) -> None:
+        """Mount it, so that it can be frozen, whoever comes meanwhile."""
+        self.mount(volume)
+
+    def close(self, volume: StoredVolume) -> None:
+        """Unmount it, and see that no loop device has its file."""
+        self._unmount(volume, force=False)
+        devices = self.files.attached(self.file(volume), _LETTING_GO)
+        if devices:
+            raise BusyError(
+                f"volume {quoted(volume.name)}: {', '.join(devices)} still has its file "
+                f'{self.file(volume)}: end what uses that; "losetup --detach" lets it go'
+            )
+
+    def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the size and the file system."""
+        return taken_over(backend, options)
+
+    def clone_options(
+        self, name: str, backend: str, options: Mapping[str, str], given: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Return all options of a clone."""
+        return clone_options(name, backend, options, given)
+
+    def places(self) -> Sequence[Path]:
+        """Return where the files are."""
+        return [self.images]
 
 
 def _backing_file(mount: mounts.Mount) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from pathlib import Path
 
 from zope.interface import Interface
 
@@ -116,6 +117,42 @@ class ICopyable(Interface):
 
         :raises VolumeError: nothing does; the text says why.
         """
+
+    def users(volume: StoredVolume) -> str:
+        """Return who has the volume, as the kernel says; empty if nobody does. Blocks.
+
+        :raises VolumeError: its data is not there.
+        """
+
+    def open(volume: StoredVolume) -> None:
+        """Make the volume ready to be copied, while others may use it. Blocks.
+
+        An :meth:`IBackend.unmount` takes that back.
+
+        :raises VolumeError: it could not be done.
+        """
+
+    def close(volume: StoredVolume) -> None:
+        """See that nothing is at work in the data of a volume that nobody uses. Blocks.
+
+        :raises VolumeError: something is; the text says what.
+        """
+
+    def taken_over(backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what options, ``backend`` too, another volume with this data has. At once."""
+
+    def clone_options(
+        name: str, backend: str, options: Mapping[str, str], given: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Return all options of a clone. At once.
+
+        :param options: the source's, of the kind `backend`.
+        :param given: those of the clone's Create, not judged yet.
+        :raises InvalidOptionError: one cannot be.
+        """
+
+    def places() -> Sequence[Path]:
+        """Return the directories in which data of volumes is; one may be missing. At once."""
 
 
 class IMeasurable(Interface):

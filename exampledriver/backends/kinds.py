@@ -9,14 +9,14 @@ from attrs import field, frozen
 
 from ..volumes.errors import InvalidOptionError, quoted
 from ..volumes.model import DIRECTORY, Wanted
-from . import btrfs, directory, image, sharing, tmpfs
+from . import btrfs, directory, imageoptions, sharing, tmpfs
 
 Parse: TypeAlias = Callable[[str, Mapping[str, str]], Wanted]
 
 #: How the options of each kind are read.
 PARSE: Mapping[str, Parse] = {
     DIRECTORY: directory.parse,
-    image.IMAGE: image.parse,
+    imageoptions.IMAGE: imageoptions.parse,
     tmpfs.TMPFS: tmpfs.parse,
     btrfs.BTRFS: btrfs.parse,
     sharing.MOUNT: sharing.parse,
@@ -25,19 +25,19 @@ PARSE: Mapping[str, Parse] = {
 #: The options of each kind.
 OPTIONS: Mapping[str, frozenset[str]] = {
     DIRECTORY: frozenset(directory.READERS),
-    image.IMAGE: frozenset(image.READERS),
+    imageoptions.IMAGE: frozenset(imageoptions.READERS),
     tmpfs.TMPFS: frozenset(tmpfs.READERS),
     btrfs.BTRFS: frozenset(btrfs.READERS),
     sharing.MOUNT: frozenset(sharing.READERS),
 }
 
 #: The kinds whose volumes are mounted at the root's directory of their name.
-MOUNTED = frozenset({image.IMAGE, tmpfs.TMPFS, sharing.MOUNT})
+MOUNTED = frozenset({imageoptions.IMAGE, tmpfs.TMPFS, sharing.MOUNT})
 
 #: Options by which a kind is recognised that was not asked for.
 _TELLING = {
     **dict.fromkeys(("type", "device", "o", "share"), sharing.MOUNT),
-    **dict.fromkeys(("fs", "reserve"), image.IMAGE),
+    **dict.fromkeys(("fs", "reserve"), imageoptions.IMAGE),
     **dict.fromkeys(("compression", "cow", "copyonwrite"), btrfs.BTRFS),
 }
 

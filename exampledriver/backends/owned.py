@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from attrs import frozen
 
@@ -49,3 +51,14 @@ class Access:
         :raises OSError: it could not be done.
         """
         give_access(fd, self.mode, self.uid, self.gid)
+
+
+def change(directory: Path, options: Mapping[str, str]) -> None:
+    """Give a directory the owner, group and permissions that options ask for, if they do.
+
+    :raises OSError: it could not be done.
+    """
+    if "uid" in options or "gid" in options:
+        os.chown(directory, int(options.get("uid", "-1")), int(options.get("gid", "-1")))
+    if "mode" in options:
+        os.chmod(directory, int(options["mode"], 8))

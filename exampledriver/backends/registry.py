@@ -6,6 +6,7 @@ A volume of the journal whose kind may not be created any more works as before.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
+from pathlib import Path
 
 from attrs import define, field
 from zope.interface import implementer
@@ -13,6 +14,7 @@ from zope.interface import implementer
 from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import kinds
+from .clones import clone_options, taken_over
 from .copying.copiers import ICopier
 from .interfaces import IBackend, ICopyable, IMeasurable, IResizable
 from .kinds import Choice
@@ -125,6 +127,36 @@ class Backends:
 
         :raises VolumeError: nothing does; the text says why.
         """
+        return self._copyable(volume).copier(volume)
+
+    def users(self, volume: StoredVolume) -> str:
+        """Return who has the volume."""
+        return self._copyable(volume).users(volume)
+
+    def open(self, volume: StoredVolume) -> None:
+        """Make the volume ready to be copied."""
+        self._copyable(volume).open(volume)
+
+    def close(self, volume: StoredVolume) -> None:
+        """See that nothing is at work in its data."""
+        self._copyable(volume).close(volume)
+
+    def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Return what options another volume with this data has."""
+        return taken_over(backend, options)
+
+    def clone_options(
+        self, name: str, backend: str, options: Mapping[str, str], given: Mapping[str, str]
+    ) -> Mapping[str, str]:
+        """Return all options of a clone."""
+        return clone_options(name, backend, options, given)
+
+    def places(self) -> Sequence[Path]:
+        """Return the directories in which data of volumes is."""
+        copyable = (ICopyable(backend, None) for backend in self._kinds.values())
+        return list(dict.fromkeys(place for one in copyable if one for place in one.places()))
+
+    def _copyable(self, volume: StoredVolume) -> ICopyable:
         copyable = ICopyable(self.of(volume), None)
         if copyable is None:
             why = _NOT_COPIED.get(volume.backend, "copy its data in a container")
@@ -132,7 +164,7 @@ class Backends:
                 f"volume {quoted(volume.name)}: backend {volume.backend} has no snapshots, clones "
                 f"and archives: {why}"
             )
-        return copyable.copier(volume)
+        return copyable
 
     def measure(self, what: StoredVolume | str, pulse: Callable[[], None]) -> Measure:
         """Return what a volume takes, or what is in the trash at a path.

@@ -123,7 +123,7 @@ def export(options: argparse.Namespace) -> int:
 
     done = write_archive(options.admin, options.file, ask)
     changed = f", {done['Changed']} seen to change meanwhile" if done["Changed"] else ""
-    note(f"{_done(done)}{changed}")
+    note(f"{_done(done)}, {done['Consistency']}{changed}")
     return 0
 
 
@@ -146,7 +146,10 @@ def import_(options: argparse.Namespace) -> int:
 
 
 def _done(done: Mapping[str, Any]) -> str:
-    return f"{done['Files']} files, {done['Size']} bytes, by {done['Method']}"
+    units = (("Files", "files"), ("Size", "bytes"))
+    # Nobody has counted what a snapshot of the file system's own shares.
+    counted = [f"{done[key]} {unit}" for key, unit in units if done[key] is not None]
+    return ", ".join([*counted, f"by {done['Method']}"])
 
 
 def _progress(progress: Mapping[str, Any]) -> None:

@@ -11,19 +11,22 @@ from ..admin.interfaces import Fields, Report
 from ..backends.copying import placing
 from ..backends.copying.archive import Manifest
 from ..backends.copying.channels import Channel
-from ..backends.copying.copiers import TreeCopier
 from ..backends.copying.exporting import export_tree
 from ..backends.copying.importing import Import
+from ..backends.copying.snapshots import Snapshot
 from ..backends.copying.trees import Copied
+from ..backends.interfaces import ICopyable
 from ..plugin.volume import rfc3339
 from .copying import Copying, copied_fields
 from .errors import ConflictError, InvalidOptionError, quoted
-from .model import DIRECTORY, FROM, StoredVolume
+from .model import DIRECTORY, FROM, StoredVolume, Wanted
 
 #: The options of an archived volume that the imported one has too; its directory has them.
 _KEPT = ("gid", "mode", "uid")
 #: Options that an imported volume cannot have.
-_NOT_IMPORTED = (FROM, "mountpoint", "size")
+_NOT_IMPORTED = (FROM, "mountpoint")
+#: What the manifest says of a volume that nobody used when its export began.
+_WHEN_BEGUN = "exact when begun"
 
 
 @define(eq=False)
@@ -33,38 +36,65 @@ class Archives(Copying):
     async def export(self, name: str, label: str, channel: str, report: Report) -> Fields:
         """Send a volume, or a snapshot, to who listens at a socket."""
 
-        async def work() -> Copied:
+        async def work() -> tuple[Copied, str]:
             if label:
                 async with self._locks.held(name):
                     snapshots = self._snapshots()
                     found = await self._run(name, "exporting", lambda: snapshots.get(name, label))
-                    volume: StoredVolume | None = self._service.volumes.get(name)
+                    volume = self._of_snapshot(found)
                     data = snapshots.directory(name) / label / "data"
-                    return await send(data, volume, found.consistency)
-            async with self._service.holding(name) as volume:
-                used = bool(await self._users(volume))
-                consistency = self._copier(volume).consistency(used)
-                return await send(Path(volume.mountpoint), volume, consistency)
+                    return await send(data, volume, found.consistency), found.consistency
+            async with self._reading(name) as hold:
+                volume = hold.volume
+                consistency = self._copier(volume).consistency_read
+                # The manifest comes first, and what happens before the end is not known then.
+                begun = consistency(True) if hold.used else _WHEN_BEGUN
+                copied = await send(self._data(volume), volume, begun)
+                return copied, consistency(hold.used)
 
-        async def send(data: Path, volume: StoredVolume | None, consistency: str) -> Copied:
+        async def send(data: Path, volume: StoredVolume, consistency: str) -> Copied:
+            known = name in self._service.volumes
             manifest = Manifest(
                 name,
-                volume.backend if volume else DIRECTORY,
-                rfc3339(volume.created) if volume else "",
-                dict(volume.options) if volume else {},
+                volume.backend,
+                rfc3339(volume.created) if known else "",
+                dict(volume.options),
                 rfc3339(self._service.now()),
                 consistency=consistency,
             )
+            copier = self._copier(volume)
 
             def export() -> Copied:
-                with Channel(self._channels / channel, progress) as output:
-                    return export_tree(data, manifest, output, progress, self._root)
+                with (
+                    Channel(self._channels / channel, progress) as output,
+                    copier.reading(data) as tree,
+                ):
+                    return export_tree(tree, manifest, output, progress, self._root)
 
             return await self._run(name, "exporting", export)
 
         with self._work(name) as (progress, about):
-            copied = await self._waits.telling(report, about, work())
-        return {"Name": name, "Label": label, **copied_fields(copied)}
+            copied, consistency = await self._waits.telling(report, about, work())
+        fields = copied_fields(copied)
+        return {"Name": name, "Label": label, **fields, "Consistency": consistency}
+
+    def _of_snapshot(self, found: Snapshot) -> StoredVolume:
+        """Return the volume that a snapshot is of, as it was; it may be gone."""
+        volume: StoredVolume | None = self._service.volumes.get(found.volume)
+        created = self._service.now() if volume is None else volume.created
+        wanted = Wanted(found.backend, found.options)
+        place = self._backend.mountpoint(found.volume, wanted)
+        return StoredVolume(found.volume, place, created, found.options, found.backend)
+
+    def _imported(self, manifest: Manifest, given: Mapping[str, str]) -> dict[str, str]:
+        """Return the options of an imported volume: the archived one's, and what is given."""
+        kept = {key: manifest.options[key] for key in _KEPT if key in manifest.options}
+        taken = ICopyable(self._backend).taken_over(manifest.backend, manifest.options)
+        if taken["backend"] == DIRECTORY:
+            taken = {}  # a size is of a file system that has quotas
+        if given.get("backend", taken.get("backend")) != taken.get("backend"):
+            taken = {}
+        return {"backend": DIRECTORY, **kept, **taken, **given}
 
     async def import_(
         self, name: str, options: Mapping[str, str], channel: str, report: Report
@@ -85,15 +115,15 @@ class Archives(Copying):
                 archive = Import(source, progress)
                 manifest = await self._run(name, "importing", archive.read_manifest)
                 manifests.append(manifest)
-                kept = {key: manifest.options[key] for key in _KEPT if key in manifest.options}
+                wanted = self._imported(manifest, options)
 
-                def fill(content: Path, scratch: Path) -> Copied:
-                    copied.append(archive.extract(content, scratch))
-                    placing.own(content, options)
+                def fill(volume: StoredVolume, content: Path, scratch: Path) -> Copied:
+                    with self._copier(volume).filling(content) as tree:
+                        copied.append(archive.extract(tree, scratch))
+                        placing.own(tree, options)
                     return copied[0]
 
-                wanted = {"backend": DIRECTORY, **kept, **options}
-                origin = self._origin("importing", fill, TreeCopier())
+                origin = self._origin("importing", fill, wanted["backend"])
                 await self._service.create(name, wanted, origin)
                 await self._forget(name)
             finally:

@@ -1,13 +1,14 @@
 """Snapshots, rollbacks, clones and archives of volumes: who is kept from what meanwhile.
 
-A volume that is copied is held: its changes wait, its mounts too, until the copy is there.
-Snapshots have locks of their own, which are taken after a volume's, so that those of a
+A volume that is copied is held: it is not removed, resized or rolled back until the copy is
+there. Its mounts go on, and a copy during which it was mounted is not said to be exact.
+Snapshots have locks of their own, which are taken before a volume's, so that those of a
 volume that was removed can be used. Whatever is made is whole, or not there.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,15 +18,15 @@ from zope.interface import implementer
 
 from ..admin.interfaces import Fields, ICopying, Report
 from ..backends.copying import placing, rollback
-from ..backends.copying.copiers import ICopier, TreeCopier
 from ..backends.copying.snapshots import Snapshot
 from ..backends.copying.staging import clear_stages
 from ..backends.copying.trees import Copied, check_no_mounts
+from ..backends.interfaces import ICopyable
 from . import values
 from .archives import Archives
 from .copying import copied_fields
 from .errors import BusyError, VolumeError, quoted
-from .model import FROM, Wanted
+from .model import FROM, StoredVolume, Wanted
 from .origins import ICloner, Origin
 
 _log = Logger()
@@ -39,8 +40,10 @@ class Copies(Archives):
     def recover(self) -> None:
         """End the rollbacks that a crash cut off, before the service loads. Blocks."""
         try:
-            placing.forget_unmade(self._root)
-            for name in rollback.recover(self._root, TreeCopier()):
+            copyable = ICopyable(self._backend, None)
+            for place in copyable.places() if copyable else []:
+                placing.forget_unmade(place)
+            for name in rollback.recover(self._root):
                 _log.info("volume {name}: its rollback was cut off, and is done", name=name)
         except (OSError, VolumeError) as error:
             _log.error("what a crash has left of a copy stays: {error}", error=error)
@@ -49,9 +52,12 @@ class Copies(Archives):
         """Delete, in a thread, what a crash left half made."""
 
         def work() -> None:
-            placing.forget_known(self._root, self._service.volumes)
-            snapshots = self._snapshots()
-            for path in [*clear_stages(self._root), *snapshots.recover()]:
+            copyable = ICopyable(self._backend, None)
+            cleared = []
+            for place in copyable.places() if copyable else []:
+                placing.forget_known(place, self._service.volumes)
+                cleared += clear_stages(place)
+            for path in [*cleared, *self._snapshots().recover()]:
                 _log.info("{path}: was left half made, and is deleted", path=str(path))
 
         self._threads(work).addErrback(
@@ -64,14 +70,22 @@ class Copies(Archives):
         """Make a snapshot; return it."""
 
         async def work() -> Snapshot:
-            async with self._service.holding(name) as volume, self._locks.held(name):
+            async with self._locks.held(name), self._reading(name) as hold:
+                volume = hold.volume
                 snapshots = self._snapshots(self._copier(volume))
-                used, place = bool(await self._users(volume)), Path(volume.mountpoint)
-                return await self._run(
-                    name,
-                    "making a snapshot",
-                    lambda: snapshots.make(name, place, label or None, used, progress),
-                )
+
+                def make() -> Snapshot:
+                    return snapshots.make(
+                        name,
+                        self._data(volume),
+                        label or None,
+                        lambda: hold.used,
+                        progress,
+                        volume.backend,
+                        volume.options,
+                    )
+
+                return await self._run(name, "making a snapshot", make)
 
         with self._work(name) as (progress, about):
             return _shown(await self._waits.telling(report, about, work()))
@@ -99,8 +113,12 @@ class Copies(Archives):
         """Give a volume the data of a snapshot; what it had goes to the trash."""
 
         async def work() -> Copied:
-            async with self._service.holding(name) as volume, self._locks.held(name):
-                copier, place = self._copier(volume), Path(volume.mountpoint)
+            async with self._locks.held(name), self._service.holding(name, "rolled back") as volume:
+                copyable, copier, place = (
+                    self._copyable(volume),
+                    self._copier(volume),
+                    self._data(volume),
+                )
                 users = await self._users(volume)
                 if users:
                     raise BusyError(
@@ -109,7 +127,14 @@ class Copies(Archives):
                     )
 
                 def roll_back() -> Copied:
+                    found = self._snapshots().get(name, label)
+                    if found.backend != volume.backend:
+                        raise VolumeError(
+                            f"snapshot {quoted(label)} is of a volume of backend {found.backend}, "
+                            f"and this is one of {volume.backend}: make a clone of it"
+                        )
                     source = self._snapshots().data(name, label)
+                    copyable.close(volume)
                     check_no_mounts(place)
                     about = {"name": name, **volume.to_json()}
                     return rollback.roll_back(self._root, place, source, about, copier, progress)
@@ -123,54 +148,54 @@ class Copies(Archives):
 
     # Clones
 
-    async def check(self, name: str, wanted: Wanted) -> None:
-        """Judge the option ``from``."""
-        source, _, label = wanted.options[FROM].partition("@")
+    async def options(self, name: str, given: Mapping[str, str]) -> Mapping[str, str]:
+        """Judge the option ``from``, and add what the source has."""
+        text = values.read(name, FROM, given[FROM], values.source)
         try:
-            if label:
-                await self._run(
-                    source, "reading snapshots", lambda: self._snapshots().get(source, label)
-                )
-            else:
-                self._copier(self._service.about(source))
+            backend, options = await self._source(text)
         except VolumeError as error:
-            raise values.bad(name, FROM, wanted.options[FROM], str(error)) from error
+            raise values.bad(name, FROM, text, str(error)) from error
+        return ICopyable(self._backend).clone_options(name, backend, options, given)
+
+    async def _source(self, text: str) -> tuple[str, Mapping[str, str]]:
+        """Return the backend and the options of a volume, or of what a snapshot is of."""
+        source, _, label = text.partition("@")
+        if label:
+            get = self._snapshots().get
+            found = await self._run(source, "reading snapshots", lambda: get(source, label))
+            return found.backend, found.options
+        volume = self._service.about(source)
+        self._copier(volume)
+        return volume.backend, volume.options
 
     @asynccontextmanager
     async def cloning(self, name: str, wanted: Wanted) -> AsyncIterator[Origin]:
         """Hold the source and give the origin; the new volume's note goes when it is journalled."""
-        await self.check(name, wanted)
         text = wanted.options[FROM]
         source, _, label = text.partition("@")
         with self._work(name) as (progress, _):
 
-            def filling(data: Path, copier: ICopier) -> Origin:
-                def fill(content: Path, scratch: Path) -> Copied:
-                    copied = copier.copy(data, content, progress)
-                    placing.own(content, wanted.options)
+            def filling(data: Path, backend: str) -> Origin:
+                def fill(volume: StoredVolume, content: Path, scratch: Path) -> Copied:
+                    copied = self._copier(volume).clone(data, content, progress, True)
                     _log.info(
-                        "volume {name}: has the data of {source}: {files} files, {size} bytes, by "
-                        "{method}, {changed} seen to change",
+                        "volume {name}: has the data of {source}: {copied}",
                         name=name,
                         source=text,
-                        files=copied.files,
-                        size=copied.size,
-                        method=copied.method,
-                        changed=copied.changed,
+                        copied=copied.described(),
                     )
                     return copied
 
-                return self._origin(f"copying {quoted(text)}", fill, copier)
+                return self._origin(f"copying {quoted(text)}", fill, backend)
 
-            if label:
-                async with self._locks.held(source):
-                    data = self._snapshots().data
-                    path = await self._run(name, "copying", lambda: data(source, label))
-                    yield filling(path, TreeCopier())
-            else:
-                async with self._service.holding(source) as volume:
-                    await self._users(volume)
-                    yield filling(Path(volume.mountpoint), self._copier(volume))
+            async with self._locks.held(source):
+                if label:
+                    snapshots = self._snapshots()
+                    found = await self._run(source, "copying", lambda: snapshots.get(source, label))
+                    yield filling(snapshots.data(source, label), found.backend)
+                else:
+                    async with self._reading(source) as hold:
+                        yield filling(self._data(hold.volume), hold.volume.backend)
         await self._forget(name)
 
 
@@ -184,4 +209,5 @@ def _shown(snapshot: Snapshot) -> Fields:
         "Files": snapshot.files,
         "Size": snapshot.size,
         "Changed": snapshot.changed,
+        "Backend": snapshot.backend,
     }

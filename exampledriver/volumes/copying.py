@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field
 from twisted.logger import Logger
@@ -16,9 +16,10 @@ from ..backends.copying.progress import Progress
 from ..backends.copying.snapshots import Snapshots
 from ..backends.copying.trees import Copied
 from ..backends.interfaces import IBackend, ICopyable
-from ..backends.trash import Trash
+from ..backends.trash import Trash, manifest
 from .errors import VolumeError, quoted
 from .health import Threads
+from .holds import Hold
 from .ledger import MountLedger
 from .locks import Locks
 from .model import StoredVolume
@@ -28,6 +29,10 @@ from .waiting import Waits
 
 _log = Logger()
 T = TypeVar("T")
+
+#: Makes the data of a new volume at the first path; the second is a directory for what else
+#: that needs.
+Fill: TypeAlias = Callable[[StoredVolume, Path, Path], Copied]
 
 
 @define(eq=False)
@@ -59,12 +64,17 @@ class Copying:
     def _snapshots(self, copier: ICopier | None = None) -> Snapshots:
         return Snapshots(self._root, copier or TreeCopier())
 
-    def _copier(self, volume: StoredVolume) -> ICopier:
+    def _copyable(self, volume: StoredVolume) -> ICopyable:
         copyable = ICopyable(self._backend, None)
         if copyable is None:
             raise VolumeError(f"volume {quoted(volume.name)}: its kind cannot be copied")
-        found: ICopier = copyable.copier(volume)
-        return found
+        return copyable
+
+    def _copier(self, volume: StoredVolume) -> ICopier:
+        return self._copyable(volume).copier(volume)
+
+    def _data(self, volume: StoredVolume) -> Path:
+        return Path(self._backend.data_path(volume))
 
     def can_copy(self, volume: StoredVolume) -> bool:
         """Tell whether the volume's kind can be copied."""
@@ -92,35 +102,62 @@ class Copying:
         done: T = await self._threads(explaining(name, doing, work))
         return done
 
-    async def _users(self, volume: StoredVolume) -> str:
+    def _reading(self, name: str) -> AbstractAsyncContextManager[Hold]:
+        """Hold a volume while it is copied; its mounts go on.
+
+        :raises VolumeError: it is not there, or cannot be copied.
+        """
+
+        async def begin(volume: StoredVolume) -> bool:
+            return bool(await self._users(volume, ready=True))
+
+        return self._service.copying(name, begin)
+
+    async def _users(self, volume: StoredVolume, ready: bool = False) -> str:
         """Return who uses a volume, which is held; empty if nobody does.
 
+        :param ready: make it ready to be copied, too.
         :raises VolumeError: it is not there.
         """
-        trouble, held = await self._threads(self._backend.look, volume, True)
-        if trouble:
-            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        copyable = self._copyable(volume)
+
+        def work() -> str:
+            held: str = copyable.users(volume)
+            if ready:
+                copyable.open(volume)
+            return held
+
+        held: str = await self._threads(work)
         counted = sum(self._ledger.of(volume.name).values())
         if held or not counted:
-            return held or ""
+            return held
         return f"an engine, which counts {counted} mounts"
 
-    def _origin(self, doing: str, fill: placing.Fill, copier: ICopier) -> Origin:
+    def _origin(self, doing: str, fill: Fill, backend: str) -> Origin:
+        """Return an origin that fills the data of a new volume."""
+
         def bring(volume: StoredVolume) -> None:
-            place = Path(volume.mountpoint)
-            explaining(
-                volume.name, doing, lambda: placing.place(place, fill, copier, self._trash)
-            )()
+            def work() -> Copied:
+                return placing.place(
+                    volume.name,
+                    self._data(volume),
+                    lambda content, scratch: fill(volume, content, scratch),
+                    manifest(volume),
+                    self._trash,
+                )
+
+            explaining(volume.name, doing, work)()
 
         def undo(volume: StoredVolume) -> None:
-            place = Path(volume.mountpoint)
-            explaining(volume.name, "undoing", lambda: placing.take_back(place, copier))()
+            place = self._data(volume)
+            explaining(volume.name, "undoing", lambda: placing.take_back(place))()
 
-        return Origin(bring, undo)
+        return Origin(bring, undo, backend=backend)
 
     async def _forget(self, name: str) -> None:
+        """Remove the note of a volume that has just been journalled."""
         try:
-            await self._threads(placing.forget, self._root / name)
+            await self._threads(placing.forget, self._data(self._service.about(name)))
         except OSError as error:
             _log.warn("volume {name}: a note of its copy stays: {error}", name=name, error=error)
 

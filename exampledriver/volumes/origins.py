@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 
@@ -16,9 +16,9 @@ from .model import DIRECTORY, StoredVolume, Wanted
 class Origin:
     """Where the data of a new volume comes from.
 
-    :ivar bring: puts it at the volume's mountpoint, durably, in a thread; called again after a
+    :ivar bring: puts it where the volume's data is, durably, in a thread; called again after a
         crash, it completes what it began. It raises VolumeError, and then has left no trace.
-    :ivar undo: takes it back; it raises VolumeError, and then the data is at the mountpoint.
+    :ivar undo: takes it back; it raises VolumeError, and then the data is there.
     :ivar created: when the volume was created, if not now.
     :ivar backend: what kind of volume it can become.
     """
@@ -32,15 +32,16 @@ class Origin:
 class ICloner(Interface):
     """Makes origins of what the option ``from`` names."""
 
-    def check(name: str, wanted: Wanted) -> Awaitable[None]:
-        """Judge the option for a new volume.
+    def options(name: str, given: Mapping[str, str]) -> Awaitable[Mapping[str, str]]:
+        """Judge the option, and return all options of a new volume, ``backend`` too.
 
-        :raises PluginError: what it names is not there, or cannot be copied.
+        :param given: the options of the Create.
+        :raises PluginError: what ``from`` names is not there, or cannot be copied so.
         """
 
     def cloning(name: str, wanted: Wanted) -> AbstractAsyncContextManager[Origin]:
-        """Keep the source as it is while the context lasts, and give the origin.
+        """Keep the source while the context lasts, and give the origin.
 
         :param name: the new volume's; its lock is held.
-        :raises PluginError: as :meth:`check` does.
+        :raises PluginError: as :meth:`options` does.
         """

@@ -18,7 +18,7 @@ Reads answer from memory.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -38,6 +38,7 @@ from . import values
 from .answers import Answers
 from .errors import ConflictError, NoSuchVolumeError, VolumeError, quoted
 from .health import HealthChecks, Threads
+from .holds import Hold, Holds
 from .ledger import MountLedger
 from .listing import Listing
 from .locks import Locks
@@ -72,6 +73,7 @@ class VolumeService:
     cloner: ICloner | None = field(default=None, init=False)
     _volumes: Volumes = field(init=False)
     _locks: Locks = field(factory=Locks, init=False)
+    _holds: Holds = field(factory=Holds, init=False)
     _listing: Listing = field(init=False)
     _answers: Answers = field(init=False)
     _settler: Settler = field(init=False)
@@ -147,7 +149,7 @@ class VolumeService:
         """Unmount a volume that nobody is counted as using."""
         async with self._locks.held(name):
             volume = self._volumes.get(name)
-            if volume is not None and not self._ledger.of(name):
+            if volume is not None and not self._ledger.of(name) and not self._holds.is_held(name):
                 await self._threads(self._backend.unmount, volume)
 
     @staticmethod
@@ -176,15 +178,25 @@ class VolumeService:
         :raises InvalidNameError, InvalidOptionError, ConflictError: as :meth:`create` does.
         """
         check_name(name)
-        parsed = self._backend.parse(name, options)
+        if FROM not in options:
+            self._backend.parse(name, options)
         async with self._locks.held(name):
-            wanted = await self._resolved(name, parsed)
+            wanted = await self._wanted(name, options)
             existing = self._volumes.get(name)
             if existing is not None:
                 self._check_same(existing, wanted)
-            elif FROM in wanted.options and self.cloner is not None:
-                await self.cloner.check(name, wanted)
             return existing is not None
+
+    async def _wanted(self, name: str, options: Mapping[str, str]) -> Wanted:
+        """Read the options of a Create; those of a copy are its source's, if not given."""
+        source = options.get(FROM)
+        if source is not None and self.cloner is not None:
+            existing = self._volumes.get(name)
+            if existing is None:
+                options = await self.cloner.options(name, options)
+            elif existing.options.get(FROM) == source:
+                options = {**existing.options, "backend": existing.backend, **options}
+        return await self._resolved(name, self._backend.parse(name, options))
 
     async def _resolved(self, name: str, wanted: Wanted) -> Wanted:
         if wanted.unresolved:
@@ -212,9 +224,13 @@ class VolumeService:
         :raises VolumeError: its directory could not be made, or the journal not written.
         """
         check_name(name)
-        parsed = self._backend.parse(name, options)
+        copied = FROM in options and origin is None
+        parsed = None if copied else self._backend.parse(name, options)
         async with self._locks.held(name):
-            wanted = await self._resolved(name, parsed)
+            if parsed is None:
+                wanted = await self._wanted(name, options)
+            else:
+                wanted = await self._resolved(name, parsed)
             existing = self._volumes.get(name)
             if origin is not None and origin.backend != wanted.backend:
                 raise VolumeError(
@@ -222,7 +238,7 @@ class VolumeService:
                     f"{wanted.backend}: create that, and copy the data in a container"
                 )
             if existing is None:
-                if origin is None and FROM in wanted.options and self.cloner is not None:
+                if copied and self.cloner is not None:
                     async with self.cloner.cloning(name, wanted) as origin:
                         await self._create(name, wanted, origin)
                 else:
@@ -296,7 +312,7 @@ class VolumeService:
         """Remove a volume; one that does not exist is a success.
 
         :raises InvalidNameError: the name cannot be one.
-        :raises BusyError: the kernel says that somebody uses it.
+        :raises BusyError: the kernel says that somebody uses it, or it is being copied.
         :raises VolumeError: its data could not be moved, or the journal not written;
             the volume is as it was.
         """
@@ -305,6 +321,7 @@ class VolumeService:
             volume = self._volumes.get(name)
             if volume is None:
                 return
+            self._holds.refuse(name, "removed")
             await self._settler.free(name, "it is being made durable")
             try:
                 if self._backend.keeps_data(volume):
@@ -366,6 +383,7 @@ class VolumeService:
         """
         async with self._locks.held(name):
             volume = self._known(name)
+            self._holds.mounted(name)
             await self._settler.settled(name)
             path: str = await self._threads(self._backend.mount, volume)
             try:
@@ -393,7 +411,9 @@ class VolumeService:
             volume = self._volumes.get(name)
             self._listing.changed(name)
             self._health.released(name)
-            if known and volume is not None and not self._ledger.of(name):
+            # What is being copied is unmounted when that has ended.
+            idle = not self._ledger.of(name) and not self._holds.is_held(name)
+            if known and volume is not None and idle:
                 await self._threads(self._backend.unmount, volume)
 
     async def resize(self, name: str, size: str) -> None:
@@ -407,6 +427,7 @@ class VolumeService:
         async with self._locks.held(name):
             volume = self._known(name)
             await self._settler.settled(name)
+            self._holds.refuse(name, "resized")
             resizable = IResizable(self._backend, None)
             if resizable is None:
                 raise VolumeError(f"volume {quoted(name)}: its kind has no size to change")
@@ -422,19 +443,54 @@ class VolumeService:
             self._listing.changed(name)
 
     @asynccontextmanager
-    async def holding(self, name: str) -> AsyncIterator[StoredVolume]:
-        """Keep a volume, which is durable, from all changes while the context lasts.
+    async def holding(self, name: str, done: str) -> AsyncIterator[StoredVolume]:
+        """Keep a volume, which is durable, from all changes while the context lasts, mounts too.
 
         Whoever creates a volume holds its lock too. Nobody waits for another in a circle: who
         waits here has seen that the volume exists, and what is being created does not.
 
+        :param done: what is to be done, such as ``removed``.
+        :raises NoSuchVolumeError: there is none.
+        :raises BusyError: it is being copied.
+        """
+        self._known(name)
+        async with self._locks.held(name):
+            volume = self._known(name)
+            self._holds.refuse(name, done)
+            await self._settler.settled(name)
+            try:
+                yield volume
+            finally:
+                if not self._ledger.of(name):
+                    await self._threads(self._backend.unmount, volume)
+
+    @asynccontextmanager
+    async def copying(
+        self, name: str, begin: Callable[[StoredVolume], Awaitable[bool]]
+    ) -> AsyncIterator[Hold]:
+        """Keep a volume from what a copy does not bear while the context lasts; mounts go on.
+
+        :param begin: called while nothing else changes the volume; returns whether it is in use.
         :raises NoSuchVolumeError: there is none.
         """
         self._known(name)
         async with self._locks.held(name):
             volume = self._known(name)
             await self._settler.settled(name)
-            yield volume
+            hold = self._holds.take(volume)
+            try:
+                hold.used = await begin(volume)
+            except BaseException:
+                self._holds.let_go(hold)
+                if not self._ledger.of(name) and not self._holds.is_held(name):
+                    await self._threads(self._backend.unmount, volume)
+                raise
+        try:
+            yield hold
+        finally:
+            self._holds.let_go(hold)
+            # What was mounted for the copy alone, or was to be unmounted meanwhile.
+            await self._release(name)
 
     @property
     def volumes(self) -> Mapping[str, StoredVolume]:

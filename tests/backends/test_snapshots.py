@@ -45,7 +45,7 @@ class Case(SynchronousTestCase):
 
     def snapshot(self, label: str | None = "first") -> None:
         """Make a snapshot of the volume."""
-        self.snapshots.make("db", self.volume, label, False, Progress())
+        self.snapshots.make("db", self.volume, label, lambda: False, Progress())
 
     @contextmanager
     def crash_at(self, module: object, name: str, after: bool) -> Iterator[None]:
@@ -87,7 +87,7 @@ class SnapshotTests(Case):
         self.assertEqual((found.label, found.consistency, found.changed), ("first", "exact", 0))
         self.assertIn(found.method, ("reflink", "copy"))
         self.assertGreater(found.files or 0, 10)
-        in_use = self.snapshots.make("db", self.volume, "busy", True, Progress())
+        in_use = self.snapshots.make("db", self.volume, "busy", lambda: True, Progress())
         self.assertEqual(in_use.consistency, "file by file")
 
     def test_labels(self) -> None:
@@ -133,7 +133,7 @@ class SnapshotTests(Case):
         """A snapshot that is stopped leaves nothing."""
         progress = Progress(lambda progress: progress.stop.set(), 0)
         self.assertRaises(
-            StoppedError, self.snapshots.make, "db", self.volume, "x", False, progress
+            StoppedError, self.snapshots.make, "db", self.volume, "x", lambda: False, progress
         )
         self.assertEqual(self.snapshots.of("db"), [])
         self.snapshots.recover()
@@ -189,7 +189,7 @@ class RollbackTests(Case):
             with self.crash_at(module, name, after):
                 self.roll_back()
             self.assertEqual(self.value(), expected, (name, after))
-            recover(self.root, self.copier)
+            recover(self.root)
             self.assertEqual(self.value(), expected, (name, after))
             self.assertEqual(self.in_trash(), ["new"] if expected == "old" else [], (name, after))
             remove_tree(self.trash.path)
@@ -242,7 +242,7 @@ class RollbackTests(Case):
         self.assertRaises(CrashError, self.roll_back)
         patch.restore()
         self.assertFalse(self.volume.exists())
-        self.assertEqual(recover(self.root, self.copier), ["db"])
+        self.assertEqual(recover(self.root), ["db"])
         self.assertEqual((self.value(), self.in_trash()), ("old", ["newer", "new"]))
 
     def test_damaged_note(self) -> None:
@@ -251,7 +251,7 @@ class RollbackTests(Case):
             self.roll_back()
         (aside,) = self.trash.path.iterdir()
         (aside / MANIFEST).write_text("{")
-        error = self.assertRaises(VolumeError, recover, self.root, self.copier)
+        error = self.assertRaises(VolumeError, recover, self.root)
         self.assertIn(str(aside), str(error))
         self.assertEqual((aside / ".new/value").read_text(), "new")
 

@@ -12,7 +12,7 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import image, mounting
+from exampledriver.backends import imagefiles, mounting
 from exampledriver.backends.btrfs import BtrfsBackend
 from exampledriver.backends.commands import CommandError, run
 from exampledriver.backends.directory import DirectoryBackend
@@ -141,7 +141,7 @@ class Ext4Tests(storage_suites.ImageSuite):
         backend = cast(ImageBackend, self.backend())
         volume = self.volume(backend)
         before = loop_devices(Path("/"))
-        self.patch(image, "_prepare", _fail)
+        self.patch(imagefiles, "_prepare", _fail)
         self.assertRaises(VolumeError, backend.create, volume)
         self.assertEqual(os.listdir(backend.images), [])
         self.assertEqual(loop_devices(Path("/")), before)

@@ -37,7 +37,7 @@ class ReflinkTests(SynchronousTestCase):
             snapshots = Snapshots(root, TreeCopier())
             os.sync()
             before = self.used(root)
-            made = snapshots.make("db", volume, "first", False, Progress())
+            made = snapshots.make("db", volume, "first", lambda: False, Progress())
             taken = self.used(root) - before
             copy = snapshots.data("db", "first")
             self.assertEqual(fingerprint(copy), fingerprint(volume))

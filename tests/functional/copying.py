@@ -68,7 +68,7 @@ class Place:
         getattr(self, f"do_{operation}")(Progress())
 
     def do_snapshot(self, progress: Progress) -> None:
-        self.snapshots.make("db", self.volume, "new", False, progress)
+        self.snapshots.make("db", self.volume, "new", lambda: False, progress)
 
     def do_delete(self, progress: Progress) -> None:
         if any(found.label == "doomed" for found in self.snapshots.of("db")):
@@ -101,7 +101,7 @@ class Place:
         """Do what a start does."""
         clear_stages(self.root)
         self.snapshots.recover()
-        recover(self.root, self.copier)
+        recover(self.root)
         for one in removed(self.trash):
             if not one.there:
                 forget(self.trash, one)
@@ -132,7 +132,7 @@ class Killer:
         for number in range(200):
             (place.volume / f"file-{number}").write_bytes(os.urandom(10_000))
         self._whole = fingerprint(place.volume)
-        place.snapshots.make("db", place.volume, "kept", False, Progress())
+        place.snapshots.make("db", place.volume, "kept", lambda: False, Progress())
         place.do_export(Progress())
         os.rename(place.exported, place.base / "kept.tar")
 
@@ -140,7 +140,7 @@ class Killer:
         """Do one piece of work and look at it; killed at first, if so asked."""
         place = self.place
         if operation == "delete":
-            place.snapshots.make("db", place.volume, "doomed", False, Progress())
+            place.snapshots.make("db", place.volume, "doomed", lambda: False, Progress())
         if operation == "restore":
             place.trash.put(self._gone(), json.dumps({**ABOUT, "name": "gone"}).encode())
         if operation == "rollback":

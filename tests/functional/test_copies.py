@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 
 from exampledriver.backends.copying.fingerprints import fingerprint
 from tests.admin.command import admin, done, loaded, refused
@@ -116,7 +117,8 @@ class CloneTests(CopiesCase):
             ({"from": "db@nix"}, 'has no snapshot "nix"'),
             ({"from": "a/b"}, "give the name of a volume, or NAME@SNAPSHOT"),
             ({"from": "memory"}, "in memory"),
-            ({"from": "db", "size": "1G"}, "not together with size"),
+            ({"from": "db", "size": "1G"}, 'option size="1G": the file system of '),
+            ({"from": "db", "backend": "image"}, "a clone has its source's, which is directory"),
             ({"from": "db", "mountpoint": "/srv/x"}, "not together with mountpoint"),
         ):
             status, answer = self.daemon.call(
@@ -168,6 +170,28 @@ class ArchiveTests(CopiesCase):
                 capture_output=True, timeout=PATIENCE,
             )  # fmt: skip
         self.assertEqual(fingerprint(self.daemon.root / "new"), self.whole)
+
+    def test_meanwhile(self) -> None:
+        """While an export runs its volume is mounted within a second, and is not removed."""
+        (self.db / "big").write_bytes(os.urandom(8 << 20))
+        with subprocess.Popen(
+            self.command("export", "db"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as export:
+            assert export.stdout is not None and export.stderr is not None
+            begin = export.stdout.read(512)  # and no more: it waits
+            began = time.monotonic()
+            for call in ("Mount", "Unmount"):
+                self.daemon.ok(call, Name="db", ID="c1")
+            for call in ("Get", "Path"):
+                self.daemon.ok(call, Name="db")
+            self.assertLess(time.monotonic() - began, 1)
+            status, answer = self.daemon.call("VolumeDriver.Remove", {"Name": "db"})
+            self.assertEqual(status, 500)
+            self.assertIn("not removed, it is being copied", answer["Err"])
+            whole = begin + export.stdout.read()
+            self.assertIn(b", file by file\n", export.stderr.read())
+        self.assertIn(b'"consistency": "exact when begun"', whole)
+        self.daemon.ok("Remove", Name="db")
 
     def test_damaged(self) -> None:
         """An archive that is cut short or changed leaves no volume, and says what is wrong."""

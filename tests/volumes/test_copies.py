@@ -122,18 +122,57 @@ class SnapshotTests(CopiesCase):
         text = self.fails(VolumeError, self.copies.snapshot("db", "first", untold))
         self.assertIn("is missing", text)
 
-    def test_held(self) -> None:
-        """A mount waits for the end of a snapshot; another volume's does not."""
-        self.do(self.service.create("other", {}))
+    def begun(self, call: Any) -> tuple[Deferred[Any], Callable[[], None]]:
+        """Begin a copy; return its answer, and what lets its work be done."""
         held = self.holding()
-        made = Deferred.fromCoroutine(self.copies.snapshot("db", "first", untold))
-        mounted = Deferred.fromCoroutine(self.service.mount("db", "c1"))
-        self.do(self.service.mount("other", "c1"))
-        while held:
-            self.assertNoResult(mounted)
-            held.pop()()
+        made = Deferred.fromCoroutine(call)
+        held.pop(0)()  # who uses it
+
+        def go_on() -> None:
+            while held:
+                held.pop(0)()
+
+        return made, go_on
+
+    def test_held(self) -> None:
+        """A volume is mounted, unmounted and shown while it is copied; its copy then says so."""
+        made, go_on = self.begun(self.copies.snapshot("db", "first", untold))
+        self.assertEqual(self.do(self.service.mount("db", "c1")), self.service.path("db"))
+        self.do(self.service.unmount("db", "c1"))
+        self.assertEqual(self.service.get("db").name, "db")
+        self.assertNoResult(made)
+        go_on()
+        self.assertEqual(self.successResultOf(made)["Consistency"], "file by file")
+
+    def test_not_meanwhile(self) -> None:
+        """A volume that is copied is not removed, resized or rolled back, and the error says so."""
+        self.snapshot()
+        made, go_on = self.begun(self.copies.snapshot("db", "second", untold))
+        for done, call in (
+            ("removed", self.service.remove("db")),
+            ("resized", self.service.resize("db", "1G")),
+        ):
+            text = self.fails(BusyError, call)
+            self.assertIn(f'volume "db": not {done}, it is being copied', text)
+        rolled = Deferred.fromCoroutine(self.copies.roll_back("db", "first", untold))
+        self.assertNoResult(rolled)
+        go_on()
         self.assertEqual(self.successResultOf(made)["Consistency"], "exact")
-        self.successResultOf(mounted)
+        go_on()
+        self.successResultOf(rolled)
+        self.do(self.service.remove("db"))
+
+    def test_exports(self) -> None:
+        """An export keeps a rollback from the volume, and no other copy waits for it."""
+        self.snapshot()
+        made, go_on = self.begun(self.copies.export("db", "", ".x01234567", untold))
+        text = self.fails(BusyError, self.copies.roll_back("db", "first", untold))
+        self.assertIn("not rolled back, it is being copied", text)
+        self.copies._threads = execute
+        self.assertEqual(self.snapshot("second")["Consistency"], "exact")
+        go_on()
+        self.failureResultOf(made, VolumeError)
+        self.do(self.service.remove("db"))
 
     def test_stop(self) -> None:
         """What is under way when the daemon stops is undone, and what comes is refused."""
@@ -212,8 +251,8 @@ class CloneTests(CopiesCase):
         copier = TreeCopier()
         origin = self.copies._origin(
             "copying",
-            lambda content, scratch: copier.copy(self.root / "db", content, Progress()),
-            copier,
+            lambda volume, content, scratch: copier.copy(self.root / "db", content, Progress()),
+            "directory",
         )
         volume = self.service.about("db")
         placed = type(volume)("copy", str(self.root / "copy"), volume.created, {})

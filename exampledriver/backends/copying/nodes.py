@@ -14,10 +14,12 @@ import os
 import stat
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from attrs import field, frozen
 
 from ...volumes.errors import VolumeError, quoted
+from .syscalls import SUBVOLUME, subvolume_id
 
 #: The names from a tree's root to a node; empty for the root itself.
 Parts = tuple[str, ...]
@@ -89,6 +91,21 @@ def node_at(directory: int, name: str) -> Iterator[int]:
 def handle(node: int) -> str:
     """Return a path that is the node itself, a symbolic link too; proc_pid_fd(5)."""
     return f"/proc/self/fd/{node}"
+
+
+def identity(path: Path) -> str:
+    """Return what names a file or directory alone on its file system, renamed or not."""
+    status = os.lstat(path)
+    if status.st_ino == SUBVOLUME and stat.S_ISDIR(status.st_mode):
+        # Every subvolume's root has that number.
+        fd = os.open(path, _DIRECTORY)
+        try:
+            return f"subvolume {subvolume_id(fd)}"
+        except OSError:
+            pass  # another file system
+        finally:
+            os.close(fd)
+    return str(status.st_ino)
 
 
 def open_file(node: int) -> int:

@@ -1,8 +1,8 @@
 """The data of a new volume, which appears whole at its place before the journal knows the volume.
 
-A note, ``ROOT/.HASH.exampledriver-unanswered``, says which directory was made so: a crash
-before the journal's word leaves both, and the same work again then puts that directory, which
-was nobody's yet, into the trash and makes another. A directory without a note is in the way.
+A note beside it, ``.HASH.exampledriver-unanswered``, says what was made so: a crash
+before the journal's word leaves both, and the same work again then puts that, which was
+nobody's yet, into the trash and makes another. What is there without a note is in the way.
 """
 
 from __future__ import annotations
@@ -13,12 +13,10 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
-import msgspec
-
 from ...volumes.errors import VolumeError
-from ..durable import sync
+from ..durable import make_parents, sync
 from ..trash import Trash
-from .copiers import ICopier
+from .nodes import identity
 from .notes import read_note, text, write_note
 from .staging import Stage
 from .trees import Copied
@@ -34,28 +32,30 @@ def _note(final: Path) -> Path:
     return final.parent / f".{digest}{SUFFIX}"
 
 
-def place(final: Path, fill: Fill, copier: ICopier, trash: Trash) -> Copied:
+def place(name: str, final: Path, fill: Fill, about: bytes, trash: Trash) -> Copied:
     """Make the data of a volume that is new, durably.
 
-    :param final: ``ROOT/NAME``.
+    :param name: the volume's.
+    :param final: where its data is, such as ``ROOT/NAME``.
+    :param about: what the trash keeps of the volume.
     :raises VolumeError: something is there already, or it could not be made; nothing is left.
     :raises OSError: it could not be made; nothing is left.
     """
     note = _note(final)
     if os.path.lexists(final):
         found = read_note(note)
-        if found is None or text(found, "identity") != copier.identity(final):
+        if found is None or text(found, "identity") != identity(final):
             raise VolumeError(
                 f"{final} is in the way and belongs to no volume: move it away, or give another "
                 "name"
             )
-        about = {"name": final.name, "backend": "directory", "created": "", "options": {}}
-        trash.put(final, msgspec.json.encode(about))
+        trash.put(final, about, name)
         trash.sync()
-    with Stage(final, copier.remove) as stage:
+    make_parents(final, 0o700)
+    with Stage(final) as stage:
         made = fill(stage.content, stage.directory)
         # Durable with the content, by the stage's sync of the whole file system.
-        write_note(note, {"name": final.name, "identity": copier.identity(stage.content)})
+        write_note(note, {"name": name, "identity": identity(stage.content)})
         stage.publish()
     return made
 
@@ -71,12 +71,12 @@ def own(directory: Path, options: Mapping[str, str]) -> None:
         os.chmod(directory, int(options["mode"], 8))
 
 
-def take_back(final: Path, copier: ICopier) -> None:
+def take_back(final: Path) -> None:
     """Delete what :func:`place` has made and the journal does not know.
 
     :raises OSError: not all of it could be deleted; it has no name any more.
     """
-    with Stage(final, copier.remove) as stage:
+    with Stage(final) as stage:
         os.rename(final, stage.content)
         sync(final.parent)
     forget(final)
@@ -90,25 +90,36 @@ def forget(final: Path) -> None:
     _note(final).unlink(missing_ok=True)
 
 
-def forget_known(root: Path, known: Container[str]) -> None:
-    """Remove the notes of volumes that the journal knows; for the start.
+def forget_known(place: Path, known: Container[str]) -> None:
+    """Remove a directory's notes of volumes that the journal knows; for the start.
 
     :raises OSError: one could not be removed.
     """
-    for entry in os.listdir(root):
+    try:
+        entries = os.listdir(place)
+    except FileNotFoundError:
+        return
+    for entry in entries:
         if entry.startswith(".") and entry.endswith(SUFFIX):
-            found = read_note(root / entry)
+            found = read_note(place / entry)
             if found is not None and text(found, "name") in known:
-                (root / entry).unlink(missing_ok=True)
+                (place / entry).unlink(missing_ok=True)
 
 
-def forget_unmade(root: Path) -> None:
-    """Remove the notes of directories that are not there; while nothing is made, at the start.
+def forget_unmade(place: Path) -> None:
+    """Remove a directory's notes of what is not there; while nothing is made, at the start.
 
     :raises OSError: one could not be removed.
     """
-    for entry in os.listdir(root):
+    try:
+        entries = os.listdir(place)
+    except FileNotFoundError:
+        return
+    for entry in entries:
         if entry.startswith(".") and entry.endswith(SUFFIX):
-            found = read_note(root / entry)
-            if found is None or not os.path.lexists(root / text(found, "name")):
-                (root / entry).unlink(missing_ok=True)
+            found = read_note(place / entry)
+            if found is None or not any(
+                os.path.lexists(place / name)
+                for name in (text(found, "name"), f"{text(found, 'name')}.img")
+            ):
+                (place / entry).unlink(missing_ok=True)

@@ -19,8 +19,10 @@ from ...volumes.errors import VolumeError
 from ..durable import make_directory, sync
 from ..trash import MANIFEST, slot_name
 from .copiers import ICopier, duplicate
+from .nodes import identity
 from .notes import read_note, text, write_note
 from .progress import Progress
+from .staging import remove_tree
 from .syscalls import UNSUPPORTED, exchange, rename_new
 from .trees import Copied
 
@@ -53,21 +55,21 @@ def roll_back(
     make_directory(trash, 0o700, None, None)
     aside = trash / f".{sha256(os.fsencode(name)).hexdigest()[:16]}{SUFFIX}"
     if os.path.lexists(aside):
-        _finish(aside, root, copier)
+        _finish(aside, root)
     make_directory(aside, 0o700, None, None)
     try:
-        held = {"place": str(relative), "identity": copier.identity(place)}
+        held = {"place": str(relative), "identity": identity(place)}
         write_note(aside / MANIFEST, {**about, "rollback": held})
         copied = duplicate(source, aside / _NEW, copier, progress)
     except BaseException:
-        copier.remove(aside)
+        remove_tree(aside)
         raise
     try:
         _change_places(aside / _NEW, place, aside / name)
     except OSError:
-        _finish(aside, root, copier)
+        _finish(aside, root)
         raise
-    _finish(aside, root, copier)
+    _finish(aside, root)
     return copied
 
 
@@ -81,7 +83,7 @@ def _change_places(new: Path, place: Path, old: Path) -> None:
         os.rename(new, place)
 
 
-def _finish(aside: Path, root: Path, copier: ICopier) -> str:
+def _finish(aside: Path, root: Path) -> str:
     """Bring a rollback to one of its two ends; return the volume's name, if it was done."""
     note = read_note(aside / MANIFEST) or {}
     held = note.get("rollback")
@@ -92,20 +94,20 @@ def _finish(aside: Path, root: Path, copier: ICopier) -> str:
                 f"{aside}: {MANIFEST} is damaged: this may be a volume's data; look at it, and "
                 "move it away"
             )
-        copier.remove(aside)
+        remove_tree(aside)
         return ""
     name = text(note, "name")
     place, new, old = root / text(held, "place"), aside / _NEW, aside / name
     if os.path.lexists(new):
         if os.path.lexists(old) and not os.path.lexists(place):
             os.rename(new, place)
-        elif copier.identity(new) == text(held, "identity"):
+        elif identity(new) == text(held, "identity"):
             os.rename(new, old)
         else:
-            copier.remove(aside)  # a copy that never became the volume's data
+            remove_tree(aside)  # a copy that never became the volume's data
             return ""
     if not os.path.lexists(old):
-        copier.remove(aside)
+        remove_tree(aside)
         return ""
     for changed in (aside, place.parent):
         sync(changed)
@@ -121,7 +123,7 @@ def _make_slot(aside: Path) -> None:
     rename_new(aside, aside.parent / slot_name(moment))
 
 
-def recover(root: Path, copier: ICopier) -> list[str]:
+def recover(root: Path) -> list[str]:
     """End the rollbacks that a crash cut off; return the volumes that are rolled back.
 
     Those that are not named are as they were before.
@@ -133,5 +135,5 @@ def recover(root: Path, copier: ICopier) -> list[str]:
         names = sorted(os.listdir(trash))
     except FileNotFoundError:
         return []
-    done = [_finish(trash / name, root, copier) for name in names if name.endswith(SUFFIX)]
+    done = [_finish(trash / name, root) for name in names if name.endswith(SUFFIX)]
     return [name for name in done if name]

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from ...volumes.errors import InvalidNameError, VolumeError, quoted
 from ..durable import make_directory, make_parents, sync
-from .copiers import ICopier
+from .copiers import ICopier, TreeCopier
 from .notes import number, read_note, text, write_note
 from .progress import Progress
 from .staging import Stage, clear_stages
@@ -39,6 +40,8 @@ class Snapshot:
     :ivar files: how many; None if nobody counted, as in a Btrfs subvolume.
     :ivar size: bytes of data, shared or not; None if nobody counted.
     :ivar changed: how many files were seen to change meanwhile.
+    :ivar backend: the volume's kind of storage.
+    :ivar options: what the volume's were.
     """
 
     volume: str
@@ -49,6 +52,8 @@ class Snapshot:
     files: int | None = None
     size: int | None = None
     changed: int = 0
+    backend: str = "directory"
+    options: Mapping[str, str] = field(factory=dict)
 
 
 def check_label(label: str) -> None:
@@ -68,7 +73,7 @@ class Snapshots:
     """The snapshots below a root directory. All methods block; one volume's one at a time."""
 
     root: Path
-    copier: ICopier
+    copier: ICopier = field(factory=TreeCopier)
 
     def directory(self, name: str) -> Path:
         """Return where the snapshots of a volume are; its name cannot be a volume's."""
@@ -83,12 +88,19 @@ class Snapshots:
         return self.directory(name) / label / _DATA
 
     def make(
-        self, name: str, source: Path, label: str | None, in_use: bool, progress: Progress
+        self,
+        name: str,
+        source: Path,
+        label: str | None,
+        in_use: Callable[[], bool],
+        progress: Progress,
+        backend: str = "directory",
+        options: Mapping[str, str] | None = None,
     ) -> Snapshot:
         """Make a snapshot of a volume's directory.
 
         :param label: None for the time, in UTC.
-        :param in_use: whether somebody may write to it meanwhile.
+        :param in_use: tells, at the end, whether somebody may have written to it meanwhile.
         :raises VolumeError: it could not be done, or the label is taken; nothing of it is left.
         """
         now = datetime.now(timezone.utc)
@@ -98,7 +110,7 @@ class Snapshots:
         if os.path.lexists(final):
             raise self._taken(name, label)
         make_parents(final, 0o700)
-        with Stage(final, self.copier.remove) as stage:
+        with Stage(final) as stage:
             make_directory(stage.content, 0o700, None, None)
             copied = self.copier.copy(source, stage.content / _DATA, progress)
             snapshot = Snapshot(
@@ -106,10 +118,12 @@ class Snapshots:
                 label,
                 now.isoformat(timespec="seconds").replace("+00:00", "Z"),
                 copied.method,
-                self.copier.consistency(in_use),
+                self.copier.consistency(in_use()),
                 copied.files,
                 copied.size,
                 copied.changed,
+                backend,
+                dict(options or {}),
             )
             write_note(stage.content / _NOTE, _to_json(snapshot))
             try:
@@ -168,6 +182,8 @@ class Snapshots:
             number(note, "files"),
             number(note, "size"),
             number(note, "changed") or 0,
+            text(note, "backend") or "directory",
+            _options(note),
         )
 
     def delete(self, name: str, label: str) -> None:
@@ -179,7 +195,7 @@ class Snapshots:
         """
         self.get(name, label)
         final = self.directory(name) / label
-        with Stage(final, self.copier.remove) as stage:
+        with Stage(final) as stage:
             os.rename(final, stage.content)
             sync(final.parent)
         self._forget_empty(name)
@@ -198,9 +214,14 @@ class Snapshots:
             return []
         found = []
         for name in names:
-            found += clear_stages(self.directory(name), self.copier.remove)
+            found += clear_stages(self.directory(name))
             self._forget_empty(name)
         return found
+
+
+def _options(note: Mapping[str, object]) -> Mapping[str, str]:
+    found = note.get("options")
+    return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _to_json(snapshot: Snapshot) -> dict[str, object]:
@@ -214,4 +235,6 @@ def _to_json(snapshot: Snapshot) -> dict[str, object]:
         "files": snapshot.files,
         "size": snapshot.size,
         "changed": snapshot.changed,
+        "backend": snapshot.backend,
+        "options": dict(snapshot.options),
     }

@@ -13,22 +13,19 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
-from attrs import Factory, define, field
+from attrs import define, field
 
 from ...volumes.errors import BusyError, quoted
 from ..durable import sync
 from ..mounts import mounts_inside
 from .nodes import directory_below, handle
 from .progress import Progress
-from .syscalls import rename_new, sync_filesystem
+from .syscalls import SUBVOLUME, delete_subvolume, rename_new, sync_filesystem
 
 SUFFIX = ".exampledriver-stage"
-#: The inode number of a Btrfs subvolume's root, which rmdir(2) deletes when it is empty.
-_SUBVOLUME = 256
 
 
 @define(eq=False)
@@ -36,11 +33,9 @@ class Stage:
     """A context in which one thing is made; left without :meth:`publish`, nothing of it stays.
 
     :ivar final: the name under which it appears. Its parent exists.
-    :ivar remove: deletes a tree; a copier's own where copies are no plain directories.
     """
 
     final: Path
-    remove: Callable[[Path], object] = field(default=Factory(lambda: remove_tree))
     _lock: int = field(default=-1, init=False)
 
     @property
@@ -69,7 +64,7 @@ class Stage:
                 )
         try:
             for entry in os.scandir(self.directory):
-                self.remove(Path(entry.path))
+                remove_tree(Path(entry.path))
             _forget_default_acl(self._lock)
         except BaseException:
             self._unlock()
@@ -89,7 +84,7 @@ class Stage:
     def __exit__(self, *_: object) -> None:
         """Remove the stage, and what is left in it."""
         try:
-            self.remove(self.directory)
+            remove_tree(self.directory)
         finally:
             self._unlock()
 
@@ -128,10 +123,9 @@ def _forget_default_acl(directory: int) -> None:
         return  # there is none
 
 
-def clear_stages(parent: Path, remove: Callable[[Path], object] | None = None) -> list[Path]:
+def clear_stages(parent: Path) -> list[Path]:
     """Remove the stages in a directory that nobody is at work in.
 
-    :param remove: as that of :class:`Stage`.
     :return: what was removed.
     :raises OSError: one could not be removed.
     """
@@ -147,7 +141,7 @@ def clear_stages(parent: Path, remove: Callable[[Path], object] | None = None) -
         lock = _take(path)
         if lock >= 0:
             try:
-                (remove or remove_tree)(path)
+                remove_tree(path)
             finally:
                 os.close(lock)
             found.append(path)
@@ -157,7 +151,7 @@ def clear_stages(parent: Path, remove: Callable[[Path], object] | None = None) -
 def remove_tree(path: Path, progress: Progress | None = None) -> None:
     """Delete a tree of any depth, or a single file; what is missing is no error.
 
-    Follows no link, and stops at what is mounted (EBUSY).
+    Follows no link, and stops at what is mounted (EBUSY). A Btrfs subvolume goes at once.
 
     :raises OSError: something could not be deleted.
     :raises StoppedError: told to stop; the rest is there.
@@ -174,6 +168,8 @@ def remove_tree(path: Path, progress: Progress | None = None) -> None:
         mounted = mounts_inside(os.path.realpath(path))
         if mounted:
             raise OSError(errno.EBUSY, f"{', '.join(mounted)} is mounted inside", os.fspath(path))
+        if os.fstat(top).st_ino == SUBVOLUME and _delete_subvolume(path):
+            return
         _open_up(top)
         root = os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -183,6 +179,14 @@ def remove_tree(path: Path, progress: Progress | None = None) -> None:
     finally:
         os.close(top)
     os.rmdir(path)
+
+
+def _delete_subvolume(path: Path) -> bool:
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return delete_subvolume(parent, path.name)
+    finally:
+        os.close(parent)
 
 
 def _empty(root: int, progress: Progress) -> None:
@@ -198,7 +202,11 @@ def _empty(root: int, progress: Progress) -> None:
                     os.unlink(name, dir_fd=directory)
                     progress.advance(files=1)
                     continue
-                if status.st_dev != device and status.st_ino != _SUBVOLUME:
+                if status.st_dev != device and status.st_ino == SUBVOLUME:
+                    if delete_subvolume(directory, name):
+                        progress.advance(files=1)
+                        continue
+                elif status.st_dev != device:
                     raise OSError(f"{quoted(name)} is another file system")
                 if status.st_mode & 0o700 != 0o700 and os.geteuid() != 0:
                     node = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)

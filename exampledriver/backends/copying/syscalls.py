@@ -6,6 +6,7 @@ import ctypes
 import errno
 import fcntl
 import os
+import struct
 from pathlib import Path
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -13,6 +14,11 @@ _AT_FDCWD = -100
 _NOREPLACE, _EXCHANGE = 1, 2
 #: ioctl_ficlone(2); the number is the same on x86, ARM and RISC-V.
 _FICLONE = 0x40049409
+
+#: btrfs(5): the number of a subvolume's root directory, and what is asked of it.
+SUBVOLUME = 256
+_SNAP_DESTROY, _INO_LOOKUP = 0x5000940F, 0xD0009412
+_LOOKED_UP = struct.Struct("=QQ4080x")
 
 #: What a file system says that cannot do what was asked, for these calls.
 UNSUPPORTED = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTTY)
@@ -70,3 +76,27 @@ def reflink(source: int, target: int) -> None:
     :raises OSError: the file system cannot do it, or not for these two.
     """
     fcntl.ioctl(target, _FICLONE, source)
+
+
+def subvolume_id(fd: int) -> int:
+    """Return the number of the Btrfs subvolume of an open directory; it never comes again.
+
+    :raises OSError: it is not on a Btrfs.
+    """
+    data = bytearray(_LOOKED_UP.pack(0, SUBVOLUME))
+    fcntl.ioctl(fd, _INO_LOOKUP, data)
+    (found, _) = _LOOKED_UP.unpack(data)
+    return int(found)
+
+
+def delete_subvolume(parent: int, name: str) -> bool:
+    """Delete a Btrfs subvolume at once, a read-only one too.
+
+    :return: whether it was done; not so if it is none, has others in it, or this is not root.
+    """
+    data = bytearray(struct.pack("=q4088s", 0, os.fsencode(name)))
+    try:
+        fcntl.ioctl(parent, _SNAP_DESTROY, data)
+    except OSError:
+        return False
+    return True

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 
 from ...volumes.errors import VolumeError
 from ..mounts import mounts_inside
-from .files import copy_data
+from .files import copy_apart, copy_data
 from .nodes import (
     Metadata,
     Node,
@@ -38,15 +38,22 @@ class Copied:
     """What a copy came to.
 
     :ivar method: ``reflink`` if all data is shared, ``copy``, or another copier's.
-    :ivar files: how many nodes that are no directories.
-    :ivar size: bytes of data, without holes where it was copied.
+    :ivar files: how many nodes that are no directories; None if nobody counted.
+    :ivar size: bytes of data, without holes where it was copied; None if nobody counted.
     :ivar changed: how many nodes were seen to change or vanish meanwhile; 0 is exact.
     """
 
     method: str
-    files: int
-    size: int
+    files: int | None
+    size: int | None
     changed: int = 0
+
+    def described(self) -> str:
+        """Return a text for people."""
+        counted = f"{self.files} files, " if self.files is not None else ""
+        counted += f"{self.size} bytes, " if self.size is not None else ""
+        changed = f", {self.changed} seen to change" if self.changed else ""
+        return f"{counted}by {self.method}{changed}"
 
 
 def check_no_mounts(source: Path) -> None:
@@ -60,9 +67,10 @@ def check_no_mounts(source: Path) -> None:
         raise VolumeError(f"{', '.join(mounted)} is mounted inside; unmount that, then try again")
 
 
-def copy_tree(source: Path, target: Path, progress: Progress) -> Copied:
+def copy_tree(source: Path, target: Path, progress: Progress, apart: bool = False) -> Copied:
     """Copy a tree, or a single file; the copy is whole when this returns, and not yet durable.
 
+    :param apart: share nothing, so that source and copy have room of their own.
     :param target: it does not exist, or is an empty directory; its parent exists and nobody
         else can write there.
     :raises VolumeError: something could not be copied; the text names it. What was
@@ -76,7 +84,7 @@ def copy_tree(source: Path, target: Path, progress: Progress) -> Copied:
         with explained("opening", target.parent.parts):
             parent = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:
-            copier = _Copier(parent, target.name, progress)
+            copier = _Copier(parent, target.name, progress, apart)
             try:
                 return copier.copy(top)
             finally:
@@ -94,6 +102,7 @@ class _Copier:
     parent: int
     name: str
     progress: Progress
+    apart: bool
     _root: int = field(default=-1, init=False)
     #: The target's directory that was last worked in.
     _here: int = field(default=-1, init=False)
@@ -182,7 +191,7 @@ class _Copier:
             source = open_file(node.fd)
             try:
                 before = os.fstat(source)
-                if not copy_data(source, target, before.st_size, self.progress, self._share):
+                if not self._copy_data(source, target, before.st_size):
                     # An empty file tells nothing of what the file system can.
                     self._shared_all &= before.st_size == 0
                     self._share &= before.st_size == 0
@@ -191,6 +200,12 @@ class _Copier:
                 os.close(source)
         finally:
             os.close(target)
+
+    def _copy_data(self, source: int, target: int, size: int) -> bool:
+        if self.apart:
+            copy_apart(source, target, size, self.progress)
+            return False
+        return copy_data(source, target, size, self.progress, self._share)
 
     def _link(self, node: Node, directory: int, name: str) -> bool:
         """Make a further name of what was copied before; note the place of a first one."""

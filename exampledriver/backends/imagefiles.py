@@ -1,0 +1,190 @@
+"""The files of images: made, mounted, grown."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+
+from attrs import frozen
+
+from ..volumes.errors import VolumeError
+from ..volumes.model import StoredVolume
+from . import mounting, owned
+from .commands import CommandError, run
+from .explaining import explained
+from .filesystems import BESIDE, READ, renew
+from .growing import enlarge, grow_ext4, grow_mounted, remove_lost_and_found
+from .imageoptions import ImageOptions
+from .mounted import failed
+
+#: How a file system is made in a file.
+_MAKE = {
+    "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"],
+    "xfs": ["mkfs.xfs", "-q", "-f", "-K"],
+    "btrfs": ["mkfs.btrfs", "-q", "-f", "-K"],
+}
+
+#: How the names end of what is being made, and of what it is mounted at.
+STAGED, SCRATCH = ".new", ".mnt"
+
+
+@frozen
+class ImageFiles:
+    """The files below a root directory. All methods block."""
+
+    root: Path
+
+    @property
+    def images(self) -> Path:
+        """Where the files are; its name cannot be a volume's."""
+        return self.root / ".images"
+
+    def of(self, name: str) -> Path:
+        """Return the file of a volume."""
+        return self.images / f"{name}.img"
+
+    def mountpoint(self, file: Path) -> str:
+        """Return where a file is mounted while its volume is used; empty if it is no volume's."""
+        return f"{self.root}/{file.stem}" if file.parent == self.images else ""
+
+    @contextmanager
+    def new(self, volume: StoredVolume, file: Path) -> Iterator[Path]:
+        """Make a file with a new file system, and give its root directory to be filled."""
+        options = ImageOptions.of(volume.options)
+        with explained(volume, f"making {file}"):
+            _fill(file, options)
+        try:
+            run([*_MAKE[options.fs], str(file)], mounting.LOCAL)
+        except CommandError as error:
+            hint = mounting.hint(options.fs, error, mounting.LOCAL)
+            raise failed(volume, f"making a file system {options.fs}", error, hint) from error
+        # Mounted once now, so that a kernel which does not know it says so at the Create.
+        with self.scratch(volume, file) as scratch:
+            _prepare(scratch, options.access)
+            yield scratch
+
+    @contextmanager
+    def scratch(
+        self, volume: StoredVolume, file: Path, words: Sequence[str] = ()
+    ) -> Iterator[Path]:
+        """Mount a file where nobody else sees it; errors in the body are explained."""
+        scratch = self.images / f"{token_hex(8)}{SCRATCH}"
+        with explained(volume, f"preparing {scratch}"):
+            scratch.mkdir(mode=0o700)
+        try:
+            self.mount(volume, file, str(scratch), words)
+            with explained(volume, f"preparing {file}"):
+                try:
+                    yield scratch
+                finally:
+                    mounting.unmount(str(scratch), force=True)
+        finally:
+            with suppress(OSError):
+                scratch.rmdir()
+
+    @staticmethod
+    def mount(volume: StoredVolume, file: Path, target: str, words: Sequence[str] = ()) -> None:
+        """Mount a file.
+
+        :param words: further options of mount(8).
+        :raises VolumeError: it could not be done; nothing is mounted.
+        """
+        options = ImageOptions.of(volume.options)
+        words = ["loop", *([] if options.reserve else ["discard"]), *words]
+        try:
+            mounting.mount(options.fs, words, str(file), target, mounting.LOCAL)
+        except CommandError as error:
+            hint = mounting.hint(options.fs, error, mounting.LOCAL)
+            raise failed(volume, f"mounting {file} ({options.fs})", error, hint) from error
+
+    @contextmanager
+    def read(self, volume: StoredVolume, file: Path) -> Iterator[Path]:
+        """Mount a copy that nobody changes, read-only."""
+        with self.scratch(volume, file, READ[ImageOptions.of(volume.options).fs]) as scratch:
+            yield scratch
+
+    def renew(self, volume: StoredVolume, file: Path) -> None:
+        """Give the file system in a copy another UUID."""
+        with explained(volume, f"giving {file} another UUID"):
+            renew(ImageOptions.of(volume.options).fs, file)
+
+    def fit(self, volume: StoredVolume, file: Path, new: bool) -> None:
+        """Make a copy of an image the data of a volume: its size, its owner, its own UUID.
+
+        :param new: give its root directory the owner and permissions that the options ask for.
+        :raises VolumeError: it is larger than the volume, or it could not be done.
+        """
+        options = ImageOptions.of(volume.options)
+        if options.fs == "btrfs":
+            self.renew(volume, file)  # first: the kernel takes two of one UUID for one
+        with explained(volume, f"preparing {file}"):
+            size = file.stat().st_size
+            if size > options.size:
+                raise VolumeError(f"it has {size} bytes, the volume {options.size}: only growing")
+            enlarge(file, options.size, options.reserve)
+        # Mounted, so that what was in its journal is in its place.
+        with self.scratch(volume, file, BESIDE[options.fs]) as scratch:
+            if new:
+                owned.change(scratch, volume.options)
+        if options.fs != "btrfs":
+            self.renew(volume, file)
+        if size < options.size:
+            self.grow(volume, file)
+
+    def grow(self, volume: StoredVolume, file: Path) -> None:
+        """Let the file system in a file that is not mounted have all of it."""
+        fs = ImageOptions.of(volume.options).fs
+        with explained(volume, f"growing {file}"):
+            if fs == "ext4":
+                grow_ext4(file)
+        with self.scratch(volume, file) as scratch:
+            if fs == "ext4":
+                remove_lost_and_found(scratch)
+            else:
+                grow_mounted(fs, str(scratch))
+
+    @staticmethod
+    def attached(file: Path, seconds: float) -> list[str]:
+        """Return the loop devices that have a file; those that are letting go are waited for."""
+        limit = time.monotonic() + seconds
+        while True:
+            found = [
+                f"/dev/{path.parent.parent.name}"
+                for path in Path("/sys/block").glob("loop*/loop/backing_file")
+                if _backs(path, file)
+            ]
+            if not found or time.monotonic() > limit:
+                return found
+            time.sleep(0.05)
+
+
+def _backs(path: Path, file: Path) -> bool:
+    try:
+        return path.read_text(encoding="utf-8").rstrip("\n") == str(file)
+    except OSError:
+        return False
+
+
+def _fill(staged: Path, options: ImageOptions) -> None:
+    fd = os.open(staged, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        if options.reserve:
+            os.posix_fallocate(fd, 0, options.size)
+        else:
+            os.ftruncate(fd, options.size)
+    finally:
+        os.close(fd)
+
+
+def _prepare(directory: Path, access: owned.Access) -> None:
+    """Make the root of a new file system that of a new volume."""
+    remove_lost_and_found(directory)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        access.give(fd)
+    finally:
+        os.close(fd)
