@@ -20,7 +20,7 @@ from . import mounting, owned
 from .clones import clone_options, taken_over
 from .commands import CommandError, run
 from .copying.copiers import ICopier
-from .copying.staging import remove_tree
+from .copying.removing import remove_tree
 from .directory import DirectoryBackend
 from .durable import sync
 from .explaining import explained

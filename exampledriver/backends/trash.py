@@ -19,7 +19,7 @@ from attrs import define, field
 from twisted.logger import Logger
 
 from ..volumes.model import StoredVolume
-from .copying.staging import remove_tree
+from .copying.removing import remove_tree
 from .durable import sync
 from .mounts import holders, mounts_inside
 

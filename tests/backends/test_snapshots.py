@@ -15,9 +15,9 @@ from exampledriver.backends.copying.copiers import ICopier, TreeCopier, duplicat
 from exampledriver.backends.copying.fingerprints import fingerprint
 from exampledriver.backends.copying.outputs import new_file
 from exampledriver.backends.copying.progress import Progress, StoppedError
+from exampledriver.backends.copying.removing import remove_tree
 from exampledriver.backends.copying.rollback import recover, roll_back
 from exampledriver.backends.copying.snapshots import NoSuchSnapshotError, Snapshots
-from exampledriver.backends.copying.staging import remove_tree
 from exampledriver.backends.removed import removed
 from exampledriver.backends.trash import MANIFEST, Trash
 from exampledriver.volumes.errors import InvalidNameError, VolumeError

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends.copying import staging
-from exampledriver.backends.copying.staging import Stage, clear_stages, remove_tree
-from exampledriver.backends.trash import Trash
+from exampledriver.backends.copying.staging import Stage, clear_stages
 from exampledriver.volumes.errors import BusyError
-
-from .forest import dig
 
 
 class StagingTests(SynchronousTestCase):
-    """Stage, clear_stages and remove_tree."""
+    """Stage and clear_stages."""
 
     def setUp(self) -> None:
         self.base = Path(os.path.realpath(self.mktemp()))
@@ -99,25 +95,3 @@ class StagingTests(SynchronousTestCase):
         self.assertIn(str(self.final), str(error))
         with Stage(self.final):
             pass
-
-    def test_purge_depth(self) -> None:
-        """A removed volume is purged however deep its directories are."""
-        trash = Trash(self.base)
-        (self.base / "db").mkdir()
-        dig(self.base / "db", 1500)
-        trash.put(self.base / "db", b"{}")
-        self.assertEqual(trash.purge(timedelta(0)), 1)
-        self.assertEqual(os.listdir(trash.path), [])
-
-    def test_remove_follows_nothing(self) -> None:
-        """Deleting a tree follows no link, and what is missing is no error."""
-        (self.base / "kept").mkdir()
-        (self.base / "kept/file").touch()
-        (self.base / "tree/sub").mkdir(parents=True)
-        os.symlink(self.base / "kept", self.base / "tree/sub/link")
-        os.symlink(self.base / "kept", self.base / "link")
-        os.chmod(self.base / "tree/sub", 0)
-        for name in ("tree", "link", "missing"):
-            remove_tree(self.base / name)
-        self.assertEqual(os.listdir(self.base), ["kept"])
-        self.assertEqual(os.listdir(self.base / "kept"), ["file"])

@@ -28,9 +28,10 @@ from exampledriver.backends.copying.fingerprints import fingerprint
 from exampledriver.backends.copying.importing import Import
 from exampledriver.backends.copying.outputs import new_file
 from exampledriver.backends.copying.progress import Progress
+from exampledriver.backends.copying.removing import remove_tree
 from exampledriver.backends.copying.rollback import recover, roll_back
 from exampledriver.backends.copying.snapshots import Snapshots
-from exampledriver.backends.copying.staging import Stage, clear_stages, remove_tree
+from exampledriver.backends.copying.staging import Stage, clear_stages
 from exampledriver.backends.removed import bring_back, forget, removed
 from exampledriver.backends.trash import Trash
 from tests.backends.forest import plant

@@ -29,7 +29,7 @@ from exampledriver.backends.commands import MARK
 from exampledriver.backends.copying.copiers import TreeCopier, duplicate
 from exampledriver.backends.copying.fingerprints import fingerprint
 from exampledriver.backends.copying.progress import Progress
-from exampledriver.backends.copying.staging import remove_tree
+from exampledriver.backends.copying.removing import remove_tree
 from tests.admin.command import admin, done, loaded
 from tests.backends.forest import plant
 from tests.engine.storage import loop_devices, release

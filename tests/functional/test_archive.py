@@ -17,7 +17,8 @@ from exampledriver.backends.copying.exporting import export_tree
 from exampledriver.backends.copying.fingerprints import fingerprint
 from exampledriver.backends.copying.importing import Import
 from exampledriver.backends.copying.progress import Progress, StoppedError
-from exampledriver.backends.copying.staging import Stage, remove_tree
+from exampledriver.backends.copying.removing import remove_tree
+from exampledriver.backends.copying.staging import Stage
 from exampledriver.volumes.errors import VolumeError
 from tests.backends.forest import add_socket, allocated, plant, sparse
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends.copying.fingerprints import fingerprint
+from exampledriver.backends.copying.nodes import DEEPEST
 from exampledriver.backends.copying.progress import Progress, StoppedError
-from exampledriver.backends.copying.staging import remove_tree
+from exampledriver.backends.copying.removing import remove_tree
 from exampledriver.backends.copying.trees import copy_tree
 from exampledriver.volumes.errors import VolumeError
-from tests.backends.forest import add_socket, allocated, plant, sparse
+from tests.backends.forest import add_socket, allocated, dig, plant, sparse
 
 
 class TreeTests(SynchronousTestCase):
@@ -157,8 +158,16 @@ class TreeTests(SynchronousTestCase):
         )
         self.assertEqual(str(error), 'copying "sub": File exists')
 
+    def test_too_deep(self) -> None:
+        """A tree that lies deeper than any path reaches is refused: its copy would take memory."""
+        self.source.mkdir()
+        dig(self.source, DEEPEST + 1)
+        error = self.assertRaises(VolumeError, self.copy)
+        self.assertIn("level/level/level", str(error))
+        self.assertIn(f"more than {DEEPEST} directories below each other", str(error))
+
     def test_depth(self) -> None:
-        """A tree of any depth is copied, compared and deleted with few descriptors."""
+        """A deep tree is copied, compared and deleted with few descriptors."""
         plant(self.source, depth=1500)
         self.copy()
         self.assertEqual(fingerprint(self.target), fingerprint(self.source))

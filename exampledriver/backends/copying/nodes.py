@@ -30,6 +30,9 @@ _NODE = os.O_PATH | os.O_NOFOLLOW
 _OWN = frozenset({"security.evm"})
 #: Attributes that the target's system sets itself if it knows them; no loss if it does not.
 _OPTIONAL = ("security.selinux", "system.nfs4_acl", "btrfs.")
+#: How many directories below each other are copied: no path to one that lies deeper is short
+#: enough for the kernel, and what is kept of each grows with its depth.
+DEEPEST = 2048
 #: What an entry that vanished under the walk looks like.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 
@@ -219,7 +222,8 @@ def walk(top: int, vanished: list[Parts] | None = None) -> Iterator[Node]:
 
     :param top: the root, open with ``O_PATH``; a directory or anything else.
     :param vanished: what was left out is appended here.
-    :raises VolumeError: a directory cannot be read; the text names it.
+    :raises VolumeError: a directory cannot be read, or lies deeper than :data:`DEEPEST`; the text
+        names it.
     """
     status = os.fstat(top)
     if not stat.S_ISDIR(status.st_mode):
@@ -263,6 +267,11 @@ def _entries(
         try:
             node = Node((*parts, name), fd, os.fstat(fd))
             if node.kind == stat.S_IFDIR:
+                if len(node.parts) > DEEPEST:
+                    raise VolumeError(
+                        f"{shown(parts[:3])} has more than {DEEPEST} directories below each other: "
+                        "it cannot be copied"
+                    )
                 below.append(node.parts)
             else:
                 yield node

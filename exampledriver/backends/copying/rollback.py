@@ -22,7 +22,7 @@ from .copiers import ICopier, duplicate
 from .nodes import identity
 from .notes import read_note, text, write_note
 from .progress import Progress
-from .staging import remove_tree
+from .removing import remove_tree
 from .syscalls import UNSUPPORTED, exchange, rename_new
 from .trees import Copied
 

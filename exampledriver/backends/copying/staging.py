@@ -9,7 +9,6 @@ all of a directory. A stage in use is locked (flock(2), which dies with its proc
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
@@ -18,12 +17,10 @@ from pathlib import Path
 
 from attrs import define, field
 
-from ...volumes.errors import BusyError, quoted
+from ...volumes.errors import BusyError
 from ..durable import sync
-from ..mounts import mounts_inside
-from .nodes import directory_below, handle
-from .progress import Progress
-from .syscalls import SUBVOLUME, delete_subvolume, rename_new, sync_filesystem
+from .removing import remove_tree
+from .syscalls import rename_new, sync_filesystem
 
 SUFFIX = ".exampledriver-stage"
 
@@ -146,83 +143,3 @@ def clear_stages(parent: Path) -> list[Path]:
                 os.close(lock)
             found.append(path)
     return found
-
-
-def remove_tree(path: Path, progress: Progress | None = None) -> None:
-    """Delete a tree of any depth, or a single file; what is missing is no error.
-
-    Follows no link, and stops at what is mounted (EBUSY). A Btrfs subvolume goes at once.
-
-    :raises OSError: something could not be deleted.
-    :raises StoppedError: told to stop; the rest is there.
-    """
-    progress = progress or Progress()
-    try:
-        top = os.open(path, os.O_PATH | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return
-    try:
-        if not stat.S_ISDIR(os.fstat(top).st_mode):
-            os.unlink(path)
-            return
-        mounted = mounts_inside(os.path.realpath(path))
-        if mounted:
-            raise OSError(errno.EBUSY, f"{', '.join(mounted)} is mounted inside", os.fspath(path))
-        if os.fstat(top).st_ino == SUBVOLUME and _delete_subvolume(path):
-            return
-        _open_up(top)
-        root = os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            _empty(root, progress)
-        finally:
-            os.close(root)
-    finally:
-        os.close(top)
-    os.rmdir(path)
-
-
-def _delete_subvolume(path: Path) -> bool:
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        return delete_subvolume(parent, path.name)
-    finally:
-        os.close(parent)
-
-
-def _empty(root: int, progress: Progress) -> None:
-    device = os.fstat(root).st_dev
-    pending: list[tuple[str, ...]] = [()]
-    emptied: list[tuple[str, ...]] = []
-    while pending:
-        parts = pending.pop()
-        with directory_below(root, parts) as directory:
-            for name in os.listdir(directory):
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if not stat.S_ISDIR(status.st_mode):
-                    os.unlink(name, dir_fd=directory)
-                    progress.advance(files=1)
-                    continue
-                if status.st_dev != device and status.st_ino == SUBVOLUME:
-                    if delete_subvolume(directory, name):
-                        progress.advance(files=1)
-                        continue
-                elif status.st_dev != device:
-                    raise OSError(f"{quoted(name)} is another file system")
-                if status.st_mode & 0o700 != 0o700 and os.geteuid() != 0:
-                    node = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
-                    try:
-                        _open_up(node)
-                    finally:
-                        os.close(node)
-                pending.append((*parts, name))
-        if parts:
-            emptied.append(parts)
-    for parts in reversed(emptied):
-        with directory_below(root, parts[:-1]) as directory:
-            os.rmdir(parts[-1], dir_fd=directory)
-
-
-def _open_up(node: int) -> None:
-    """Let a user that is not root delete in a directory of his that was closed to himself."""
-    if os.geteuid() != 0 and os.fstat(node).st_mode & 0o700 != 0o700:
-        os.chmod(handle(node), 0o700)

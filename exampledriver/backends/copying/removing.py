@@ -1,0 +1,130 @@
+"""Deleting trees, of any depth and any width.
+
+Containers make them: time and memory are in proportion to the entries, however deep these are,
+and a few descriptors are enough. Whoever can still write in the tree cannot lead the deletion
+out of it: no link is followed, and the way up is known to be the one that led down.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+from ...volumes.errors import quoted
+from ..mounts import mounts_inside
+from .nodes import handle
+from .progress import Progress
+from .syscalls import SUBVOLUME, delete_subvolume
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
+
+def remove_tree(path: Path, progress: Progress | None = None) -> None:
+    """Delete a tree of any depth, or a single file; what is missing is no error.
+
+    Follows no link, and stops at what is mounted (EBUSY). A Btrfs subvolume goes at once.
+
+    :raises OSError: something could not be deleted.
+    :raises StoppedError: told to stop; the rest is there.
+    """
+    try:
+        top = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        if not stat.S_ISDIR(os.fstat(top).st_mode):
+            os.unlink(path)
+            return
+        mounted = mounts_inside(os.path.realpath(path))
+        if mounted:
+            raise OSError(errno.EBUSY, f"{', '.join(mounted)} is mounted inside", os.fspath(path))
+        if os.fstat(top).st_ino == SUBVOLUME and _delete_subvolume(path):
+            return
+        _open_up(top)
+        _empty(os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY), progress or Progress())
+    finally:
+        os.close(top)
+    os.rmdir(path)
+
+
+def _delete_subvolume(path: Path) -> bool:
+    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        return delete_subvolume(parent, path.name)
+    finally:
+        os.close(parent)
+
+
+def _empty(here: int, progress: Progress) -> None:
+    """Delete what is in a directory: down into one after the other, up again, and it is gone.
+
+    :param here: the directory; it is closed.
+    """
+    try:
+        device = os.fstat(here).st_dev
+        #: The way down: the names of the directories, and those that led to them.
+        way: list[tuple[str, os.stat_result]] = []
+        #: For each directory on it, and the first: the directories in it that are left.
+        left = [_delete_files(here, device, progress)]
+        while left:
+            if left[-1]:
+                name = left[-1].pop()
+                way.append((name, os.fstat(here)))
+                here = _go(here, name)
+                left.append(_delete_files(here, device, progress))
+                continue
+            left.pop()
+            if way:
+                name, above = way.pop()
+                here = _go(here, "..")
+                if not os.path.samestat(os.fstat(here), above):
+                    raise OSError(f"{quoted(name)} was moved meanwhile")
+                os.rmdir(name, dir_fd=here)
+    finally:
+        os.close(here)
+
+
+def _go(here: int, name: str) -> int:
+    """Open a directory that is named in `here`, and close that."""
+    there = os.open(name, _DIRECTORY, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _delete_files(directory: int, device: int, progress: Progress) -> list[str]:
+    """Delete what is no directory; return the names of those."""
+    directories: list[str] = []
+    # Not listdir(): there may be millions.
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=directory)
+                progress.advance(files=1)
+            elif not _delete_other(directory, entry, device):
+                directories.append(entry.name)
+    return directories
+
+
+def _delete_other(directory: int, entry: os.DirEntry[str], device: int) -> bool:
+    """Delete a directory that is a subvolume; return whether it is done. Prepare another one."""
+    status = entry.stat(follow_symlinks=False)
+    if status.st_dev != device:
+        if status.st_ino != SUBVOLUME:
+            raise OSError(f"{quoted(entry.name)} is another file system")
+        if delete_subvolume(directory, entry.name):
+            return True
+    if status.st_mode & 0o700 != 0o700 and os.geteuid() != 0:
+        node = os.open(entry.name, os.O_PATH | os.O_NOFOLLOW, dir_fd=directory)
+        try:
+            _open_up(node)
+        finally:
+            os.close(node)
+    return False
+
+
+def _open_up(node: int) -> None:
+    """Let a user that is not root delete in a directory of his that was closed to himself."""
+    if os.geteuid() != 0 and os.fstat(node).st_mode & 0o700 != 0o700:
+        os.chmod(handle(node), 0o700)
