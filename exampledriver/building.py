@@ -237,7 +237,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
     waits = Waits(reactor)
     channels = admin_endpoint.path.parent if admin_endpoint else runtime
     copies = Copies(volumes, ledger, backend, trash, root, channels, copying, waits)
-    volumes.cloner = copies
+    volumes.clone_with(copies)
     copies.recover()
     volumes.load()
     scheduler = Scheduler(volumes, copies, options["configuration"].schedules, reactor)

@@ -19,6 +19,9 @@ HERE = Path(__file__).parents[1]
 LOG = "exampledriver/journal/log.py"
 RECORDS = "exampledriver/journal/records.py"
 SERVICE = "exampledriver/volumes/service.py"
+CREATING = "exampledriver/volumes/creating.py"
+REMOVING = "exampledriver/volumes/removing.py"
+USING = "exampledriver/volumes/using.py"
 PACKED = "exampledriver/volumes/packed.py"
 
 
@@ -134,24 +137,24 @@ MUTATIONS = [
         "tests.journal.test_catalog",
     ),
     Mutation(
-        "publish before the journal", SERVICE,
-        "        try:\n            await self._posted(written)\n",
-        "        self._volumes[volume.name] = volume\n"
-        "        try:\n            await self._posted(written)\n",
+        "publish before the journal", CREATING,
+        "        try:\n            await self._state.posted(written)\n",
+        "        self._state.volumes[volume.name] = volume\n"
+        "        try:\n            await self._state.posted(written)\n",
         "tests.volumes.test_service",
     ),
     Mutation(
-        "a directory stays when the journal refuses the volume", SERVICE,
+        "a directory stays when the journal refuses the volume", CREATING,
         "            if new or origin is not None:\n"
         "                await self._undo(volume, origin)\n",
         "",
         "tests.volumes.test_service",
     ),
     Mutation(
-        "data moved before the removal is journalled", SERVICE,
-        "            (written,) = await self._threads(check_and_post, volume)\n"
-        "            await self._posted(written)\n",
-        "            await self._threads(self._backend.check_unused, volume)\n",
+        "data moved before the removal is journalled", REMOVING,
+        "            (written,) = await self._state.threads(check_and_post, volume)\n"
+        "            await self._state.posted(written)\n",
+        "            await self._state.threads(self._state.backend.check_unused, volume)\n",
         "tests.volumes.test_service",
     ),
     Mutation(
@@ -166,13 +169,13 @@ MUTATIONS = [
         "tests.crash.test_everywhere",
     ),
     Mutation(
-        "a Mount does not wait for the directory to be durable", SERVICE,
-        "            await self._settler.settled(name)\n            path", "            path",
+        "a Mount does not wait for the directory to be durable", USING,
+        "            await self._state.settler.settled(name)\n            path", "            path",
         "tests.crash.test_everywhere",
     ),
     Mutation(
-        "a name comes again before its removal is durable", SERVICE,
-        'await self._settler.free(name, "the one', 'str("the one',
+        "a name comes again before its removal is durable", CREATING,
+        'await self._state.settler.free(name, "the one', 'str("the one',
         "tests.crash.test_everywhere",
     ),
     Mutation(
@@ -181,8 +184,8 @@ MUTATIONS = [
         "tests.volumes.test_settling",
     ),
     Mutation(
-        "a pass makes again what is being removed", SERVICE,
-        '            await self._settler.free(name, "it is being made durable")\n', "",
+        "a pass makes again what is being removed", REMOVING,
+        '            await self._state.settler.free(name, "it is being made durable")\n', "",
         "tests.volumes.test_settling",
     ),
     Mutation(

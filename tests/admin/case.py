@@ -86,7 +86,7 @@ class AdminCase(SynchronousTestCase):
             execute,
             waits,
         )
-        self.service.cloner = self.copies
+        self.service.clone_with(self.copies)
         self.server = AdminServer(self.administration, world.clock, self.copies)
         self.client = Client(self.server.site(), world.clock)
 

@@ -89,8 +89,8 @@ class ManyTests(ServiceCase):
         for number in range(10):
             self.do(self.service.create(f"v{number}", {}))
         self.waiting: list[tuple[Deferred[Any], Callable[[], Any]]] = []
-        self.listing = Listing(self.service._volumes, self.service._ledger, self.later)
-        self.service._listing = self.listing
+        self.listing = Listing(self.service._state.volumes, self.service._ledger, self.later)
+        self.service._state.listing = self.listing
 
     def later(self, function: Callable[..., Any], *args: Any) -> Deferred[Any]:
         """Wait, as a thread that the test runs."""

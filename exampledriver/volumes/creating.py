@@ -1,0 +1,164 @@
+"""Create: what is asked for is judged, made, and journalled, in this order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from ..journal.interfaces import CatalogError
+from ..plugin.errors import PluginError
+from .errors import ConflictError, VolumeError, quoted
+from .model import FROM, StoredVolume, Wanted, check_name
+from .origins import ICloner, Origin
+from .packed import GENERATION
+from .state import State
+
+_log = Logger()
+
+
+@define(eq=False)
+class Creation:
+    """Makes volumes.
+
+    :ivar now: the time of day, with a time zone.
+    :ivar cloner: copies other volumes for the option ``from``.
+    """
+
+    _state: State
+    now: Callable[[], datetime]
+    cloner: ICloner | None = field(default=None, init=False)
+
+    async def check(self, name: str, options: Mapping[str, str]) -> bool:
+        """Judge a Create without making anything; return whether the volume is there already.
+
+        :raises InvalidNameError, InvalidOptionError, ConflictError: as :meth:`create` does.
+        """
+        check_name(name)
+        if FROM not in options:
+            self._state.backend.parse(name, options)
+        async with self._state.locks.held(name):
+            wanted = await self._wanted(name, options)
+            existing = self._state.volumes.get(name)
+            if existing is not None:
+                self._check_same(existing, wanted)
+            return existing is not None
+
+    async def _wanted(self, name: str, options: Mapping[str, str]) -> Wanted:
+        """Read the options of a Create; those of a copy are its source's, if not given."""
+        source = options.get(FROM)
+        if source is not None and self.cloner is not None:
+            existing = self._state.volumes.get(name)
+            if existing is None:
+                options = await self.cloner.options(name, options)
+            elif existing.options.get(FROM) == source:
+                options = {**existing.options, "backend": existing.backend, **options}
+        return await self._resolved(name, self._state.backend.parse(name, options))
+
+    async def _resolved(self, name: str, wanted: Wanted) -> Wanted:
+        if wanted.unresolved:
+            wanted = await self._state.threads(self._state.backend.resolve, name, wanted)
+        return wanted
+
+    @staticmethod
+    def _check_same(existing: StoredVolume, wanted: Wanted) -> None:
+        difference = existing.difference(wanted)
+        if difference:
+            raise ConflictError(
+                f"volume {quoted(existing.name)}: exists with other options: {difference}; use it "
+                "as it is, or remove it first"
+            )
+
+    async def create(
+        self, name: str, options: Mapping[str, str], origin: Origin | None = None
+    ) -> None:
+        """Make a volume; one that exists with the same options is a success.
+
+        :param origin: where its data comes from; a volume that exists is a conflict then.
+        :raises InvalidNameError: the name cannot be one.
+        :raises InvalidOptionError: an option cannot be used.
+        :raises ConflictError: it exists with other options.
+        :raises VolumeError: its directory could not be made, or the journal not written.
+        """
+        check_name(name)
+        copied = FROM in options and origin is None
+        parsed = None if copied else self._state.backend.parse(name, options)
+        async with self._state.locks.held(name):
+            if parsed is None:
+                wanted = await self._wanted(name, options)
+            else:
+                wanted = await self._resolved(name, parsed)
+            existing = self._state.volumes.get(name)
+            if origin is not None and origin.backend != wanted.backend:
+                raise VolumeError(
+                    f"volume {quoted(name)}: a {origin.backend} cannot become a volume of backend "
+                    f"{wanted.backend}: create that, and copy the data in a container"
+                )
+            if existing is None:
+                if copied and self.cloner is not None:
+                    async with self.cloner.cloning(name, wanted) as origin:
+                        await self._create(name, wanted, origin)
+                else:
+                    await self._create(name, wanted, origin)
+                return
+            if origin is not None:
+                raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
+            self._check_same(existing, wanted)
+
+    async def _create(self, name: str, wanted: Wanted, origin: Origin | None) -> None:
+        place = self._state.backend.mountpoint(name, wanted)
+        created = self.now() if origin is None or origin.created is None else origin.created
+        created = created.replace(microsecond=0)
+        volume = StoredVolume(name, place, created, wanted.options, wanted.backend)
+        await self._state.settler.free(name, "the one of that name that was removed is in the way")
+        if not self._state.backend.settles(volume):
+            await self._make(volume, {}, origin)
+        else:
+            generation = self._state.settler.begin()
+            made = None
+            try:
+                if await self._make(volume, {GENERATION: generation}, origin):
+                    made = volume
+            finally:
+                self._state.settler.end(generation, made)
+        self._state.publish(volume)
+        self._state.health.good(name)
+
+    async def _make(
+        self, volume: StoredVolume, more: Mapping[str, object], origin: Origin | None
+    ) -> bool:
+        """Make a volume's place and journal it; return whether the place is new."""
+
+        def make_and_post(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
+            if origin is not None:
+                origin.bring(volume)
+            # The reactor has nothing to decide in between.
+            try:
+                new = self._state.backend.create(volume)
+            except PluginError:
+                if origin is not None:
+                    origin.undo(volume)
+                raise
+            return new, self._state.catalog.post(
+                volume.name, {**volume.to_json(), **(more if new else {})}
+            )
+
+        new, written = await self._state.threads(make_and_post, volume)
+        try:
+            await self._state.posted(written)
+        except CatalogError as error:
+            if new or origin is not None:
+                await self._undo(volume, origin)
+            raise VolumeError(f"volume {quoted(volume.name)}: {error}") from error
+        return bool(new)
+
+    async def _undo(self, volume: StoredVolume, origin: Origin | None) -> None:
+        try:
+            await self._state.threads(
+                origin.undo if origin else self._state.backend.undo_create, volume
+            )
+        except VolumeError as error:
+            _log.warn("{error}; it is adopted when the volume is created again", error=error)
