@@ -75,6 +75,9 @@ class BashTests(SynchronousTestCase):
         self.assertEqual(self.offered("volume", "rm", "d"), {"db", "data"})
         self.assertEqual(self.offered("volume", "rm", "db", "da"), {"data"})
         self.assertEqual(self.offered("trash", "restore", "o"), {"old"})
+        for words in (["resize"], ["rollback"], ["snapshot-rm"], ["export"]):
+            self.assertEqual(self.offered("volume", *words, "d"), {"db", "data"})
+        self.assertIn("/etc/hosts", self.offered("volume", "export", "db", "/etc/host"))
         self.assertEqual(self.offered("volume", "create", ""), set())
         self.assertEqual(set(self.asked.read_text().splitlines()),
                          {"volume ls --quiet", "trash list --quiet"})  # fmt: skip
