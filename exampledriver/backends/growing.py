@@ -48,17 +48,35 @@ def alone(file: Path, seconds: float = mounting.LOCAL) -> Iterator[int]:
 def enlarge(file: Path, size: int, reserve: bool) -> None:
     """Give a file another size, durably; what is there already is no error.
 
-    :raises OSError: it could not be done.
+    :raises OSError: it could not be done; the file has the size that it had.
     """
     fd = os.open(file, os.O_RDWR)
     try:
         if reserve:
-            os.posix_fallocate(fd, 0, size)
+            before = os.fstat(fd).st_size
+            try:
+                os.posix_fallocate(fd, 0, size)
+            except OSError:
+                os.ftruncate(fd, before)  # a full disk has given it some
+                raise
         elif size > os.fstat(fd).st_size:
             os.ftruncate(fd, size)
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def check_may_grow(fs: str) -> None:
+    """Refuse what the kernel would refuse for a mounted file system, before its file grows.
+
+    :raises CommandError: it would.
+    """
+    if fs == "ext4" and not mounting.capable(mounting.SYS_RESOURCE):
+        why = (
+            "while it is mounted the kernel lets only a daemon with CAP_SYS_RESOURCE do it: give "
+            "it that, or do it again when nobody uses the volume"
+        )
+        raise CommandError("resize2fs", None, why)
 
 
 def grow_mounted(fs: str, place: str) -> None:
@@ -73,16 +91,7 @@ def grow_mounted(fs: str, place: str) -> None:
         "btrfs": ["btrfs", "filesystem", "resize", "max", place],
     }
     run(["losetup", "--set-capacity", device], mounting.LOCAL)
-    try:
-        run(programs[fs], mounting.LOCAL)
-    except CommandError as error:
-        if fs == "ext4" and "Permission denied to resize" in error.words:
-            why = (
-                "while it is mounted the kernel lets only a daemon with CAP_SYS_RESOURCE do it: "
-                "give it that, or do it again when nobody uses the volume"
-            )
-            raise CommandError(error.program, error.status, why) from error
-        raise
+    run(programs[fs], mounting.LOCAL)
 
 
 def grow_ext4(file: Path) -> None:

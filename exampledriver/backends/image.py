@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import define
+from attrs import define, evolve
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -25,7 +25,7 @@ from .copying.copiers import ICopier
 from .durable import sync
 from .explaining import explained
 from .freezing import thaw
-from .growing import alone, enlarge, grow_mounted, remove_lost_and_found
+from .growing import alone, check_may_grow, enlarge, grow_mounted, remove_lost_and_found
 from .imagecopies import ImageCopier
 from .imagefiles import SCRATCH, STAGED, ImageFiles
 from .imageoptions import IMAGE, ImageOptions, parse
@@ -144,9 +144,20 @@ class ImageBackend(MountedBackend):
         """Move the file to the trash."""
         super().put_aside(volume)
         if os.path.lexists(self.file(volume)):
-            self.trash.put(self.file(volume), manifest(volume), volume.name)
+            self.trash.put(self.file(volume), manifest(self._as_it_is(volume)), volume.name)
         elif not self.images.is_dir():
             raise FileNotFoundError(2, f"{self.images} is missing: is its file system mounted?")
+
+    def _as_it_is(self, volume: StoredVolume) -> StoredVolume:
+        """Return the volume with the size of its file: a growth that was cut off left it larger."""
+        size = self.file(volume).stat().st_size
+        if size <= ImageOptions.of(volume.options).size:
+            return volume
+        return evolve(volume, options={**volume.options, "size": values.size_text(size)})
+
+    def trashes(self, volume: StoredVolume) -> bool:
+        """Tell that the file does."""
+        return True
 
     def data_path(self, volume: StoredVolume) -> str:
         """Return the file."""
@@ -194,8 +205,11 @@ class ImageBackend(MountedBackend):
                     f"volume {quoted(volume.name)}: has {values.size_text(now)}, asked for is "
                     f"{values.size_text(size)}: an image can only grow"
                 )
+            mounted = bool(mounting.layers(volume.mountpoint))
+            if mounted:
+                check_may_grow(options.fs)
             enlarge(file, size, options.reserve)
-            if mounting.layers(volume.mountpoint):
+            if mounted:
                 grow_mounted(options.fs, volume.mountpoint)
                 return
         self.files.grow(volume, file)

@@ -32,8 +32,8 @@ MAY_MOUNT = (
 
 #: How programs say that the kernel does not let them.
 _DENIED = ("only root can", "superuser", "not permitted", "permission denied")
-#: The bit of CAP_SYS_ADMIN; capabilities(7).
-_SYS_ADMIN = 21
+#: The bits of CAP_SYS_ADMIN and CAP_SYS_RESOURCE; capabilities(7).
+_SYS_ADMIN, SYS_RESOURCE = 21, 24
 
 #: The packages (of Debian and its like) that have the helper of a type of file system.
 _PACKAGES = {
@@ -85,6 +85,11 @@ _HINTS = (
         "there is no such export, share, directory or device: look at device= or share=",
     ),
     (
+        ("not a directory",),
+        "that, or a part of its path, is no directory, or a symbolic link, which subpath= does "
+        "not follow",
+    ),
+    (
         ("failed to setup loop", "cannot find an unused loop", "could not find any free loop"),
         "there is no free loop device: look at losetup -a, and that /dev/loop-control is there",
     ),
@@ -120,7 +125,7 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
             "timeout= changes how long to wait"
         )
     words = error.words.lower()
-    if any(sign in words for sign in _DENIED) and not _may_mount():
+    if any(sign in words for sign in _DENIED) and not capable(_SYS_ADMIN):
         return f"the daemon may not mount: {MAY_MOUNT}"
     if kind not in ("", "none", "bind") and helper(kind) is None and not _in_kernel(kind):
         if package:
@@ -137,11 +142,11 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
     return "look at the kernel's log (dmesg)"
 
 
-def _may_mount() -> bool:
-    """Tell whether this process has CAP_SYS_ADMIN."""
+def capable(bit: int) -> bool:
+    """Tell whether this process has a capability."""
     with open("/proc/self/status", encoding="ascii") as file:
         (effective,) = (line.split()[1] for line in file if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> _SYS_ADMIN & 1)
+    return bool(int(effective, 16) >> bit & 1)
 
 
 def _in_kernel(kind: str) -> bool:
@@ -161,8 +166,10 @@ def mount(kind: str, options: Sequence[str], device: str, target: str, seconds: 
         argv += ["-t", kind]
     if options:
         argv += ["-o", ",".join(options)]
+    # Nobody is there to be asked for a password: without one mount.cifs would wait for ever.
+    asks = kind in ("cifs", "smb3") and not any(word.startswith("cred") for word in options)
     try:
-        run([*argv, "--", device, target], seconds)
+        run([*argv, "--", device, target], seconds, more={"PASSWD": ""} if asks else {})
         if not layers(target):
             raise CommandError("mount", 0, "it says that all is well, and nothing is mounted")
     except CommandError:

@@ -97,6 +97,11 @@ class ChoiceTests(OptionCase):
         self.assertEqual(self.parse(), {"fs": "ext4", "size": "1G"})
         self.assertEqual(self.parse(size="2G")["size"], "2G")
 
+    def test_whole(self) -> None:
+        """What is a copy, or comes from the trash, takes no defaults."""
+        choice = Choice(defaults={"directory": {"uid": "999", "size": "1G"}})
+        self.assertEqual(choice.parse("db", {"mode": "0750"}, whole=True).options, {"mode": "0750"})
+
     @given(
         st.sampled_from(sorted(PARSE)),
         st.dictionaries(st.sampled_from(sorted(set().union(*OPTIONS.values()))), st.text()),
@@ -259,6 +264,7 @@ class MountTests(OptionCase):
             text = self.mount_refused(**{"type": "cifs", "device": "//a/b", **options})
             self.assertIn("give credentials-file=", text)
             self.assertNotIn("hunter2", text)
+        self.assertIn("option share: ", self.mount_refused(type="cifs", share="u:hunter2@h/s"))
 
     def test_credentials(self) -> None:
         """A file with secrets is given to the helper in its own way."""
