@@ -150,7 +150,7 @@ class BtrfsBackend:
         commands = [["btrfs", "subvolume", "create", staged]]
         if not options.cow:
             commands.append(["chattr", "+C", staged])
-        if options.compression:
+        if options.compression and options.cow:  # without, there is none
             value = options.compression
             commands.append(["btrfs", "property", "set", staged, "compression", value])
         for argv in commands:

@@ -71,13 +71,19 @@ class ImageBackend(MountedBackend):
     def create(self, volume: StoredVolume) -> bool:
         """Make the file with its file system, durably; one that is there is adopted."""
         with explained(volume, "creating"):
-            self._place(volume)
+            placed = self._place(volume)
             self.images.mkdir(mode=0o700, exist_ok=True)
             if os.path.lexists(self.file(volume)):
                 self._check_adoptable(volume)
                 sync(self.images)
                 return False
-        self._make(volume)
+        try:
+            self._make(volume)
+        except BaseException:
+            if placed:
+                with suppress(OSError):
+                    os.rmdir(volume.mountpoint)
+            raise
         return True
 
     def _check_adoptable(self, volume: StoredVolume) -> None:

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends.clones import clone_options
 from exampledriver.backends.kinds import OPTIONS, PARSE, Choice, judge
 from exampledriver.backends.sharing import MountOptions
 from exampledriver.plugin.errors import BadRequest
@@ -200,6 +201,24 @@ class BtrfsTests(OptionCase):
         """Compression without copy on write would be ignored, and is refused."""
         text = self.refused(backend="btrfs", cow="no", compression="zstd")
         self.assertIn('compression="zstd": data without copy on write', text)
+
+    def test_clone(self) -> None:
+        """A clone may say what its source has, in any of the ways to say it; nothing else."""
+        for options, more in (
+            ({"cow": "no"}, {"cow": "false"}),
+            ({"cow": "no"}, {"copyonwrite": "no"}),
+            ({}, {"cow": "yes"}),
+            ({"compression": "zstd"}, {"compression": "zstd", "backend": "btrfs"}),
+        ):
+            found = clone_options("c", "btrfs", options, more)
+            self.choice.parse("c", found)
+        for options, more in (
+            ({"cow": "no"}, {"copyonwrite": "true"}),
+            ({}, {"cow": "no"}),
+            ({}, {"compression": "zstd"}),
+            ({}, {"cow": "perhaps"}),
+        ):
+            self.assertRaises(InvalidOptionError, clone_options, "c", "btrfs", options, more)
 
 
 class MountTests(OptionCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import growing, mounting, tmpfs
+from exampledriver.backends import btrfs, growing, imagefiles, mounting, tmpfs
 from exampledriver.backends.btrfs import BtrfsBackend
 from exampledriver.backends.commands import CommandError
 from exampledriver.backends.directory import DirectoryBackend
@@ -63,6 +64,13 @@ class ImageTests(RefusalCase):
         self.assertIn("do it again when nobody uses the volume", str(error))
         self.assertEqual(self.file.stat().st_size, 8 << 20)
 
+    def test_not_made(self) -> None:
+        """An image that cannot be made leaves neither a file nor a mountpoint."""
+        self.file.unlink()
+        self.patch(imagefiles, "_MAKE", {"ext4": ["false"]})
+        self.assertRaises(VolumeError, self.backend.create, self.image)
+        self.assertEqual([path.name for path in self.root.rglob("*")], [".images"])
+
     def test_full_disk(self) -> None:
         """A disk that has room for some of it leaves the file as large as it was."""
 
@@ -103,6 +111,17 @@ class OtherTests(RefusalCase):
         with self.assertRaises(VolumeError) as caught, filling:
             pass
         self.assertIn("needs a root that is Btrfs", str(caught.exception))
+
+    def test_no_compression(self) -> None:
+        """Data without copy on write is not told to be without compression: Btrfs refuses that."""
+        made: list[list[str]] = []
+        self.patch(btrfs, "run", lambda argv, seconds: made.append(argv))
+        directory = DirectoryBackend(self.root, [], self.trash)
+        backend = BtrfsBackend(directory, lambda path: ("btrfs", "/dev/x"))
+        volume = self.volume("btrfs", {"compression": "none", "cow": "no"})
+        with contextlib.suppress(VolumeError), backend.copier(volume).filling(self.root / "stage"):
+            pass
+        self.assertEqual([argv[0] for argv in made], ["btrfs", "chattr"])
 
     def test_path(self) -> None:
         """An error names one path: the one that was worked on, or the volume's."""

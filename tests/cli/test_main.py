@@ -8,7 +8,21 @@ from io import StringIO
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.cli import completion
+from exampledriver.cli.client import Client
 from exampledriver.cli.main import main
+
+
+class MountsTests(SynchronousTestCase):
+    """volume mounts."""
+
+    def test_trouble(self) -> None:
+        """Who holds a volume is shown where its server does not answer, too."""
+        shown = {"Name": "v", "MountIDs": {"c1": 1}, "HeldBy": "pid 7", "Trouble": "no answer"}
+        self.patch(Client, "ask", lambda *_: {"Volumes": [shown]})
+        output = StringIO()
+        self.patch(sys, "stdout", output)
+        self.assertEqual(main(["volume", "mounts"]), 0)
+        self.assertTrue(output.getvalue().endswith("pid 7; no answer\n"), output.getvalue())
 
 
 class EndTests(SynchronousTestCase):
