@@ -84,6 +84,7 @@ _HINTS = (
         ("no such file or directory", "does not exist", "error(2)", "no such share"),
         "there is no such export, share, directory or device: look at device= or share=",
     ),
+    (("no space left on device",), "the file system in which that is made is full"),
     (
         ("not a directory",),
         "that, or a part of its path, is no directory, or a symbolic link, which subpath= does "

@@ -155,6 +155,9 @@ class MountTests(RefusalCase):
             self.assertEqual(error.words, words)
 
     def test_no_directory(self) -> None:
-        """A subpath that leads through a symbolic link is said to."""
-        error = CommandError("python", 1, "a: Not a directory")
-        self.assertIn("a symbolic link", mounting.hint("none", error, 30.0))
+        """A subpath that leads through a symbolic link is said to; and so is a full disk."""
+        for words, text in (
+            ("a: Not a directory", "a symbolic link"),
+            ("mkfs.ext4: No space left on device while writing out", "is full"),
+        ):
+            self.assertIn(text, mounting.hint("none", CommandError("x", 1, words), 30.0))
