@@ -90,6 +90,8 @@ class Transfer:
                     self._pump(connection)
                 except OSError as error:
                     self.error = error
+                except ValueError:
+                    return  # the file is closed: somebody has interrupted the command
             return
 
     def finish(self) -> None:

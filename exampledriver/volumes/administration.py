@@ -6,6 +6,7 @@ and the kernel, and puts together what they say.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -252,7 +253,9 @@ class Administration:
     async def remove(self, name: str) -> Fields:
         """Remove a volume that is not in use."""
         volume = self._service.about(name)
-        kept = self._backend.trashes(volume)
+        kept = self._backend.trashes(volume) and await self._threads(
+            os.path.lexists, self._backend.data_path(volume)
+        )
         await self._service.remove(name)
         return {
             "Name": name,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from io import StringIO
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -10,6 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from exampledriver.cli import completion
 from exampledriver.cli.client import Client
 from exampledriver.cli.main import main
+from exampledriver.cli.transfer import Transfer, _write_to
+from tests.process import remove_directory, short_directory
 
 
 class MountsTests(SynchronousTestCase):
@@ -23,6 +27,25 @@ class MountsTests(SynchronousTestCase):
         self.patch(sys, "stdout", output)
         self.assertEqual(main(["volume", "mounts"]), 0)
         self.assertTrue(output.getvalue().endswith("pid 7; no answer\n"), output.getvalue())
+
+
+class TransferTests(SynchronousTestCase):
+    """The way of an archive."""
+
+    def test_interrupted(self) -> None:
+        """Where the command has closed its file, what still comes is nobody's."""
+        base = short_directory()
+        self.addCleanup(remove_directory, base)
+        troubles: list[object] = []
+        self.patch(threading, "excepthook", troubles.append)
+        with (base / "a.tar").open("wb") as file:
+            transfer = Transfer(base / "admin.sock", _write_to(file))
+        with transfer, socket.socket(socket.AF_UNIX) as daemon:
+            daemon.connect(str(base / transfer.channel))
+            daemon.sendall(b"x")
+            daemon.shutdown(socket.SHUT_WR)
+            transfer.finish()
+        self.assertEqual(troubles, [])
 
 
 class EndTests(SynchronousTestCase):

@@ -143,6 +143,9 @@ class VolumeTests(AdminCase):
         done(self.daemon, "volume", "create", "t", "-o", "backend=tmpfs", "-o", "size=1M")
         found = admin(self.daemon, "volume", "rm", "t")
         self.assertEqual((found.returncode, found.stdout, found.stderr), (0, "t\n", ""))
+        done(self.daemon, "volume", "create", "gone")
+        (self.daemon.root / "gone").rmdir()
+        self.assertEqual(admin(self.daemon, "volume", "rm", "gone").stderr, "")
 
     def test_release(self) -> None:
         """A count that nobody holds is shown and dropped."""
