@@ -72,18 +72,22 @@ class ImageBackend(MountedBackend):
         """Make the file with its file system, durably; one that is there is adopted."""
         with explained(volume, "creating"):
             placed = self._place(volume)
-            self.images.mkdir(mode=0o700, exist_ok=True)
-            if os.path.lexists(self.file(volume)):
-                self._check_adoptable(volume)
-                sync(self.images)
-                return False
         try:
-            self._make(volume)
+            return self._make_or_adopt(volume)
         except BaseException:
             if placed:
                 with suppress(OSError):
                     os.rmdir(volume.mountpoint)
             raise
+
+    def _make_or_adopt(self, volume: StoredVolume) -> bool:
+        with explained(volume, "creating"):
+            self.images.mkdir(mode=0o700, exist_ok=True)
+            if os.path.lexists(self.file(volume)):
+                self._check_adoptable(volume)
+                sync(self.images)
+                return False
+        self._make(volume)
         return True
 
     def _check_adoptable(self, volume: StoredVolume) -> None:

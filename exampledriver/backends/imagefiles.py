@@ -28,6 +28,10 @@ _MAKE = {
     "btrfs": ["mkfs.btrfs", "-q", "-f", "-K"],
 }
 
+#: How mount(8) says that it cannot make sense of a file, and what may mend that.
+_DAMAGED = ("wrong fs type", "superblock", "structure needs cleaning")
+_CHECK = {"ext4": "e2fsck -f", "xfs": "xfs_repair", "btrfs": "btrfs check"}
+
 #: How the names end of what is being made, and of what it is mounted at.
 STAGED, SCRATCH = ".new", ".mnt"
 
@@ -99,6 +103,9 @@ class ImageFiles:
             mounting.mount(options.fs, words, str(file), target, mounting.LOCAL)
         except CommandError as error:
             hint = mounting.hint(options.fs, error, mounting.LOCAL)
+            if any(sign in error.words.lower() for sign in _DAMAGED):
+                how = f"{_CHECK[options.fs]} {file}"
+                hint = f'the file system in it may be damaged: "{how}", when nobody uses it'
             raise failed(volume, f"mounting {file} ({options.fs})", error, hint) from error
 
     @contextmanager

@@ -35,6 +35,7 @@ def add_to(rooms: Any) -> None:
 
     made = command("inspect", inspect, "print all that is known of volumes, as JSON")
     made.add_argument("name", nargs="+", metavar=VOLUME)
+    as_json(made)
 
     made = command("create", create, "make a volume")
     made.add_argument("new", metavar="NAME")

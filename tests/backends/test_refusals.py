@@ -70,6 +70,19 @@ class ImageTests(RefusalCase):
         self.patch(imagefiles, "_MAKE", {"ext4": ["false"]})
         self.assertRaises(VolumeError, self.backend.create, self.image)
         self.assertEqual([path.name for path in self.root.rglob("*")], [".images"])
+        self.size(16 << 20)
+        self.assertRaises(VolumeError, self.backend.create, self.image)
+        self.assertFalse((self.root / "v").exists())
+
+    def test_damaged(self) -> None:
+        """A file that is no file system is said to be damaged, and what checks it."""
+
+        def refused(*_: object) -> None:
+            raise CommandError("mount", 32, "wrong fs type, bad option, bad superblock")
+
+        self.patch(mounting, "mount", refused)
+        error = self.assertRaises(VolumeError, self.backend.mount, self.image)
+        self.assertIn(f'may be damaged: "e2fsck -f {self.file}"', str(error))
 
     def test_full_disk(self) -> None:
         """A disk that has room for some of it leaves the file as large as it was."""

@@ -47,7 +47,7 @@ class VolumeTests(AdminCase):
         table = done(self.daemon, "volume", "ls").splitlines()
         self.assertEqual(table[0].split()[:4], ["NAME", "BACKEND", "MOUNTS", "HEALTH"])
         self.assertEqual(table[1].split()[:4], ["db", "directory", "0", "ok"])
-        (shown,) = loaded(self.daemon, "volume", "inspect", "db")
+        (shown,) = loaded(self.daemon, "volume", "inspect", "db", "--json")
         self.assertEqual(shown["Options"], {"mode": "0750"})
         (measured,) = loaded(self.daemon, "volume", "usage", "--fresh", "--json", "db")
         self.assertEqual(measured["Files"], 1)
