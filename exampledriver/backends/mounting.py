@@ -31,7 +31,9 @@ MAY_MOUNT = (
 )
 
 #: How programs say that the kernel does not let them.
-_DENIED = ("only root can", "superuser", "not permitted", "permission denied")
+_DENIED = (
+    "only root can", "superuser", "not permitted", "permission denied", "failed to setup loop",
+)  # fmt: skip
 #: The bits of CAP_SYS_ADMIN and CAP_SYS_RESOURCE; capabilities(7).
 _SYS_ADMIN, SYS_RESOURCE = 21, 24
 

@@ -174,3 +174,10 @@ class MountTests(RefusalCase):
             ("mkfs.ext4: No space left on device while writing out", "is full"),
         ):
             self.assertIn(text, mounting.hint("none", CommandError("x", 1, words), 30.0))
+
+    def test_no_right(self) -> None:
+        """A loop device that the daemon may not have is not said to be missing."""
+        error = CommandError("mount", 32, "failed to setup loop device for x")
+        for may, text in ((True, "no free loop device"), (False, "the daemon may not mount")):
+            self.patch(mounting, "capable", lambda bit, may=may: may)
+            self.assertIn(text, mounting.hint("none", error, 30.0))
