@@ -180,6 +180,8 @@ def read_archive(admin: Path, name: str, ask: Callable[[str], dict[str, Any]]) -
     :param name: a file's, or ``-`` for standard input.
     :raises AdminError: it could not be done.
     """
+    if name == "-" and sys.stdin.isatty():
+        raise AdminError("nobody types an archive: give a FILE, or a pipe")
     try:
         with (
             sys.stdin.buffer if name == "-" else open(name, "rb") as file,

@@ -6,13 +6,14 @@ import socket
 import sys
 import threading
 from io import StringIO
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.cli import completion
-from exampledriver.cli.client import Client
+from exampledriver.cli.client import AdminError, Client
 from exampledriver.cli.main import main
-from exampledriver.cli.transfer import Transfer, _write_to
+from exampledriver.cli.transfer import Transfer, _write_to, read_archive
 from tests.process import remove_directory, short_directory
 
 
@@ -46,6 +47,16 @@ class TransferTests(SynchronousTestCase):
             daemon.shutdown(socket.SHUT_WR)
             transfer.finish()
         self.assertEqual(troubles, [])
+
+    def test_terminal(self) -> None:
+        """An archive is not waited for from a terminal."""
+        terminal = StringIO()
+        self.patch(terminal, "isatty", lambda: True)
+        self.patch(sys, "stdin", terminal)
+        asked: list[str] = []
+        error = self.assertRaises(AdminError, read_archive, Path("/x"), "-", asked.append)
+        self.assertIn("give a FILE, or a pipe", str(error))
+        self.assertEqual(asked, [])
 
 
 class EndTests(SynchronousTestCase):

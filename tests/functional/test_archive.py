@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import os
 import subprocess
@@ -239,6 +240,11 @@ class ArchiveTests(SynchronousTestCase):
         with tarfile.open(fileobj=output, mode="w") as tar:
             tar.addfile(member("etc/passwd"))
         self.assertIn("no exported volume", self.refused(output.getvalue()))
+
+    def test_compressed(self) -> None:
+        """One that is compressed is said to be given through a pipe."""
+        text = self.refused(gzip.compress(os.urandom(2000)))
+        self.assertIn("through a pipe, such as from zcat", text)
 
     def test_newer(self) -> None:
         """An archive of a newer version is refused."""

@@ -131,8 +131,13 @@ class Members:
         try:
             return TarInfo.frombuf(block, "utf-8", "surrogateescape")
         except tarfile.TarError as error:
-            where = f"behind {quoted(self._last)}" if self._last else "at its start"
-            raise ArchiveError(f"the archive is damaged {where}, or none: {error}") from None
+            if not self._last:
+                raise ArchiveError(
+                    f"this is no exported volume: {error}; one that is compressed is given through "
+                    "a pipe, such as from zcat"
+                ) from None
+            where = f"behind {quoted(self._last)}"
+            raise ArchiveError(f"the archive is damaged {where}: {error}") from None
 
     def _records(self, info: TarInfo) -> dict[str, bytes]:
         """Read a PAX header: ``LENGTH KEY=VALUE`` and a line break, many times."""
