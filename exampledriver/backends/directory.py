@@ -98,7 +98,7 @@ class DirectoryCopier(TreeCopier):
     def _limit(self, target: Path) -> None:
         if "size" in self.volume.options:
             with _limited(self.volume):
-                projects.check(str(target.parent))
+                projects.check(os.path.dirname(self.volume.mountpoint))  # not the stage, for people
                 target.mkdir(mode=0o700)
                 projects.limit(str(target), values.size_bytes(self.volume.options["size"]))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import btrfs, growing, imagefiles, mounting, tmpfs
+from exampledriver.backends import btrfs, growing, imagefiles, mounting, projects, tmpfs
 from exampledriver.backends.btrfs import BtrfsBackend
 from exampledriver.backends.commands import CommandError
 from exampledriver.backends.directory import DirectoryBackend
@@ -124,6 +124,22 @@ class OtherTests(RefusalCase):
         with self.assertRaises(VolumeError) as caught, filling:
             pass
         self.assertIn("needs a root that is Btrfs", str(caught.exception))
+
+    def test_no_quotas(self) -> None:
+        """A copy with a size where there are no quotas names the root, as a Create does."""
+
+        def none(*_: object) -> None:
+            raise OSError(errno.ESRCH, "No such process")
+
+        self.patch(projects, "_quota", none)
+        self.patch(mounting, "file_system", lambda path: ("ext4", "/dev/x"))
+        backend = DirectoryBackend(self.root, [], self.trash)
+        filling = backend.copier(self.volume("directory", {"size": "1G"})).filling(
+            self.root / "stage/content"
+        )
+        with self.assertRaises(VolumeError) as caught, filling:
+            pass
+        self.assertIn(f"the file system of {self.root} (ext4)", str(caught.exception))
 
     def test_no_compression(self) -> None:
         """Data without copy on write is not told to be without compression: Btrfs refuses that."""
