@@ -82,6 +82,10 @@ class Choice:
             self._tell(name, backend, given)
         defaults = self.defaults.get(backend)
         if defaults and not whole:
+            kind = defaults.get("type")
+            if kind is not None and options.get("type", kind) != kind:
+                # What else is given there is for that type.
+                defaults = {key: value for key, value in defaults.items() if key == "timeout"}
             options = {**defaults, **options}
         return PARSE[backend](name, options)
 

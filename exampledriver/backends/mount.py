@@ -27,7 +27,7 @@ from .interfaces import IBackend
 from .measuring import Measure, MeasureError, measure
 from .mounted import MountedBackend, failed
 from .mounts import inside
-from .sharing import MOUNT, MountOptions, parse
+from .sharing import CIFS, MOUNT, MountOptions, parse
 
 #: Seconds in which a server answers, or counts as one that does not.
 PATIENCE = 2.0
@@ -64,8 +64,9 @@ class MountBackend(MountedBackend):
         trouble = _unsafe(options.credentials)
         if trouble:
             raise values.bad(name, "credentials-file", options.credentials, trouble)
-        if options.device.startswith("/") and not options.device.startswith("//"):
-            trouble = self._forbidden(options.device)
+        place = _place(options)
+        if place:
+            trouble = self._forbidden(place)
             if trouble:
                 raise values.bad(name, "device", options.device, trouble)
         return evolve(wanted, unresolved=False)
@@ -194,6 +195,15 @@ class MountBackend(MountedBackend):
         with child.stderr:
             words = child.stderr.read(1024).decode("utf-8", "replace").strip()
         return f"its server does not serve it: {words}" if status else ""
+
+
+def _place(options: MountOptions) -> str:
+    """Return the path that a device is to mount(8), which runs in ``/``; empty if it is none."""
+    path = "/" + options.device.lstrip("/")
+    if options.device.startswith("/"):
+        share = options.kind in CIFS and options.device.startswith("//")
+        return "" if share else path
+    return path if os.path.lexists(path) else ""
 
 
 def _silent(volume: StoredVolume) -> str:

@@ -171,8 +171,7 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     if words:
         kept["o"] = ",".join(words)
     kept.setdefault("timeout", "30s")
-    unresolved = kept["device"].startswith("/") or "credentials-file" in kept
-    return Wanted(MOUNT, dict(sorted(kept.items())), unresolved)
+    return Wanted(MOUNT, dict(sorted(kept.items())), unresolved=True)
 
 
 def _refuse_secrets(name: str, given: Mapping[str, str]) -> None:

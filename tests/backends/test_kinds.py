@@ -98,6 +98,16 @@ class ChoiceTests(OptionCase):
         self.assertEqual(self.parse(), {"fs": "ext4", "size": "1G"})
         self.assertEqual(self.parse(size="2G")["size"], "2G")
 
+    def test_other_type(self) -> None:
+        """Defaults of one type of mounts are not taken for another type."""
+        for defaults, o in (({"type": "nfs"}, None), ({}, "soft")):
+            defaults = {"o": "soft", "timeout": "9s", **defaults}
+            choice = Choice(defaults={"mount": defaults})
+            found = choice.parse("db", {"backend": "mount", "type": "cifs", "share": "h/s"}).options
+            self.assertEqual((found.get("o"), found["timeout"]), (o, "9s"))
+        found = choice.parse("db", {"backend": "mount", "type": "nfs", "share": "h:/s"}).options
+        self.assertEqual(found["o"], "soft")
+
     def test_whole(self) -> None:
         """What is a copy, or comes from the trash, takes no defaults."""
         choice = Choice(defaults={"directory": {"uid": "999", "size": "1G"}})

@@ -19,9 +19,10 @@ from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.explaining import explained
 from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.measuring import Measure
+from exampledriver.backends.mount import MountBackend
 from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import MANIFEST, Trash
-from exampledriver.volumes.errors import VolumeError
+from exampledriver.volumes.errors import InvalidOptionError, VolumeError
 from exampledriver.volumes.model import StoredVolume
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -137,7 +138,7 @@ class OtherTests(RefusalCase):
         filling = backend.copier(self.volume("directory", {"size": "1G"})).filling(
             self.root / "stage/content"
         )
-        with self.assertRaises(VolumeError) as caught, filling:
+        with self.assertRaises(InvalidOptionError) as caught, filling:
             pass
         self.assertIn(f"the file system of {self.root} (ext4)", str(caught.exception))
 
@@ -182,6 +183,32 @@ class MountTests(RefusalCase):
                 CommandError, mounting.mount, "cifs", options, "//h/s", f"{self.root}/v", 30.0
             )
             self.assertEqual(error.words, words)
+
+    def test_bases(self) -> None:
+        """A path is one in each way in which mount(8) takes it; it runs in the directory "/"."""
+        allowed = self.root / "allowed"
+        allowed.mkdir()
+        backend = MountBackend(self.root / "r", self.trash, [self.root / "s"], [allowed])
+        (self.root / "s").mkdir()
+        for device, why in (
+            ("/etc", "allowed are paths below"),
+            ("//etc", "allowed are paths below"),
+            ("etc", "allowed are paths below"),
+            (f"{allowed}/../s"[1:], "is the driver's own"),
+            (f"/{self.root}/s", "is the driver's own"),
+        ):
+            wanted = backend.parse("v", {"type": "none", "o": "bind", "device": device})
+            self.assertTrue(wanted.unresolved)
+            error = self.assertRaises(InvalidOptionError, backend.resolve, "v", wanted)
+            self.assertIn(why, str(error))
+        for kind, device in (
+            ("none", str(allowed)),
+            ("cifs", "//etc/x"),
+            ("nfs", "etc:/x"),
+            ("tmpfs", "tmpfs"),
+        ):
+            wanted = backend.parse("v", {"type": kind, "device": device})
+            self.assertFalse(backend.resolve("v", wanted).unresolved)
 
     def test_no_directory(self) -> None:
         """A subpath that leads through a symbolic link is said to; and so is a full disk."""
