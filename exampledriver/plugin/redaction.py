@@ -21,7 +21,7 @@ _ASSIGNED = re.compile(
 )
 
 #: ``user:password@host`` without a URL's slashes, such as netshare's shares of CIFS.
-_USER = re.compile(r"""(?<![^\s"'=,;])([^\s"'=,;:@/]*:)[^\s"'@/]*(?=@)""")
+_USER = re.compile(r"""(?<![^\s"'=,;])([^\s"'=,;:@/]{0,256}:)[^\s"'@/]{0,512}(?=@)""")
 
 #: What neither of the two ways to tell a secret can do without.
 _SUSPECT = re.compile("[:=@]")

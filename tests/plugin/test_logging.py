@@ -139,7 +139,8 @@ class LogTests(PluginCase):
         for _ in range(3):
             wide = {f"k{number}": wide for number in range(12)}
         for opts in (deep, wide, "pass" * 200_000, "a" * 900_000, "//" * 400_000, "@" * 900_000,
-                     "key=" * 200_000, "=" * 900_000, ["x" * 300] * 3000):  # fmt: skip
+                     "key=" * 200_000, "=" * 900_000, "=a:" * 300_000,
+                     ["x" * 300] * 3000):  # fmt: skip
             began = time.process_time()
             found = shown({"o": opts})
             self.assertLess(time.process_time() - began, 0.5)
