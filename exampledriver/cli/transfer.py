@@ -53,7 +53,9 @@ class Transfer:
 
         :raises AdminError: it is not possible there.
         """
-        self._path = self._beside.parent / f".x{secrets.token_hex(4)}"
+        # The daemon knows the socket by its own name.
+        beside = Path(os.path.realpath(self._beside)).parent
+        self._path = beside / f".x{secrets.token_hex(4)}"
         self._listener = socket.socket(socket.AF_UNIX)
         mask = os.umask(0o177)
         try:

@@ -129,6 +129,9 @@ class VolumeTests(AdminCase):
         archive = self.base / "a.tar"
         self.assertEqual(self.script(f"{export} >{archive} 2>&-").returncode, 0)
         done(self.daemon, "volume", "import", "copy", str(archive))
+        link = self.base / "link"
+        link.symlink_to(self.admin_socket)
+        done(self.daemon, "volume", "export", "db", f"{archive}.2", "--admin", str(link))
         found = self.script(f"{export} >&-")
         self.assertEqual(
             (found.returncode, found.stderr),
