@@ -49,6 +49,9 @@ _NETSHARE_CIFS = {
 #: The options of mount(8) that netshare takes in one text.
 _NETSHARE_RAW = {"nfsopts": NFS, "cifsopts": CIFS}
 
+#: mount.cifs(8) takes what follows for a password.
+_BEHIND_NAME = "what is behind the % of the user's name is a secret"
+
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
 
 #: A device as a URL with a password in it.
@@ -178,11 +181,16 @@ def _refuse_secrets(name: str, given: Mapping[str, str]) -> None:
     for key in given:
         if key.lower() in SECRETS:
             raise _secret(name, key, "it is a secret")
+    if "%" in given.get("username", ""):
+        raise _secret(name, "username", _BEHIND_NAME)
     for key in ("o", *_NETSHARE_RAW):
         for word in given.get(key, "").split(","):
-            found = word.partition("=")[0].strip().lower()
+            found, _, value = word.partition("=")
+            found = found.strip().lower()
             if found in SECRETS:
                 raise _secret(name, key, f"{found} is a secret")
+            if found in ("user", "username") and "%" in value:
+                raise _secret(name, key, _BEHIND_NAME)
 
 
 def _secret(name: str, key: str, why: str) -> InvalidOptionError:

@@ -23,6 +23,12 @@ _ASSIGNED = re.compile(
 #: ``user:password@host`` without a URL's slashes, such as netshare's shares of CIFS.
 _USER = re.compile(r"""(?<![^\s"'=,;])([^\s"'=,;:@/]{0,256}:)[^\s"'@/]{0,512}(?=@)""")
 
+#: ``username=user%password``, as mount.cifs(8) has it.
+_BEHIND_NAME = re.compile(
+    r"""(\buser(?:name)?["']?\s{0,8}[:=]\s{0,8}["']?[^\s"',%]{0,256}%)[^\s"',]{0,512}""",
+    re.IGNORECASE,
+)
+
 #: What neither of the two ways to tell a secret can do without.
 _SUSPECT = re.compile("[:=@]")
 
@@ -46,7 +52,7 @@ def _shown(value: object, name: str, depth: int) -> object:
         if isinstance(value, Mapping):
             return _entries(value, depth)
         return [_shown(item, name, depth + 1) for item in value[:_ENTRIES]]
-    if name and _SECRET.search(name):
+    if name and (_SECRET.search(name) or ("user" in name.lower() and "%" in str(value))):
         return _HIDDEN
     if isinstance(value, int) or value is None:
         return value
@@ -70,6 +76,7 @@ def masked(text: str, characters: int = _CHARACTERS) -> str:
     begin, end = read.find("//"), read.rfind("@")
     if -1 < begin < end:
         read = f"{read[: begin + 2]}{_HIDDEN}{read[end:]}"
+    read = _BEHIND_NAME.sub(rf"\1{_HIDDEN}", read)
     read = _USER.sub(rf"\1{_HIDDEN}", read)
     read = _ASSIGNED.sub(rf"\1{_HIDDEN}", read)
     return read if len(read) <= characters and len(text) <= _READ else read[:characters] + "…"

@@ -285,6 +285,8 @@ class MountTests(OptionCase):
         for options in (
             {"o": "username=u,password=hunter2"},
             {"o": "PASS=hunter2"},
+            {"o": "vers=3,username=u%hunter2"},
+            {"username": "u%hunter2"},
             {"password": "hunter2"},
             {"cifsopts": "password2=hunter2"},
             {"device": "ftp://user:hunter2@host/"},
