@@ -12,7 +12,14 @@ from pathlib import Path
 
 from . import mounting
 from .commands import CommandError, run
-from .filesystems import check_ext4
+from .filesystems import SECONDS, check_ext4
+
+#: The bit of CAP_SYS_RESOURCE; capabilities(7).
+_SYS_RESOURCE = 24
+_MAY_GROW = (
+    "while it is mounted the kernel lets only a daemon with CAP_SYS_RESOURCE do it: give it that, "
+    "or do it again when nobody uses the volume"
+)
 
 #: Seconds between two looks whether somebody is still at work in a file.
 _TICK = 0.05
@@ -61,6 +68,15 @@ def enlarge(file: Path, size: int, reserve: bool) -> None:
         os.close(fd)
 
 
+def check_may_grow(fs: str) -> None:
+    """Refuse, before anything is changed, what :func:`grow_mounted` could not do.
+
+    :raises CommandError: the kernel would not let this process do it.
+    """
+    if fs == "ext4" and not mounting.is_capable(_SYS_RESOURCE):
+        raise CommandError("resize2fs", None, _MAY_GROW)
+
+
 def grow_mounted(fs: str, place: str) -> None:
     """Let a mounted file system have all of its file.
 
@@ -73,16 +89,7 @@ def grow_mounted(fs: str, place: str) -> None:
         "btrfs": ["btrfs", "filesystem", "resize", "max", place],
     }
     run(["losetup", "--set-capacity", device], mounting.LOCAL)
-    try:
-        run(programs[fs], mounting.LOCAL)
-    except CommandError as error:
-        if fs == "ext4" and "Permission denied to resize" in error.words:
-            why = (
-                "while it is mounted the kernel lets only a daemon with CAP_SYS_RESOURCE do it: "
-                "give it that, or do it again when nobody uses the volume"
-            )
-            raise CommandError(error.program, error.status, why) from error
-        raise
+    run(programs[fs], SECONDS)
 
 
 def grow_ext4(file: Path) -> None:
@@ -92,7 +99,7 @@ def grow_ext4(file: Path) -> None:
     """
     with alone(file) as lock:
         check_ext4(file, [lock])
-        run(["resize2fs", str(file)], mounting.LOCAL, [lock])
+        run(["resize2fs", str(file)], SECONDS, [lock])
 
 
 def remove_lost_and_found(directory: Path) -> None:
