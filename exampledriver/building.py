@@ -236,7 +236,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
     )
     waits = Waits(reactor)
     channels = admin_endpoint.path.parent if admin_endpoint else runtime
-    copies = Copies(volumes, ledger, backend, trash, root, channels, copying, waits)
+    copies = Copies(volumes, ledger, backend, trash, root, channels, copying, changes_of, waits)
     volumes.clone_with(copies)
     copies.recover()
     volumes.load()

@@ -19,7 +19,7 @@ from ..backends.interfaces import ICopyable
 from ..plugin.volume import rfc3339
 from .copying import Copying, copied_fields
 from .errors import ConflictError, InvalidOptionError, quoted
-from .model import DIRECTORY, FROM, StoredVolume, Wanted
+from .model import DIRECTORY, FROM, StoredVolume, Wanted, check_name
 
 #: The options of an archived volume that the imported one has too; its directory has them.
 _KEPT = ("gid", "mode", "uid")
@@ -35,12 +35,13 @@ class Archives(Copying):
 
     async def export(self, name: str, label: str, channel: str, report: Report) -> Fields:
         """Send a volume, or a snapshot, to who listens at a socket."""
+        check_name(name)
 
         async def work() -> tuple[Copied, str]:
             if label:
                 async with self._locks.held(name):
                     snapshots = self._snapshots()
-                    found = await self._run(name, "exporting", lambda: snapshots.get(name, label))
+                    found = await self._ask(name, "exporting", lambda: snapshots.get(name, label))
                     volume = self._of_snapshot(found)
                     data = snapshots.directory(name) / label / "data"
                     return await send(data, volume, found.consistency), found.consistency

@@ -84,6 +84,7 @@ class AdminCase(SynchronousTestCase):
             world.root,
             world.base / "run",
             execute,
+            execute,
             waits,
         )
         self.service.clone_with(self.copies)
