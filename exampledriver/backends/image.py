@@ -25,7 +25,7 @@ from .copying.copiers import ICopier
 from .durable import sync
 from .explaining import explained
 from .freezing import thaw
-from .growing import alone, check_may_grow, enlarge, grow_mounted, remove_lost_and_found
+from .growing import alone, check_may_grow, check_room, enlarge, grow_mounted, remove_lost_and_found
 from .imagecopies import ImageCopier
 from .imagefiles import SCRATCH, STAGED, ImageFiles
 from .imageoptions import IMAGE, ImageOptions, parse
@@ -193,6 +193,8 @@ class ImageBackend(MountedBackend):
                 check_may_grow(options.fs)
             else:
                 self.files.check_let_go(volume, file)
+                if options.fs == "ext4" and not options.reserve:
+                    check_room(file, size)
             enlarge(file, size, options.reserve)
             if mounted:
                 grow_mounted(options.fs, volume.mountpoint)

@@ -72,6 +72,16 @@ class ImageTests(SynchronousTestCase):
         self.assertIn("/dev/loop9 still has its file", str(error))
         self.assertEqual(self.file.stat().st_size, SIZE)
 
+    def test_full(self) -> None:
+        """An ext4 does not grow where resize2fs, which leaves damage then, would fill the disk."""
+        self.attached()
+        room = os.statvfs_result((4096, 4096, 1 << 20, 2, 2, 0, 0, 0, 0, 255))
+        self.patch(os, "statvfs", lambda path: room)
+        self.patch(growing, "run", lambda *words: self.fail("it is at work"))
+        error = self.assertRaises(VolumeError, self.backend.resize, self.volume, 2 * SIZE)
+        self.assertIn("have to be free to let it grow", str(error))
+        self.assertEqual(self.file.stat().st_size, SIZE)
+
     def test_trash(self) -> None:
         """What the trash says of an image's size is what the file has, or it would not come back.
 
