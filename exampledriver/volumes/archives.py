@@ -72,7 +72,7 @@ class Archives(Copying):
                 ):
                     return export_tree(tree, manifest, output, progress, self._root)
 
-            return await self._run(name, "exporting", export)
+            return await self._send(name, "exporting", export)
 
         with self._work(name) as (progress, about):
             copied, consistency = await self._waits.telling(report, about, work())
@@ -111,10 +111,10 @@ class Archives(Copying):
 
         async def work() -> None:
             source = Channel(self._channels / channel, progress)
-            await self._run(name, "importing", source.__enter__)
+            await self._send(name, "importing", source.__enter__)
             try:
                 archive = Import(source, progress)
-                manifest = await self._run(name, "importing", archive.read_manifest)
+                manifest = await self._send(name, "importing", archive.read_manifest)
                 manifests.append(manifest)
                 wanted = self._imported(manifest, options)
 

@@ -42,7 +42,8 @@ class Copying:
     :ivar root: where volumes live.
     :ivar channels: the directory in which commands listen for archives.
     :ivar quick: threads for questions: a Mount may wait for the answer, and a few copies may
-        have all of the others for hours.
+        have all of the others for long.
+    :ivar sending: threads for archives, which take as long as who is at the other end.
     """
 
     _service: VolumeService
@@ -53,6 +54,7 @@ class Copying:
     _channels: Path
     _threads: Threads
     _quick: Threads
+    _sending: Threads
     _waits: Waits
     _locks: Locks = field(factory=Locks, init=False)
     _under_way: set[Progress] = field(factory=set, init=False)
@@ -107,6 +109,11 @@ class Copying:
     async def _run(self, name: str, doing: str, work: Callable[[], T]) -> T:
         """Do a work in a thread; its errors name the volume, and what was being done."""
         done: T = await self._threads(explaining(name, doing, work))
+        return done
+
+    async def _send(self, name: str, doing: str, work: Callable[[], T]) -> T:
+        """Do as :meth:`_run` does what waits for somebody else."""
+        done: T = await self._sending(explaining(name, doing, work))
         return done
 
     async def _ask(self, name: str, doing: str, question: Callable[[], T]) -> T:

@@ -85,6 +85,7 @@ class AdminCase(SynchronousTestCase):
             world.base / "run",
             execute,
             execute,
+            execute,
             waits,
         )
         self.service.clone_with(self.copies)

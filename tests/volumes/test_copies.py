@@ -199,14 +199,21 @@ class SnapshotTests(CopiesCase):
         self.do(self.service.remove("db"))
 
     def test_exports(self) -> None:
-        """An export keeps a rollback from the volume, and no other copy waits for it."""
+        """An export keeps a rollback from the volume; no copy waits for it, or its threads."""
         self.snapshot()
-        made, go_on = self.begun(self.copies.export("db", "", ".x01234567", untold))
+        sending: list[Deferred[Any]] = []
+
+        def send(function: Callable[..., Any]) -> Deferred[Any]:
+            sending.append(Deferred())
+            return sending[0]
+
+        self.copies._sending = send
+        made = Deferred.fromCoroutine(self.copies.export("db", "", ".x01234567", untold))
         text = self.fails(BusyError, self.copies.roll_back("db", "first", untold))
         self.assertIn("not rolled back, it is being copied", text)
-        self.copies._threads = execute
         self.assertEqual(self.snapshot("second")["Consistency"], "exact")
-        go_on()
+        self.assertNoResult(made)
+        sending[0].errback(VolumeError("nobody listens there"))
         self.failureResultOf(made, VolumeError)
         self.do(self.service.remove("db"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from twisted.internet.defer import Deferred, execute
+from twisted.internet.defer import Deferred
 
 from exampledriver.volumes.schedule import Schedule
 from exampledriver.volumes.scheduling import LOOK, Scheduler
@@ -117,10 +117,9 @@ class SchedulerTests(AdminCase):
         """A volume whose snapshot is being sent, which may take hours, keeps no other waiting."""
         self.do(self.service.create("db2", {}))
         self.do(self.copies.snapshot("db", "mine", lambda fields: None))
-        self.patch(self.copies, "_threads", lambda *words: Deferred())
+        self.patch(self.copies, "_sending", lambda *words: Deferred())
         sent = self.copies.export("db", "mine", ".x01234567", lambda fields: None)
         sending = Deferred.fromCoroutine(sent)
-        self.patch(self.copies, "_threads", execute)
         self.world.clock.pump([LOOK] * 122)
         self.assertNoResult(sending)
         self.assertEqual((self.labels(), len(self.labels("db2"))), (["mine"], 1))
