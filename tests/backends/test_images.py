@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -71,6 +72,15 @@ class ImageTests(SynchronousTestCase):
         error = self.assertRaises(BusyError, self.backend.resize, self.volume, 2 * SIZE)
         self.assertIn("/dev/loop9 still has its file", str(error))
         self.assertEqual(self.file.stat().st_size, SIZE)
+
+    def test_copy_elsewhere(self) -> None:
+        """A copy that somebody still has mounted gets no other UUID: he would write the old one."""
+        self.attached("/dev/loop9")
+        self.patch(ImageFiles, "scratch", lambda *words: nullcontext(self.root))
+        self.patch(ImageFiles, "renew", lambda *words: self.fail("it is at work"))
+        fit = self.backend.files.fit
+        error = self.assertRaises(BusyError, fit, self.volume, self.file, False)
+        self.assertIn("/dev/loop9 still has its file", str(error))
 
     def test_full(self) -> None:
         """An ext4 does not grow where resize2fs, which leaves damage then, would fill the disk."""
