@@ -120,7 +120,7 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
             "timeout= changes how long to wait"
         )
     words = error.words.lower()
-    if any(sign in words for sign in _DENIED) and not _may_mount():
+    if any(sign in words for sign in _DENIED) and not is_capable(_SYS_ADMIN):
         return f"the daemon may not mount: {MAY_MOUNT}"
     if kind not in ("", "none", "bind") and helper(kind) is None and not _in_kernel(kind):
         if package:
@@ -137,11 +137,11 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
     return "look at the kernel's log (dmesg)"
 
 
-def _may_mount() -> bool:
-    """Tell whether this process has CAP_SYS_ADMIN."""
+def is_capable(capability: int) -> bool:
+    """Tell whether this process has a capability, which is given by its bit."""
     with open("/proc/self/status", encoding="ascii") as file:
         (effective,) = (line.split()[1] for line in file if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> _SYS_ADMIN & 1)
+    return bool(int(effective, 16) >> capability & 1)
 
 
 def _in_kernel(kind: str) -> bool:
