@@ -303,6 +303,10 @@ class DirectoryBackend:
                 # So that the start sees, should it have to do this again, that it has been done.
                 self.trash.prepare()
 
+    def trashes(self, volume: StoredVolume) -> bool:
+        """Tell whether the volume lives under the root."""
+        return self.keeps_data(volume)
+
     def data_path(self, volume: StoredVolume) -> str:
         """Return the mountpoint."""
         return volume.mountpoint

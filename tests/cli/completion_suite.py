@@ -59,12 +59,16 @@ class CompletionSuite(SynchronousTestCase):
         self.assertEqual(self.offered("volume", "release", "--i"), {"--id"})
         self.assertEqual(self.offered("migrate", "--from", "local"), {"local-persist"})
         self.assertEqual(self.offered("completion", "f"), {"fish"})
+        (hosts,) = self.offered("volume", "export", "db", "/etc/host.c")
+        self.assertTrue("/etc/host.conf".endswith(hosts))
 
     def test_names(self) -> None:
         """Volumes' names and what is in the trash are asked of the daemon."""
         self.assertEqual(self.offered("volume", "rm", "d"), {"db", "data"})
         self.assertEqual(self.offered("volume", "rm", "db", "da"), {"data"})
         self.assertEqual(self.offered("trash", "restore", "o"), {"old"})
+        for words in (["resize"], ["rollback"], ["snapshot-rm"], ["export"]):
+            self.assertEqual(self.offered("volume", *words, "d"), {"db", "data"})
         self.assertEqual(self.offered("volume", "create", ""), set())
         self.assertEqual(set(self.asked.read_text().splitlines()),
                          {"volume ls --quiet", "trash list --quiet"})  # fmt: skip

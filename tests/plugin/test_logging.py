@@ -112,6 +112,7 @@ class LogTests(PluginCase):
             {"vault.token": "hunter2"}, {"x-auth-token": "hunter2"}, {"a": {"pwd": "hunter2"}},
             {"o": "addr=10.0.0.1,passwd=hunter2,vers=3"}, {"o": "vers=3,x-secret = hunter2"},
             {"device": "//me:hunter2@host/share"}, {"share": "//me%hunter2@host/share"},
+            {"share": "me:hunter2@host/share"}, {"o": "a=me:hunter2@host"},
             {"u": "https://me:p/hunter2@host"}, {"u": "https://me:p@hunter2@host"},
             {"j": '{"password":"hunter2"}'}, {"y": "password: hunter2"}, {"p": "pass='x hunter2'"},
             {"l": [{"token": "hunter2"}]}, {"password=hunter2": "x"}, {"l": ["password=hunter2"]},
