@@ -117,6 +117,13 @@ class Options(usage.Options):
 
 
 def _endpoint(text: str, insecure: bool) -> CheckedEndpoint:
+    try:
+        return _parsed(text, insecure)
+    except ValueError as error:
+        raise ValueError(f"--listen={error}") from None
+
+
+def _parsed(text: str, insecure: bool) -> CheckedEndpoint:
     kind = text.partition(":")[0]
     if kind == "tcp":
         return TcpEndpoint.parse(text, insecure)

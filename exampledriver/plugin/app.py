@@ -75,19 +75,20 @@ class Plugin:
         check_name(self.name)
         _check_drivers(self.name, self.drivers)
         self.wire = Wire(self.reactor or _Monotonic())
-        protocols: list[Protocol] = []
+        owners: dict[Protocol, str] = {}
         for driver in self.drivers:
             for protocol in protocols_of(driver):
-                if any(protocol.add_routes is other.add_routes for other in protocols):
+                if protocol in owners:
                     name = protocol.implements or f"a part of {protocol.part_of}"
                     raise TypeError(
-                        f"driver {type(driver).__name__}: another driver already provides {name}"
+                        f"driver {type(driver).__name__}: driver {owners[protocol]} provides "
+                        f"{name} already: give the plugin one of them"
                     )
-                protocols.append(protocol)
+                owners[protocol] = type(driver).__name__
                 protocol.add_routes(self.wire, driver)
-        self.max_body = max((protocol.max_body for protocol in protocols), default=0)
+        self.max_body = max((protocol.max_body for protocol in owners), default=0)
 
-        implements = [protocol.implements for protocol in protocols if protocol.implements]
+        implements = [protocol.implements for protocol in owners if protocol.implements]
         answer = {"Implements": implements}
         self.wire.route(
             Call(

@@ -18,7 +18,7 @@ from twisted.internet.defer import CancelledError as Cancelled
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .errors import DriverMistake
+from .errors import DriverMistake, ended
 
 T = TypeVar("T")
 
@@ -57,7 +57,11 @@ def explained(error: RuntimeError) -> Exception:
 
 
 async def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    return cast(T, await _InTask(coroutine))
+    try:
+        return cast(T, await _InTask(coroutine))
+    except (KeyboardInterrupt, SystemExit):
+        # These, if a task raises them, end asyncio's loop, and the reactor with it.
+        raise ended(Failure()) from None
 
 
 @define

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -78,6 +79,21 @@ def wrong_part(method: Callable[..., object], value: object, part: str) -> Drive
     return mistake(method, f"returned {named(value)} whose {part}")
 
 
+def ended(failure: Failure) -> DriverMistake:
+    """Return, and log, the error of a driver that raised what ends a program or a task.
+
+    One volume that cannot be made does not end the plugin, so ``sys.exit()`` is answered like
+    any other mistake. A Ctrl-C is not among them: it comes to the reactor, never to a driver.
+    """
+    name = type(failure.value).__name__
+    found = DriverMistake(
+        f"the driver raised {name}, which ends neither a call nor the plugin: raise a PluginError "
+        "to refuse a call"
+    )
+    _log.failure("a mistake of the driver: {mistake}", failure, mistake=str(found))
+    return found
+
+
 @frozen
 class Refusal:
     """What an engine is told instead of an answer: an HTTP status and the text of ``Err``."""
@@ -93,6 +109,9 @@ def refusal(failure: Failure, request_id: str, asked: str) -> Refusal:
     :param asked: the method and path of the request, for the text.
     """
     error = failure.value
+    if isinstance(error, CancelledError) or not isinstance(error, Exception):
+        # Nothing here cancels the work of a client that waits for it.
+        error = ended(failure)
     if isinstance(error, PluginError):
         return Refusal(error.status, str(error) or type(error).__name__)
     if isinstance(error, NotFound):

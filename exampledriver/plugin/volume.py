@@ -14,7 +14,7 @@ from typing import Literal
 from attrs import define, field, frozen
 from zope.interface import Interface
 
-from .errors import PluginError, wrong_part, wrong_type
+from .errors import mistake, wrong_part, wrong_type
 from .message import Message, encode
 from .protocol import Protocol, bind
 from .wire import Answer, Call, Fields, Wire
@@ -23,6 +23,10 @@ from .wire import Answer, Call, Fields, Wire
 IMPLEMENTS = "VolumeDriver"
 
 _SUCCESS: Mapping[str, object] = {"Err": ""}
+
+#: How a mountpoint begins, and what is said of one that begins otherwise.
+_ABSOLUTE = ("", "/")
+_EXPECTED = "an absolute path is expected, or an empty text while it is not mounted"
 
 
 @frozen
@@ -127,6 +131,8 @@ def rfc3339(moment: datetime) -> str:
 def _shown(volume: Volume) -> dict[str, object]:
     if not (isinstance(volume.name, str) and isinstance(volume.mountpoint, str)):
         raise TypeError("a name or mountpoint is no str")
+    if volume.mountpoint[:1] not in _ABSOLUTE:
+        raise ValueError(f"a mountpoint is {volume.mountpoint[:80]!r}; {_EXPECTED}")
     shown: dict[str, object] = {
         "Name": volume.name,
         "Mountpoint": volume.mountpoint,
@@ -146,14 +152,17 @@ class _Told:
     def mounted(self, mountpoint: str, message: Message) -> Fields:
         if not isinstance(mountpoint, str):
             raise wrong_type(self.driver.mount, mountpoint, "a str")
-        if not mountpoint.startswith("/"):
-            name = message.text("Name")
-            raise PluginError(f"volume {name!r}: the driver gave no absolute path to mount")
+        if mountpoint[:1] != "/":
+            of = f"{mountpoint[:80]!r} for volume {message.text('Name')!r}"
+            raise mistake(self.driver.mount, f"returned {of}; an absolute path is expected")
         return {"Mountpoint": mountpoint, "Err": ""}
 
     def path(self, mountpoint: str, message: Message) -> Fields:
         if not isinstance(mountpoint, str):
             raise wrong_type(self.driver.path, mountpoint, "a str")
+        if mountpoint[:1] not in _ABSOLUTE:
+            what = f"returned {mountpoint[:80]!r}; {_EXPECTED}"
+            raise mistake(self.driver.path, what)
         return {"Mountpoint": mountpoint, "Err": ""}
 
     def volume(self, volume: Volume, message: Message) -> Fields:
@@ -194,6 +203,9 @@ class _Told:
         from .checking import wrong_part as found
 
         if not isinstance(value, bytes) and (part := found(value)):
+            raise wrong_part(method, value, part) from None
+        if isinstance(value, Volume) and value.mountpoint[:1] not in _ABSOLUTE:
+            part = f"mountpoint is {value.mountpoint[:80]!r}; {_EXPECTED}"
             raise wrong_part(method, value, part) from None
 
 

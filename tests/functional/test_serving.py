@@ -119,11 +119,11 @@ class RunTests(SynchronousTestCase):
         (self.base / "file").touch()
         for option, why in (
             (f"--listen=unix:{self.base}/file", "is not a socket"),
-            ("--listen=udp:1", "give unix:PATH"),
+            ("--listen=udp:1", "--listen=udp:1: give unix:PATH"),
             ("--listen=tcp:1", "listen on unix:PATH, or on ssl:"),
             ("--listen=unix:x.sock", "the path is relative"),
             (f"--listen=unix:{self.base}/typo/x.sock", "/typo is no directory"),
-            ("--spec-dir=specs", "the path is relative"),
+            ("--spec-dir=specs", "--spec-dir=specs: the path is relative"),
         ):
             process = self.spawn(option)
             output, _ = process.communicate(timeout=PATIENCE)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -202,6 +203,24 @@ class WrongReadTests(ProtocolCase):
             yield ENTRIES[0]
 
         self.assertEqual(self.reading(read), {"Err": "the disk is gone"})
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_asyncio(self) -> None:
+        """So is it while asyncio's loop turns, in whose tasks nothing runs at once."""
+
+        async def read() -> AsyncIterator[LogEntry]:
+            raise PluginError("the disk is gone")
+            yield ENTRIES[0]
+
+        async def main() -> None:
+            self.client.feed(post("LogDriver.ReadLogs", {"Info": INFO}))
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        self.serve(Wrong(read=read))
+        asyncio.run(main())
+        (response,) = self.client.responses()
+        self.assertEqual((response.status, response.answer), (500, {"Err": "the disk is gone"}))
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_no_loop(self) -> None:
@@ -402,6 +421,7 @@ class FailingTests(TestCase):
 
         for received, error in (
             (lambda entry: fail(OSError(errno.EIO, "broken")), OSError),
+            (lambda entry: sys.exit(1), SystemExit),
             (never, DriverMistake),
         ):
             reader = self.reader(received)

@@ -88,6 +88,24 @@ class LogTests(PluginCase):
             (event,) = events
             self.assertIn(" 1500.0 ms", formatEvent(event))
 
+    def test_blocked(self) -> None:
+        """A driver that lets all others wait is warned of, once for each call."""
+
+        def slowly(*_: object) -> None:
+            self.clock.advance(1.5)
+
+        self.driver.answers = {"create": slowly, "unmount": slowly}
+        found = []
+        for call in ("Create", "Create", "Unmount"):
+            name = f"VolumeDriver.{call}"
+            events = self.lines(post(name, NAMED[name]))
+            found.append([formatEvent(event) for event in events])
+        self.assertEqual([len(lines) for lines in found], [2, 1, 2])
+        for lines, call in ((found[0], "Create"), (found[2], "Unmount")):
+            said = f"VolumeDriver.{call} 'db': nothing else was answered for 1500 ms: "
+            self.assertIn(said, lines[0])
+            self.assertIn("deferToThread", lines[0])
+
     def test_one_line(self) -> None:
         """A name with newlines or worse is one line that can be written anywhere."""
         for name in ("a\nb", "a\r\n2026-01-01 forged", "\x1b[2J", "\ud800", "\0"):

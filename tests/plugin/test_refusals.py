@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 from collections.abc import Iterable
 from io import BytesIO
 
-from twisted.internet.defer import Deferred, fail
-from twisted.logger import LogLevel, capturedLogs
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import LogLevel, capturedLogs, formatEvent
 
 from exampledriver.plugin import BadRequest, PluginError
 from exampledriver.plugin.site import MAX_BODY
@@ -257,9 +259,63 @@ class BugTests(PluginCase):
             self.assertRefused(self.call("VolumeDriver.Get", {"Name": "db"}), 500)
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_no_exception(self) -> None:
-        """Even what no handler of exceptions catches is answered in JSON, and logged."""
-        self.driver.answers["get"] = GeneratorExit()
-        self.assertRefused(self.call("VolumeDriver.Get", {"Name": "db"}), 500)
-        self.assertEqual(len(self.flushLoggedErrors(GeneratorExit)), 1)
-        self.assertAnswered(self.call("VolumeDriver.List"))
+
+class EndTests(PluginCase):
+    """What ends a program or a task, raised by a driver."""
+
+    def check(self, error: BaseException) -> None:
+        """Check that every call is answered, logged and over, the second time of each too."""
+
+        def raises(*_: object) -> object:
+            raise error
+
+        async def coroutine(*_: object) -> object:
+            raise error
+
+        def deferred(*_: object) -> object:
+            return fail(error)
+
+        name = type(error).__name__
+        for answer in (raises, coroutine, deferred):
+            for call, message in {**NAMED, "VolumeDriver.List": {}}.items():
+                self.driver.answers[call.partition(".")[2].lower()] = answer
+                for _ in range(2):
+                    text = self.assertRefused(self.call(call, message), 500)
+                    self.assertIn(f"the driver raised {name}, which ends neither", text)
+                    self.assertIn("raise a PluginError", text)
+                    self.assertEqual(len(self.flushLoggedErrors(type(error))), 1)
+                    self.assertTrue(self.client.connected)
+        self.successResultOf(self.plugin.wire.when_idle())
+
+    def test_exit(self) -> None:
+        """A driver that ends the program is answered with its mistake; a stop waits for nothing."""
+        for error in (SystemExit("disk full"), KeyboardInterrupt(), GeneratorExit()):
+            self.check(error)
+
+    def test_cancelled(self) -> None:
+        """So is one whose own work was cancelled, with the error of Twisted's or asyncio's."""
+        for error in (CancelledError(), asyncio.CancelledError()):
+            self.check(error)
+
+    def test_logged(self) -> None:
+        """The log says that it was the driver's mistake, and how the change ended."""
+        self.driver.answers["create"] = SystemExit(3)
+        with capturedLogs() as events:
+            self.call("VolumeDriver.Create", NAMED["VolumeDriver.Create"])
+        mistake, change = map(formatEvent, events)
+        self.assertIn("a mistake of the driver: the driver raised SystemExit", mistake)
+        self.assertTrue(change.endswith(": SystemExit(3)"), change)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    def test_never(self) -> None:
+        """A change that is never answered is thrown away without a word, as by a test's end."""
+
+        async def never(*_: object) -> None:
+            await Deferred()
+
+        self.driver.answers["create"] = never
+        self.client.feed(post("VolumeDriver.Create", NAMED["VolumeDriver.Create"]))
+        self.client.disconnect()
+        with capturedLogs() as events:
+            gc.collect()
+        self.assertEqual(events, [])

@@ -138,11 +138,16 @@ class GetTests(PluginCase):
     def test_wrong(self) -> None:
         """A part of a volume that is of a wrong type is never sent, and said."""
         zone = "created has no time zone; one is expected, as of datetime.now(timezone.utc)"
+        relative = (
+            "mountpoint is 'srv/db'; an absolute path is expected, or an empty text while it is "
+            "not mounted"
+        )
         wrong: Any
         for wrong, says in (
             ({"name": None}, "name is None; a str is expected"),
             ({"mountpoint": Path("/srv")}, "mountpoint is a PosixPath; a str is expected"),
             ({"mountpoint": b"/srv"}, "mountpoint is a bytes; a str is expected"),
+            ({"mountpoint": "srv/db"}, relative),
             ({"created": NOON.replace(tzinfo=None)}, zone),
             ({"created": "2026-11-24"}, "created is a str; a datetime is expected"),
             ({"created": ["2026"]}, "created is a list; a datetime is expected"),
@@ -225,13 +230,16 @@ class MountTests(PluginCase):
             self.assertEqual(answer, {"Mountpoint": path, "Err": ""})
 
     def test_no_absolute_path(self) -> None:
-        """A path that is empty or relative is an error that names the volume, never an answer."""
+        """A path that is empty or relative is the driver's mistake, shown, and never an answer."""
         for path in ("", "srv/db", "./db", " /srv/db", "~/db"):
             self.driver.answers["mount"] = path
             text = self.assertRefused(self.call("VolumeDriver.Mount", MOUNT), 500)
-            self.assertIn("'db'", text)
-            self.assertIn("absolute path", text)
-        self.assertEqual(self.flushLoggedErrors(), [])
+            self.assertEqual(
+                text,
+                f"driver FakeDriver.mount returned {path!r} for volume 'db'; an absolute path is "
+                "expected",
+            )
+            self.assertEqual(len(self.flushLoggedErrors(DriverMistake)), 1)
 
     def test_no_path(self) -> None:
         """A driver that returns no string has a bug."""
@@ -252,6 +260,10 @@ class MountTests(PluginCase):
             self.driver.answers["path"] = path
             answer = self.assertAnswered(self.call("VolumeDriver.Path", GET))
             self.assertEqual(answer, {"Mountpoint": path, "Err": ""})
+        self.driver.answers["path"] = "srv/db"
+        text = self.assertRefused(self.call("VolumeDriver.Path", GET), 500)
+        self.assertIn("driver FakeDriver.path returned 'srv/db'; an absolute path", text)
+        self.assertEqual(len(self.flushLoggedErrors(DriverMistake)), 1)
 
     def test_capabilities(self) -> None:
         """The scope is local, unless the driver says otherwise."""
