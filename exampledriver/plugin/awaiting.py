@@ -18,12 +18,9 @@ from twisted.internet.defer import CancelledError as Cancelled
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .errors import DriverMistake, ended
+from .errors import ended
 
 T = TypeVar("T")
-
-#: What asyncio says when it is awaited where its loop does not turn.
-_NO_LOOP = ("no running event loop", "await wasn't used with future", "no current event loop")
 
 
 def bridged(answer: Awaitable[T]) -> Awaitable[T]:
@@ -44,16 +41,6 @@ def _deferred(future: Future[T]) -> Deferred[T]:
         return failure
 
     return Deferred.fromFuture(future).addErrback(failed)
-
-
-def explained(error: RuntimeError) -> Exception:
-    """Return what to raise for a driver's error: asyncio's own does not say what to do."""
-    if any(text in str(error) for text in _NO_LOOP):
-        return DriverMistake(
-            "the driver awaits something of asyncio's, and its loop does not turn: use "
-            "Twisted's asyncio reactor, with run(asyncio=True) or twistd --reactor=asyncio"
-        )
-    return error
 
 
 async def _run(coroutine: Coroutine[Any, Any, T]) -> T:

@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from zope.interface import implementer
 
-from .awaiting import bridged, explained
+from .awaiting import bridged
+from .errors import explained
 from .message import CONTENT_TYPE
 
 _log = Logger()

@@ -14,7 +14,7 @@ from typing import Literal
 from attrs import define, field, frozen
 from zope.interface import Interface
 
-from .errors import mistake, wrong_part, wrong_type
+from .errors import check_done, mistake, named, wrong_part, wrong_type
 from .message import Message, encode
 from .protocol import Protocol, bind
 from .wire import Answer, Call, Fields, Wire
@@ -167,7 +167,11 @@ class _Told:
 
     def volume(self, volume: Volume, message: Message) -> Fields:
         if not isinstance(volume, Volume):
-            raise wrong_type(self.driver.get, volume, "a Volume")
+            of_none = "; for one that does not exist, raise a PluginError"
+            raise mistake(
+                self.driver.get,
+                f"returned {named(volume)}; a Volume is expected{of_none * (volume is None)}",
+            )
         try:
             return b'{"Volume":%s,"Err":""}' % volume.as_json()
         except (AttributeError, TypeError, ValueError):
@@ -184,8 +188,10 @@ class _Told:
             if not isinstance(volumes, Iterable):
                 raise wrong_type(self.driver.list, volumes, "an iterable of Volumes") from None
             if not isinstance(volume, (Volume, bytes)):
-                kind = "an iterable of Volumes, all of them,"
-                raise wrong_type(self.driver.list, volume, kind) from None
+                what = f"{named(volumes)} with {named(volume)} in it"
+                raise mistake(
+                    self.driver.list, f"returned {what}; an iterable of Volumes is expected"
+                ) from None
             self.check(self.driver.list, volume)
             raise
         # The last comma, if there is one, gives way to the end.
@@ -216,20 +222,25 @@ def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
     def name(message: Message) -> str:
         return message.text("Name")
 
-    def done(nothing: object, message: Message) -> Fields:
-        return _SUCCESS
+    def done(method: Callable[..., object]) -> Callable[[object, Message], Fields]:
+        def tell(nothing: object, message: Message) -> Fields:
+            if nothing is not None:
+                check_done(method, nothing)
+            return _SUCCESS
+
+        return tell
 
     for call in (
         Call(
             "VolumeDriver.Create",
             lambda message: driver.create(name(message), message.text_map("Opts")),
-            done,
+            done(driver.create),
             changes="Name",
         ),
         Call(
             "VolumeDriver.Remove",
             lambda message: driver.remove(name(message)),
-            done,
+            done(driver.remove),
             changes="Name",
         ),
         Call(
@@ -241,7 +252,7 @@ def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
         Call(
             "VolumeDriver.Unmount",
             lambda message: driver.unmount(name(message), message.text("ID")),
-            done,
+            done(driver.unmount),
             changes="Name",
         ),
         Call("VolumeDriver.Path", lambda message: driver.path(name(message)), told.path),

@@ -9,7 +9,7 @@ request and runs to its end. A call that only reads is cancelled with its client
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote_to_bytes
@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 
-from .awaiting import bridged, explained
-from .errors import PluginError, refusal
+from .awaiting import bridged
+from .errors import PluginError, explained, refusal
 from .message import CONTENT_TYPE, Message, encode
 from .redaction import masked
 
@@ -99,10 +99,7 @@ class Call(Generic[T]):
 
     async def settled(self, answer: Answer[T], message: Message) -> Fields:
         """Wait for a driver's answer, whichever of its three shapes it has."""
-        try:
-            value = cast(T, await bridged(answer)) if isinstance(answer, Awaitable) else answer
-        except RuntimeError as error:
-            raise explained(error) from error
+        value = cast(T, await bridged(answer)) if isinstance(answer, Awaitable) else answer
         return self.tell(value, message)
 
     def about(self, message: Message) -> str:
@@ -176,14 +173,8 @@ class Wire:
         start = self.streams.start
 
         def handle(request: IRequest) -> Deferred[None]:
-            work = Deferred.fromCoroutine(begun(_content(request)))
+            work = Deferred.fromCoroutine(pieces(_content(request)))
             return work.addCallback(lambda found: start(request, found))
-
-        async def begun(body: bytes) -> AsyncGenerator[bytes, None]:
-            try:
-                return await pieces(body)
-            except RuntimeError as error:
-                raise explained(error) from error
 
         self._serve(name, handle)
 
@@ -277,7 +268,7 @@ class Wire:
                 answer = call.ask(message)
                 answered = 200, _body(await call.settled(answer, message))
             except Exception as error:
-                why = str(error)
+                why = str(explained(error))
                 answered = self._failed(call, Failure(), request)
             self._ended(client, answered, about, began, why, answer)
 

@@ -25,7 +25,7 @@ from exampledriver.plugin.logdriver import (
     ILogDriver,
 )
 from exampledriver.plugin.metrics import IMetricsCollector
-from exampledriver.plugin.secret import GetSecret, ISecretProvider, Secret
+from exampledriver.plugin.secret import ISecretProvider
 from exampledriver.plugin.testing import (
     AuthzConformance,
     IpamDriverConformance,
@@ -45,7 +45,7 @@ from .test_network import Wires
 from .test_small import Meter, Vault
 from .wrong.messages import AlwaysOk
 from .wrong.right import Right
-from .wrong.secrets import SECRET, PlainValue
+from .wrong.secrets import SECRET, PlainValue, RightSecrets
 
 
 class ServiceConformance(VolumeDriverConformance, SynchronousTestCase):
@@ -237,20 +237,17 @@ class SuiteTests(SynchronousTestCase):
     def test_secret_size(self) -> None:
         """A secret is judged by the size that a swarm takes: less than 500 KiB."""
 
-        @implementer(ISecretProvider)
-        class Sized:
+        class Sized(RightSecrets):
             size = 0
 
-            def get_secret(self, request: GetSecret) -> Secret:
-                if request.name != "db":
-                    raise PluginError("not known")
-                return Secret(bytes(self.size))
+            def read_file(self, name: str) -> bytes:
+                return bytes(self.size)
 
         class Case(SecretProviderConformance, SynchronousTestCase):
-            secret = "db"
+            secret = SECRET
 
-            def driver(self) -> ISecretProvider:
-                return Sized()
+            def factory(self) -> IProtocolFactory:
+                return Sized(Path(self.mktemp()).absolute(), self.clock).site()
 
         for Sized.size, broken in ((0, 1), (1, 0), (511_999, 0), (512_000, 1)):
             result = TestResult()

@@ -77,14 +77,14 @@ class LogTests(PluginCase):
 
     def test_time(self) -> None:
         """The time is the clock's, in milliseconds, up to the driver's answer."""
-        for end in ("callback", "errback"):
+        for end, what in (("callback", None), ("errback", PluginError("no"))):
             done: Deferred[None] = Deferred()
             self.driver.answers["create"] = done
             with capturedLogs() as events:
                 self.client.feed(post("VolumeDriver.Create", {"Name": "v"}))
                 self.clock.advance(1.5)
                 self.assertEqual(events, [])
-                getattr(done, end)(PluginError("no"))
+                getattr(done, end)(what)
             (event,) = events
             self.assertIn(" 1500.0 ms", formatEvent(event))
 

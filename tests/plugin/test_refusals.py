@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from io import BytesIO
 
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 
-from exampledriver.plugin import BadRequest, PluginError
+from exampledriver.plugin import BadRequest, PluginError, Volume
+from exampledriver.plugin.errors import DriverMistake
 from exampledriver.plugin.site import MAX_BODY
 
 from .memory import NAMED, NAMELESS, PluginCase, Response, post, raw
@@ -258,6 +260,69 @@ class BugTests(PluginCase):
             self.driver.answers["get"] = answer
             self.assertRefused(self.call("VolumeDriver.Get", {"Name": "db"}), 500)
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class NotDoneTests(PluginCase):
+    """What a driver returns from a method of which nothing is expected."""
+
+    def said(self, call: str, answer: object) -> str:
+        """Return what is said of an answer, to the engine and to the log."""
+        self.driver.answers[call.lower()] = lambda *_: answer
+        text = self.assertRefused(self.call(f"VolumeDriver.{call}", NAMED["VolumeDriver.Get"]), 500)
+        (logged,) = self.flushLoggedErrors(DriverMistake)
+        self.assertEqual(logged.getErrorMessage(), text)
+        return text
+
+    def test_not_run(self) -> None:
+        """Work that has not run is no success: a forgotten decorator, yield or await."""
+
+        def generator() -> Iterator[object]:
+            yield Deferred()
+
+        async def stream() -> AsyncIterator[object]:
+            yield Deferred()
+
+        async def coroutine() -> object:
+            return Deferred()
+
+        async def twice() -> object:
+            return coroutine()
+
+        says = "driver FakeDriver.create returned a"
+        for answer, what in (
+            (
+                generator(),
+                " generator; a function with yield in it does not run, unless it has @inl",
+            ),
+            (stream(), "n async_generator; a coroutine with yield in it does not run"),
+            (twice(), " coroutine; await it"),
+            (coroutine(), " Deferred; await it"),
+        ):
+            self.assertIn(says + what, self.said("Create", answer))
+
+    def test_error(self) -> None:
+        """An error that is returned is no success."""
+        for answer, kind in ((PluginError("full"), "PluginError"), (Failure(OSError()), "Failure")):
+            self.assertEqual(
+                self.said("Remove", answer),
+                f"driver FakeDriver.remove returned a {kind}; raise it",
+            )
+
+    def test_anything(self) -> None:
+        """Whatever else is returned: the change was made."""
+        for answer in (None, False, "done", Volume("db")):
+            self.driver.answers["create"] = lambda *_, answer=answer: answer
+            self.assertAnswered(self.call("VolumeDriver.Create", NAMED["VolumeDriver.Create"]))
+
+    def test_no_loop(self) -> None:
+        """A task of asyncio's that cannot be made is told what to do, as is one awaited."""
+        for call in ("Get", "Create"):
+            self.driver.answers[call.lower()] = lambda *_: asyncio.get_running_loop()
+            with capturedLogs() as events:
+                response = self.call(f"VolumeDriver.{call}", NAMED["VolumeDriver.Get"])
+            self.assertIn("with run(asyncio=True)", self.assertRefused(response, 500))
+            for event in events:
+                self.assertIn("with run(asyncio=True)", formatEvent(event))
 
 
 class EndTests(PluginCase):

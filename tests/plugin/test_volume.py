@@ -132,7 +132,11 @@ class GetTests(PluginCase):
         """A driver that returns None for a volume has a bug: Volume is never null."""
         self.driver.answers["get"] = None
         text = self.assertRefused(self.call("VolumeDriver.Get", GET), 500)
-        self.assertEqual(text, "driver FakeDriver.get returned None; a Volume is expected")
+        self.assertEqual(
+            text,
+            "driver FakeDriver.get returned None; a Volume is expected; for one that does not "
+            "exist, raise a PluginError",
+        )
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_wrong(self) -> None:
@@ -204,6 +208,17 @@ class ListTests(PluginCase):
             self.driver.answers["list"] = answer
             shown = self.assertAnswered(self.call("VolumeDriver.List"))["Volumes"]
             self.assertEqual([volume["Name"] for volume in shown], ["a", "b"])
+
+    def test_names(self) -> None:
+        """A list of names is told from a list of volumes."""
+        self.driver.answers["list"] = ["a", "b"]
+        text = self.assertRefused(self.call("VolumeDriver.List"), 500)
+        self.assertEqual(
+            text,
+            "driver FakeDriver.list returned a list with a str in it; an iterable of Volumes is "
+            "expected",
+        )
+        self.assertEqual(len(self.flushLoggedErrors(DriverMistake)), 1)
 
     def test_no_null(self) -> None:
         """A driver that lists None has a bug; a null is never sent."""
