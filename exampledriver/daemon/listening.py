@@ -13,7 +13,7 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +173,20 @@ class UnixEndpoint:
                 self.path.unlink()
         except FileNotFoundError:
             pass
+
+
+def check_distinct(endpoints: Sequence[object]) -> None:
+    """Go on if no endpoint is there twice.
+
+    :raises ValueError: one is.
+    """
+    names = [
+        f"unix:{endpoint.real}" if isinstance(endpoint, UnixEndpoint) else str(endpoint)
+        for endpoint in endpoints
+    ]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is given twice: once is enough")
 
 
 @define(eq=False)

@@ -110,7 +110,7 @@ class SystemdEndpoint:
         found, named = passed.inheritedDescriptors(), passed.inheritedNamedDescriptors()
         if not found:
             raise ListenError(
-                f"{self.text}: the service manager has passed no socket: start the daemon by its "
+                f"{self.text}: the service manager has passed no socket: start this by its "
                 ".socket unit, or listen on unix:PATH"
             )
         try:

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 
 from ..daemon.discovery import announced
-from ..daemon.listening import ListenError, UnixEndpoint, endpoint_words
+from ..daemon.listening import ListenError, UnixEndpoint, check_distinct, endpoint_words
 from ..daemon.logs import FORMATS, LogOutput
 from ..daemon.remote import TlsEndpoint
 from ..daemon.service import CannotStart, DaemonService, Step
@@ -111,12 +111,13 @@ def _targets(
 ) -> list[Any]:
     """Return what is listened on.
 
-    :raises ValueError: an endpoint is none, or a path is relative.
+    :raises ValueError: an endpoint is none, or is given twice, or a path is relative.
     :raises ListenError: a directory is not there, or a spec cannot be written.
     """
     texts = endpoints or [f"unix:{SOCKETS}/{plugin.name}.sock"]
     try:
         targets: list[Any] = [parse_endpoint(text) for text in texts]
+        check_distinct(targets)
     except ValueError as error:
         raise ValueError(f"{words.listen}{error}") from None
     for text, target in zip(texts, targets, strict=True):

@@ -84,7 +84,7 @@ class EndpointTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """Without a passed socket the text says how the daemon is meant to be started."""
-        self.assertIn("has passed no socket: start the daemon by its .socket", self.refused(None))
+        self.assertIn("has passed no socket: start this by its .socket", self.refused(None))
 
     def test_unfit(self) -> None:
         """A socket of another kind, or one that does not listen, is refused."""

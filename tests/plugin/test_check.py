@@ -132,8 +132,10 @@ class ReportTests(SynchronousTestCase):
         with redirect_stdout(out), redirect_stderr(err):
             self.assertEqual(main(["--rules"]), 0)
             self.assertRaises(SystemExit, main, [])
+            self.assertRaises(SystemExit, main, ["--protocol=volume", "/x.sock"])
         self.assertEqual(out.getvalue(), table())
         self.assertIn("give the plugin's SOCKET", err.getvalue())
+        self.assertRegex(err.getvalue(), "invalid choice: 'volume'.*VolumeDriver")
 
 
 class SeenTests(SynchronousTestCase):

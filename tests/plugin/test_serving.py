@@ -59,6 +59,13 @@ class ServiceTests(TestCase):
         said = self.refused(ValueError, f"unix:{self.base}/x.sock", spec_dir="specs")
         self.assertIn("spec_dir: specs: the path is relative", said)
 
+    def test_twice(self) -> None:
+        """An endpoint that is given twice is said, not taken for another process."""
+        path = self.base / "x.sock"
+        (self.base / "link").symlink_to(self.base)
+        said = self.refused(ValueError, [f"unix:{path}", f"unix:{self.base}/link/x.sock"])
+        self.assertEqual(said, f"endpoints: unix:{path} is given twice: once is enough")
+
     def test_mistyped(self) -> None:
         """A directory that is not there is not made, but for those of engines."""
         text = f"unix:{self.base}/dokcer/plugins/x.sock"
