@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from asyncio.events import _get_running_loop
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import NoneType
@@ -283,6 +284,11 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None, *, asyncio: bool = Fa
     :raises SystemExit: always.
     """
     options = _options(plugin, argv)
+    if _get_running_loop() is not None:
+        raise SystemExit(
+            f"{plugin.name}: run() is called while asyncio's loop turns: call it from a function "
+            "that is no coroutine; with asyncio=True it turns the loop itself"
+        )
     if asyncio:
         _install_asyncio(plugin.name)
     from twisted.internet import reactor

@@ -40,6 +40,7 @@ from exampledriver.plugin.testing import (
 from tests.volumes.fixtures import World
 
 from .logs import Logs
+from .memory import FakeDriver
 from .test_authz import Gate
 from .test_network import Wires
 from .test_small import Meter, Vault
@@ -253,6 +254,25 @@ class SuiteTests(SynchronousTestCase):
             result = TestResult()
             Case("test_S_VALUE").run(result)
             self.assertEqual((len(result.failures), result.errors), (broken, []), Sized.size)
+
+    def test_threads(self) -> None:
+        """A driver with threads, in memory without time, fails with what the suite wants."""
+
+        class Threaded(FakeDriver):
+            def remove(self, name: str) -> Any:
+                return Deferred()
+
+        class Case(VolumeDriverConformance, SynchronousTestCase):
+            files = False
+
+            def driver(self) -> IVolumeDriver:
+                return Threaded()
+
+        for test in ("test_V_GET_NAME", "test_V_REMOVE"):
+            result = TestResult()
+            Case(test).run(result)
+            ((_, text),) = result.failures
+            self.assertIn("a driver that uses threads wants TestCase, and real = True", str(text))
 
     def test_no_driver(self) -> None:
         """A suite that is not told how its driver is made says what is missing."""

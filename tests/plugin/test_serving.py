@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from typing import Any
@@ -58,6 +59,16 @@ class ServiceTests(TestCase):
             )
         said = self.refused(ValueError, f"unix:{self.base}/x.sock", spec_dir="specs")
         self.assertIn("spec_dir: specs: the path is relative", said)
+
+    def test_in_a_coroutine(self) -> None:
+        """run() within asyncio's loop, which would wait for itself, is refused."""
+
+        async def main() -> None:
+            for mode in (False, True):
+                error = self.assertRaises(SystemExit, self.plugin.run, [], asyncio=mode)
+                self.assertIn("x: run() is called while asyncio's loop turns", str(error))
+
+        asyncio.run(main())
 
     def test_twice(self) -> None:
         """An endpoint that is given twice is said, not taken for another process."""
