@@ -148,7 +148,9 @@ def refusal(failure: Failure, request_id: str, asked: str) -> Refusal:
         error = ended(failure)
     error = explained(error)
     if isinstance(error, PluginError):
-        return Refusal(error.status, str(error) or type(error).__name__)
+        # A subclass may say any; with one of success, Podman would see no error.
+        status = error.status if error.status in range(400, 600) else 500
+        return Refusal(status, str(error) or type(error).__name__)
     if isinstance(error, NotFound):
         return Refusal(404, f"{asked}: this plugin has no such call")
     if isinstance(error, MethodNotAllowed):

@@ -28,6 +28,7 @@ from ..daemon.remote import TlsEndpoint
 from ..daemon.service import CannotStart, DaemonService, Step
 from ..daemon.signals import Signals
 from ..daemon.systemd import Notifier, SystemdEndpoint
+from .app import check_reactor
 from .errors import named
 from .site import PluginSite
 
@@ -191,6 +192,7 @@ def make_service(
     :raises ValueError: an endpoint is none.
     :raises ListenError: an endpoint cannot be listened on.
     """
+    check_reactor(reactor)
     _check_types(endpoints, spec_dir, finish=finish, close=close)
     texts = [endpoints] if isinstance(endpoints, str) and endpoints else endpoints
     targets = _targets(plugin, texts, spec_dir, _Words())

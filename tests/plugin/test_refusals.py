@@ -221,6 +221,13 @@ class BugTests(PluginCase):
                 self.assertEqual(self.assertRefused(response, status), 'volume "db": no')
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_status(self) -> None:
+        """A PluginError may have another status, but none of success, nor one that is none."""
+        for status, expected in ((404, 404), (599, 599), (200, 500), (999, 500), ("404", 500)):
+            kind = type("Mine", (PluginError,), {"status": status})
+            for response in self.call_all(kind("no")):
+                self.assertEqual(self.assertRefused(response, expected), "no")
+
     def test_without_text(self) -> None:
         """A PluginError without a text still is an Err that is not empty: Docker needs one."""
         for response in self.call_all(PluginError()):

@@ -118,6 +118,14 @@ class ServiceTests(TestCase):
         said = self.refused(TypeError, good, spec_dir=7)
         self.assertEqual(said, "spec_dir: 7 is an int; a str or Path is expected")
 
+    def test_no_reactor(self) -> None:
+        """Endpoints in the reactor's place are said, before the default socket is made."""
+        wrong: Any = f"unix:{self.base}/x.sock"
+        error = self.assertRaises(TypeError, self.plugin.service, wrong)
+        says = f"reactor: {wrong!r} is a str; Twisted's reactor is expected"
+        self.assertIn(says, str(error))
+        self.assertIn(says, str(self.assertRaises(TypeError, Plugin, "x", [FakeDriver()], wrong)))
+
     def test_steps(self) -> None:
         """A step of a stop without a name, or that is no function, is refused at once."""
 
