@@ -27,7 +27,10 @@ def bridged(answer: Awaitable[T]) -> Awaitable[T]:
     """Return what Twisted can await in place of a driver's answer."""
     if _get_running_loop() is not None and not isinstance(answer, Deferred):
         if isinstance(answer, Coroutine):
-            return _deferred(ensure_future(_run(answer)))
+            task = ensure_future(_run(answer))
+            # One that is cancelled before its first step never gets to it.
+            task.add_done_callback(lambda _: answer.close())
+            return _deferred(task)
         if isfuture(answer):
             return _deferred(answer)
     return answer

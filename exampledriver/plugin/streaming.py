@@ -54,8 +54,13 @@ class Stream:
             return self._begun(self._work)
         # A task takes its first step in the loop's next turn, and tells of its end in the one
         # after that.
-        stepped: Deferred[None] = Deferred()
-        loop.call_soon(loop.call_soon, stepped.callback, None)
+        stepped: Deferred[None] = Deferred(lambda _: self.end())
+
+        def step() -> None:
+            if not stepped.called:  # else its client has gone
+                stepped.callback(None)
+
+        loop.call_soon(loop.call_soon, step)
         work = self._work
         return stepped.addBoth(lambda _: self._begun(work))
 

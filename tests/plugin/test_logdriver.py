@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import os
 import sys
@@ -222,6 +223,36 @@ class WrongReadTests(ProtocolCase):
         (response,) = self.client.responses()
         self.assertEqual((response.status, response.answer), (500, {"Err": "the disk is gone"}))
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_gone_at_once(self) -> None:
+        """A client that goes before the first entry ends the reading, and is none of the log's."""
+        seen: list[str] = []
+
+        async def read() -> AsyncIterator[LogEntry]:
+            try:
+                seen.append("began")
+                await asyncio.sleep(60)
+                yield ENTRIES[0]
+            finally:
+                seen.append("ended")
+
+        async def main(turns: int) -> None:
+            self.serve(Wrong(read=read))
+            self.client.feed(post("LogDriver.ReadLogs", {"Info": INFO}))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            self.client.disconnect()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            self.assertIn(seen, ([], ["began", "ended"]))
+
+        for turns in range(5):
+            seen.clear()
+            with capturedLogs() as events:
+                asyncio.run(main(turns))
+                gc.collect()
+            self.assertEqual(self.flushWarnings(), [])
+            self.assertEqual(events, [])
 
     def test_no_loop(self) -> None:
         """What awaits asyncio's where its loop does not turn is told what to do."""
