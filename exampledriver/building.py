@@ -60,8 +60,10 @@ CHANGE_THREADS = 64
 #: Threads for changes of volumes that are no directories, apart: programs are run for those, and
 #: when all of their servers are dead, other volumes do not wait.
 MOUNT_THREADS = 64
-#: Threads for snapshots, rollbacks and archives, apart: they take long.
+#: Threads for snapshots and rollbacks, apart: they take long.
 COPY_THREADS = 4
+#: Threads for archives, apart: they take as long as who is at the other end, and keep nothing.
+SEND_THREADS = 32
 #: Seconds in which a request that is on its way at a stop still arrives.
 LINGER = 0.3
 #: Threads for looking at volumes, apart: a hanging look delays no change.
@@ -209,6 +211,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
 
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
     copying = DaemonThreads(reactor, "copy", COPY_THREADS)
+    sending = DaemonThreads(reactor, "send", SEND_THREADS)
     deletions = DaemonThreads(reactor, "purge", 1)
     measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
     trash = Trash(root)
@@ -236,7 +239,9 @@ def build(options: Options, reactor: Any) -> DaemonService:
     )
     waits = Waits(reactor)
     channels = admin_endpoint.path.parent if admin_endpoint else runtime
-    copies = Copies(volumes, ledger, backend, trash, root, channels, copying, waits)
+    copies = Copies(
+        volumes, ledger, backend, trash, root, channels, copying, changes_of, sending, waits
+    )
     volumes.clone_with(copies)
     copies.recover()
     volumes.load()
@@ -290,7 +295,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
             reactor.addSystemEventTrigger("before", "shutdown", stop)
 
     def release() -> None:
-        for pool in (changes, mounts, passes, looks, copying, deletions, measurements):
+        for pool in (changes, mounts, passes, looks, copying, sending, deletions, measurements):
             pool.stop()
         for lock in locks:
             lock.release()

@@ -260,6 +260,8 @@ class BtrfsBackend:
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear what was half made; the directory backend lists what is no volume's."""
+        if self._file_system(str(self.root))[0] != "btrfs":
+            return []
         for entry in os.listdir(self.root):
             if entry.startswith(".") and entry.endswith(_STAGED):
                 remove_tree(self.root / entry)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import mounting
 from .commands import CommandError, run
 
 #: Seconds for what goes through a whole file system.
@@ -48,7 +47,7 @@ def check_ext4(file: Path, inherited: Sequence[int] = ()) -> None:
     :raises CommandError: it could not correct all.
     """
     try:
-        run(["e2fsck", "-f", "-p", str(file)], mounting.LOCAL, inherited)
+        run(["e2fsck", "-f", "-p", str(file)], SECONDS, inherited)
     except CommandError as error:
         if error.status != _CORRECTED:
             raise

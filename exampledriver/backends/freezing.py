@@ -22,12 +22,19 @@ _FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 def frozen(place: str) -> Iterator[None]:
     """Freeze the file system that is mounted at a place, and thaw it whatever happens.
 
+    It is seen that one is mounted there: the one around it has the copy, and the daemon's own
+    files, and whoever freezes that waits for himself.
+
+    :param place: absolute.
     :raises BusyError: somebody else has frozen it.
-    :raises VolumeError: somebody else has thawed it meanwhile.
+    :raises VolumeError: nothing is mounted there, or somebody else has thawed it meanwhile.
     :raises OSError: it cannot be frozen.
     """
+    # As long as this is open it is not unmounted.
     fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        if os.fstat(fd).st_dev == os.stat(os.path.dirname(place)).st_dev:
+            raise VolumeError(f"{place} was unmounted by somebody else: try again")
         try:
             fcntl.ioctl(fd, _FIFREEZE, 0)
         except OSError as error:

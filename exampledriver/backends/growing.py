@@ -10,9 +10,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from ..volumes import values
 from . import mounting
 from .commands import CommandError, run
-from .filesystems import check_ext4
+from .filesystems import SECONDS, check_ext4
+
+_MAY_GROW = (
+    "while it is mounted the kernel lets only a daemon with CAP_SYS_RESOURCE do it: give it that, "
+    "or do it again when nobody uses the volume"
+)
+
+#: Bytes that are to be free on the disk of an image that grows; and, at least, one for so many of
+#: its size, for what resize2fs writes of each group of blocks.
+_ROOM, _STRUCTURES = 64 << 20, 1 << 14
 
 #: Seconds between two looks whether somebody is still at work in a file.
 _TICK = 0.05
@@ -67,16 +77,27 @@ def enlarge(file: Path, size: int, reserve: bool) -> None:
 
 
 def check_may_grow(fs: str) -> None:
-    """Refuse what the kernel would refuse for a mounted file system, before its file grows.
+    """Refuse, before anything is changed, what :func:`grow_mounted` could not do.
 
-    :raises CommandError: it would.
+    :raises CommandError: the kernel would not let this process do it.
     """
-    if fs == "ext4" and not mounting.capable(mounting.SYS_RESOURCE):
-        why = (
-            "while it is mounted the kernel lets only a daemon with CAP_SYS_RESOURCE do it: give "
-            "it that, or do it again when nobody uses the volume"
-        )
-        raise CommandError("resize2fs", None, why)
+    if fs == "ext4" and not mounting.is_capable(mounting.SYS_RESOURCE):
+        raise CommandError("resize2fs", None, _MAY_GROW)
+
+
+def check_room(file: Path, size: int) -> None:
+    """Refuse, before anything is changed, a growth by :func:`grow_ext4` that may fill the disk.
+
+    Its structures are written where the file has holes, and a resize2fs that is cut off leaves a
+    file system that is damaged. What is mounted grows by its journal.
+
+    :raises OSError: there is too little room for sure.
+    """
+    found = os.statvfs(file)
+    needed = _ROOM + (size // _STRUCTURES >> 20 << 20)
+    if found.f_bavail * found.f_frsize < needed:
+        why = f"{values.size_text(needed)} of its disk have to be free to let it grow"
+        raise OSError(errno.ENOSPC, why, os.fspath(file))
 
 
 def grow_mounted(fs: str, place: str) -> None:
@@ -91,7 +112,7 @@ def grow_mounted(fs: str, place: str) -> None:
         "btrfs": ["btrfs", "filesystem", "resize", "max", place],
     }
     run(["losetup", "--set-capacity", device], mounting.LOCAL)
-    run(programs[fs], mounting.LOCAL)
+    run(programs[fs], SECONDS)
 
 
 def grow_ext4(file: Path) -> None:
@@ -101,7 +122,7 @@ def grow_ext4(file: Path) -> None:
     """
     with alone(file) as lock:
         check_ext4(file, [lock])
-        run(["resize2fs", str(file)], mounting.LOCAL, [lock])
+        run(["resize2fs", str(file)], SECONDS, [lock])
 
 
 def remove_lost_and_found(directory: Path) -> None:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..volumes import values
-from ..volumes.errors import BusyError, VolumeError, quoted
+from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import mounting, mounts
 from .clones import clone_options, taken_over
@@ -25,7 +25,7 @@ from .copying.copiers import ICopier
 from .durable import sync
 from .explaining import explained
 from .freezing import thaw
-from .growing import alone, check_may_grow, enlarge, grow_mounted, remove_lost_and_found
+from .growing import alone, check_may_grow, check_room, enlarge, grow_mounted, remove_lost_and_found
 from .imagecopies import ImageCopier
 from .imagefiles import SCRATCH, STAGED, ImageFiles
 from .imageoptions import IMAGE, ImageOptions, parse
@@ -34,9 +34,6 @@ from .mounted import MountedBackend
 from .trash import manifest
 
 _log = Logger()
-
-#: Seconds for a loop device to let go of a file that was unmounted.
-_LETTING_GO = 5.0
 
 
 @implementer(IBackend, ICopyable, IResizable)
@@ -187,11 +184,8 @@ class ImageBackend(MountedBackend):
         strays = []
         for entry in sorted(os.listdir(self.images)):
             path = self.images / entry
-            if entry.endswith(SCRATCH):
-                mounting.detach(str(path))
-                path.rmdir()
-            elif entry.endswith(STAGED):
-                path.unlink()
+            if entry.endswith((SCRATCH, STAGED)):
+                _clear(path)
             elif not entry.startswith(".") and entry.removesuffix(".img") not in known:
                 strays.append(f".images/{entry}")
         return strays
@@ -218,6 +212,10 @@ class ImageBackend(MountedBackend):
             mounted = bool(mounting.layers(volume.mountpoint))
             if mounted:
                 check_may_grow(options.fs)
+            else:
+                self.files.check_let_go(volume, file)
+                if options.fs == "ext4" and not options.reserve:
+                    check_room(file, size)
             enlarge(file, size, options.reserve)
             if mounted:
                 grow_mounted(options.fs, volume.mountpoint)
@@ -234,10 +232,26 @@ class ImageBackend(MountedBackend):
             missing = self.look_unmounted(volume)
             if missing:
                 raise VolumeError(f"volume {quoted(volume.name)}: {missing}")
-            if not self.files.attached(self.file(volume), 0.3):
+            if not self._is_elsewhere(volume):
                 return ""
             self.mount(volume)
         return super().users(volume)
+
+    def check_unused(self, volume: StoredVolume) -> None:
+        """Ask the kernel for mounts of it, also if only a container has one."""
+        here = mounting.layers(volume.mountpoint) or not os.path.lexists(self.file(volume))
+        if here or not self._is_elsewhere(volume):
+            super().check_unused(volume)
+            return
+        self.mount(volume)
+        try:
+            super().check_unused(volume)
+        finally:
+            self.unmount(volume)
+
+    def _is_elsewhere(self, volume: StoredVolume) -> bool:
+        """Tell whether somebody has a volume's file that is not mounted here."""
+        return bool(self.files.attached(self.file(volume), 0.3))
 
     def open(self, volume: StoredVolume) -> None:
         """Mount it, so that it can be frozen, whoever comes meanwhile."""
@@ -246,12 +260,7 @@ class ImageBackend(MountedBackend):
     def close(self, volume: StoredVolume) -> None:
         """Unmount it, and see that no loop device has its file."""
         self._unmount(volume, force=False)
-        devices = self.files.attached(self.file(volume), _LETTING_GO)
-        if devices:
-            raise BusyError(
-                f"volume {quoted(volume.name)}: {', '.join(devices)} still has its file "
-                f'{self.file(volume)}: end what uses that; "losetup --detach" lets it go'
-            )
+        self.files.check_let_go(volume, self.file(volume))
 
     def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
         """Return the size and the file system."""
@@ -266,6 +275,18 @@ class ImageBackend(MountedBackend):
     def places(self) -> Sequence[Path]:
         """Return where the files are."""
         return [self.images]
+
+
+def _clear(path: Path) -> None:
+    """Remove what was being made, or its mountpoint; the log says if that cannot be done."""
+    try:
+        if path.name.endswith(SCRATCH):
+            mounting.detach(str(path))
+            path.rmdir()
+        else:
+            path.unlink()
+    except OSError as error:
+        _log.warn("{path}: was left half made, and stays: {error}", path=str(path), error=error)
 
 
 def _backing_file(mount: mounts.Mount) -> str | None:

@@ -11,10 +11,11 @@ from secrets import token_hex
 
 from attrs import frozen
 
-from ..volumes.errors import VolumeError
+from ..volumes.errors import BusyError, VolumeError, quoted
 from ..volumes.model import StoredVolume
 from . import mounting, owned
 from .commands import CommandError, run
+from .copying.syscalls import sync_filesystem
 from .explaining import explained
 from .filesystems import BESIDE, READ, renew
 from .growing import enlarge, grow_ext4, grow_mounted, remove_lost_and_found
@@ -34,6 +35,9 @@ _CHECK = {"ext4": "e2fsck -f", "xfs": "xfs_repair", "btrfs": "btrfs check"}
 
 #: How the names end of what is being made, and of what it is mounted at.
 STAGED, SCRATCH = ".new", ".mnt"
+
+#: Seconds for a loop device to let go of a file that was unmounted.
+_LETTING_GO = 5.0
 
 
 @frozen
@@ -75,7 +79,11 @@ class ImageFiles:
     def scratch(
         self, volume: StoredVolume, file: Path, words: Sequence[str] = ()
     ) -> Iterator[Path]:
-        """Mount a file where nobody else sees it; errors in the body are explained."""
+        """Mount a file where nobody else sees it; errors in the body are explained.
+
+        What the body has written is in the file, durably, when it is left: a file system that is
+        unmounted tells nobody that its file's disk is full.
+        """
         scratch = self.images / f"{token_hex(8)}{SCRATCH}"
         with explained(volume, f"preparing {scratch}"):
             scratch.mkdir(mode=0o700)
@@ -83,7 +91,8 @@ class ImageFiles:
             self.mount(volume, file, str(scratch), words)
             with explained(volume, f"preparing {file}"):
                 try:
-                    yield scratch
+                    with _written(scratch):
+                        yield scratch
                 finally:
                     mounting.unmount(str(scratch), force=True)
         finally:
@@ -131,13 +140,19 @@ class ImageFiles:
         with explained(volume, f"preparing {file}"):
             size = file.stat().st_size
             if size > options.size:
-                raise VolumeError(f"it has {size} bytes, the volume {options.size}: only growing")
+                raise VolumeError(
+                    f"volume {quoted(volume.name)}: what is copied has {size} bytes, the volume "
+                    f"{options.size}, and an image can only grow: resize the volume first, or give "
+                    "a clone a size"
+                )
             enlarge(file, options.size, options.reserve)
         # Mounted, so that what was in its journal is in its place.
         with self.scratch(volume, file, BESIDE[options.fs]) as scratch:
             if new:
                 owned.change(scratch, volume.options)
         if options.fs != "btrfs":
+            # A container that was started just now may have the mount for a moment.
+            self.check_let_go(volume, file)
             self.renew(volume, file)
         if size < options.size:
             self.grow(volume, file)
@@ -154,6 +169,18 @@ class ImageFiles:
             else:
                 grow_mounted(fs, str(scratch))
 
+    def check_let_go(self, volume: StoredVolume, file: Path) -> None:
+        """See that nobody has the file system in a file mounted, in any namespace.
+
+        :raises BusyError: a loop device has the file.
+        """
+        devices = self.attached(file, _LETTING_GO)
+        if devices:
+            raise BusyError(
+                f"volume {quoted(volume.name)}: {', '.join(devices)} still has its file {file}: "
+                'end what uses that; "losetup --detach" lets it go'
+            )
+
     @staticmethod
     def attached(file: Path, seconds: float) -> list[str]:
         """Return the loop devices that have a file; those that are letting go are waited for."""
@@ -167,6 +194,20 @@ class ImageFiles:
             if not found or time.monotonic() > limit:
                 return found
             time.sleep(0.05)
+
+
+@contextmanager
+def _written(place: Path) -> Iterator[None]:
+    """See that all that the body writes to a file system gets there.
+
+    :raises OSError: it did not; errors are told to who had it open before.
+    """
+    fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield
+        sync_filesystem(fd)
+    finally:
+        os.close(fd)
 
 
 def _backs(path: Path, file: Path) -> bool:

@@ -128,7 +128,7 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
             "timeout= changes how long to wait"
         )
     words = error.words.lower()
-    if any(sign in words for sign in _DENIED) and not capable(_SYS_ADMIN):
+    if any(sign in words for sign in _DENIED) and not is_capable(_SYS_ADMIN):
         return f"the daemon may not mount: {MAY_MOUNT}"
     if kind not in ("", "none", "bind") and helper(kind) is None and not _in_kernel(kind):
         if package:
@@ -145,11 +145,11 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
     return "look at the kernel's log (dmesg)"
 
 
-def capable(bit: int) -> bool:
-    """Tell whether this process has a capability."""
+def is_capable(capability: int) -> bool:
+    """Tell whether this process has a capability, which is given by its bit."""
     with open("/proc/self/status", encoding="ascii") as file:
         (effective,) = (line.split()[1] for line in file if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> bit & 1)
+    return bool(int(effective, 16) >> capability & 1)
 
 
 def _in_kernel(kind: str) -> bool:

@@ -19,7 +19,7 @@ from ..backends.interfaces import ICopyable
 from ..plugin.volume import rfc3339
 from .copying import Copying, copied_fields
 from .errors import ConflictError, InvalidOptionError, quoted
-from .model import DIRECTORY, FROM, StoredVolume, Wanted
+from .model import DIRECTORY, FROM, StoredVolume, Wanted, check_name
 
 #: The options of an archived volume that the imported one has too; its directory has them.
 _KEPT = ("gid", "mode", "uid")
@@ -35,12 +35,13 @@ class Archives(Copying):
 
     async def export(self, name: str, label: str, channel: str, report: Report) -> Fields:
         """Send a volume, or a snapshot, to who listens at a socket."""
+        check_name(name)
 
         async def work() -> tuple[Copied, str]:
             if label:
                 async with self._locks.held(name):
                     snapshots = self._snapshots()
-                    found = await self._run(name, "exporting", lambda: snapshots.get(name, label))
+                    found = await self._ask(name, "exporting", lambda: snapshots.get(name, label))
                     volume = self._of_snapshot(found)
                     data = snapshots.directory(name) / label / "data"
                     return await send(data, volume, found.consistency), found.consistency
@@ -71,7 +72,7 @@ class Archives(Copying):
                 ):
                     return export_tree(tree, manifest, output, progress, self._root)
 
-            return await self._run(name, "exporting", export)
+            return await self._send(name, "exporting", export)
 
         with self._work(name) as (progress, about):
             copied, consistency = await self._waits.telling(report, about, work())
@@ -110,10 +111,10 @@ class Archives(Copying):
 
         async def work() -> None:
             source = Channel(self._channels / channel, progress)
-            await self._run(name, "importing", source.__enter__)
+            await self._send(name, "importing", source.__enter__)
             try:
                 archive = Import(source, progress)
-                manifest = await self._run(name, "importing", archive.read_manifest)
+                manifest = await self._send(name, "importing", archive.read_manifest)
                 manifests.append(manifest)
                 wanted = self._imported(manifest, options)
 

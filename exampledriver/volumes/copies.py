@@ -8,7 +8,7 @@ volume that was removed can be used. Whatever is made is whole, or not there.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from . import values
 from .archives import Archives
 from .copying import copied_fields
 from .errors import BusyError, VolumeError, quoted
-from .model import FROM, StoredVolume, Wanted
+from .model import FROM, StoredVolume, Wanted, check_name
 from .origins import ICloner, Origin
 
 _log = Logger()
@@ -39,14 +39,18 @@ class Copies(Archives):
 
     def recover(self) -> None:
         """End the rollbacks that a crash cut off, before the service loads. Blocks."""
-        try:
+
+        def end() -> None:
+            for name in rollback.recover(self._root):
+                _log.info("volume {name}: its rollback was cut off, and is done", name=name)
+
+        def forget() -> None:
             copyable = ICopyable(self._backend, None)
             for place in copyable.places() if copyable else []:
                 placing.forget_unmade(place)
-            for name in rollback.recover(self._root):
-                _log.info("volume {name}: its rollback was cut off, and is done", name=name)
-        except (OSError, VolumeError) as error:
-            _log.error("what a crash has left of a copy stays: {error}", error=error)
+
+        _as_far_as_it_goes(end)
+        _as_far_as_it_goes(forget)
 
     def clear(self) -> None:
         """Delete, in a thread, what a crash left half made."""
@@ -92,13 +96,15 @@ class Copies(Archives):
 
     async def snapshots(self, name: str) -> Sequence[Fields]:
         """Return a volume's snapshots, oldest first; they outlive the volume."""
-        found = await self._run(name, "listing snapshots", lambda: self._snapshots().of(name))
+        check_name(name)
+        found = await self._ask(name, "listing snapshots", lambda: self._snapshots().of(name))
         if not found:
             self._service.about(name)
         return [_shown(snapshot) for snapshot in found]
 
     async def delete_snapshot(self, name: str, label: str, report: Report) -> Fields:
         """Delete a snapshot."""
+        check_name(name)
 
         async def work() -> None:
             async with self._locks.held(name):
@@ -128,10 +134,11 @@ class Copies(Archives):
 
                 def roll_back() -> Copied:
                     found = self._snapshots().get(name, label)
-                    if found.backend != volume.backend:
+                    theirs, ours = _kind(found), _kind(volume)
+                    if theirs != ours:
                         raise VolumeError(
-                            f"snapshot {quoted(label)} is of a volume of backend {found.backend}, "
-                            f"and this is one of {volume.backend}: make a clone of it"
+                            f"snapshot {quoted(label)} is of a volume of backend {theirs}, "
+                            f"and this is one of {ours}: make a clone of it"
                         )
                     source = self._snapshots().data(name, label)
                     copyable.close(volume)
@@ -162,7 +169,7 @@ class Copies(Archives):
         source, _, label = text.partition("@")
         if label:
             get = self._snapshots().get
-            found = await self._run(source, "reading snapshots", lambda: get(source, label))
+            found = await self._ask(source, "reading snapshots", lambda: get(source, label))
             return found.backend, found.options
         volume = self._service.about(source)
         self._copier(volume)
@@ -188,15 +195,33 @@ class Copies(Archives):
 
                 return self._origin(f"copying {quoted(text)}", fill, backend)
 
+            if source == name and self._locks.is_held(name):
+                # Who has that lock may wait for the volume's, which is held here.
+                raise BusyError(
+                    f"volume {quoted(name)}: something is done with its snapshots; create it again "
+                    "when that has ended"
+                )
             async with self._locks.held(source):
                 if label:
                     snapshots = self._snapshots()
-                    found = await self._run(source, "copying", lambda: snapshots.get(source, label))
+                    found = await self._ask(source, "copying", lambda: snapshots.get(source, label))
                     yield filling(snapshots.data(source, label), found.backend)
                 else:
                     async with self._reading(source) as hold:
                         yield filling(self._data(hold.volume), hold.volume.backend)
         await self._forget(name)
+
+
+def _kind(of: Snapshot | StoredVolume) -> str:
+    """Return what a volume's data is, which a rollback does not change; for people too."""
+    return f"{of.backend} with {of.options['fs']}" if "fs" in of.options else of.backend
+
+
+def _as_far_as_it_goes(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except (OSError, VolumeError) as error:
+        _log.error("what a crash has left of a copy stays: {error}", error=error)
 
 
 def _shown(snapshot: Snapshot) -> Fields:

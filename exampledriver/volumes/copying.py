@@ -41,6 +41,9 @@ class Copying:
 
     :ivar root: where volumes live.
     :ivar channels: the directory in which commands listen for archives.
+    :ivar quick: threads for questions: a Mount may wait for the answer, and a few copies may
+        have all of the others for long.
+    :ivar sending: threads for archives, which take as long as who is at the other end.
     """
 
     _service: VolumeService
@@ -50,6 +53,8 @@ class Copying:
     _root: Path
     _channels: Path
     _threads: Threads
+    _quick: Threads
+    _sending: Threads
     _waits: Waits
     _locks: Locks = field(factory=Locks, init=False)
     _under_way: set[Progress] = field(factory=set, init=False)
@@ -84,6 +89,10 @@ class Copying:
             return False
         return True
 
+    def is_busy(self, name: str) -> bool:
+        """Tell whether a volume's next snapshot waits for another work."""
+        return self._locks.is_held(name)
+
     @contextmanager
     def _work(self, name: str) -> Iterator[tuple[Progress, dict[str, object]]]:
         """Give a work's progress, and what is told of it."""
@@ -101,6 +110,16 @@ class Copying:
         """Do a work in a thread; its errors name the volume, and what was being done."""
         done: T = await self._threads(explaining(name, doing, work))
         return done
+
+    async def _send(self, name: str, doing: str, work: Callable[[], T]) -> T:
+        """Do as :meth:`_run` does what waits for somebody else."""
+        done: T = await self._sending(explaining(name, doing, work))
+        return done
+
+    async def _ask(self, name: str, doing: str, question: Callable[[], T]) -> T:
+        """Do as :meth:`_run` does, without waiting for other copies."""
+        answer: T = await self._quick(explaining(name, doing, question))
+        return answer
 
     def _reading(self, name: str) -> AbstractAsyncContextManager[Hold]:
         """Hold a volume while it is copied; its mounts go on.
@@ -121,13 +140,13 @@ class Copying:
         """
         copyable = self._copyable(volume)
 
-        def work() -> str:
+        def work(volume: StoredVolume) -> str:
             held: str = copyable.users(volume)
             if ready:
                 copyable.open(volume)
             return held
 
-        held: str = await self._threads(work)
+        held: str = await self._quick(work, volume)
         counted = sum(self._ledger.of(volume.name).values())
         if held or not counted:
             return held
@@ -157,7 +176,7 @@ class Copying:
     async def _forget(self, name: str) -> None:
         """Remove the note of a volume that has just been journalled."""
         try:
-            await self._threads(placing.forget, self._data(self._service.about(name)))
+            await self._quick(placing.forget, self._data(self._service.about(name)))
         except OSError as error:
             _log.warn("volume {name}: a note of its copy stays: {error}", name=name, error=error)
 

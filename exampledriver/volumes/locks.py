@@ -22,6 +22,10 @@ class Locks:
         """Hold the lock of `name` in an ``async with``; first come, first served."""
         return Turn(self, name)
 
+    def is_held(self, name: str) -> bool:
+        """Tell whether who asks for the lock of `name` now waits."""
+        return name in self._held
+
     async def _take(self, name: str) -> None:
         waiting = self._held.get(name)
         if waiting is None:

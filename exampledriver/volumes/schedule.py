@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -52,9 +52,18 @@ class Schedule:
         """
         return f"{self.name}-{moment}"
 
-    def owns(self, label: str) -> bool:
-        """Tell whether a label is one of this schedule's own."""
-        return re.fullmatch(re.escape(self.name) + r"-\d{8}T\d{6}Z", label, re.ASCII) is not None
+    def moment(self, label: str) -> datetime | None:
+        """Return when one of its snapshots was made, by its label; ``None`` if it is another."""
+        match = re.fullmatch(re.escape(self.name) + r"-(\d{8}T\d{6}Z)", label, re.ASCII)
+        try:
+            found = datetime.strptime(match[1], "%Y%m%dT%H%M%SZ") if match else None
+        except ValueError:  # somebody's own
+            return None
+        return found and found.replace(tzinfo=timezone.utc)
+
+    def is_past(self, moment: datetime, now: datetime) -> bool:
+        """Tell whether something was made then: not so of a clock that was far ahead."""
+        return moment <= now + self.every
 
 
 def read(name: str, table: Any) -> Schedule:

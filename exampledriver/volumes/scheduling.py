@@ -71,26 +71,40 @@ class Scheduler(Service):
                     await deferLater(self._clock, 0)
                 if not self.running:
                     return
-                due = self._due.get((schedule.name, name))
-                if (due is not None and self._service.now() < due) or not schedule.covers(name):
+                if not schedule.covers(name) or self._waits(schedule, name):
                     continue
                 volume = volumes.get(name)
                 if volume is not None and self._copies.can_copy(volume):
                     await self._look_at(schedule, name, volume.created)
         self._due = {key: due for key, due in self._due.items() if key[1] in volumes}
 
+    def _waits(self, schedule: Schedule, name: str) -> bool:
+        """Tell whether a volume is not due yet, or has a copy that others need not wait for."""
+        now = self._service.now()
+        due = self._due.get((schedule.name, name))
+        known = due is not None and now < due and schedule.is_past(due - schedule.every, now)
+        return known or self._copies.is_busy(name)
+
     async def _look_at(self, schedule: Schedule, name: str, created: datetime) -> None:
         key, now = (schedule.name, name), self._service.now()
         try:
             # Another volume of that name may have come meanwhile: what is due is read anew.
-            last = max([created, *map(_moment, await self._made(schedule, name))])
-            if now >= last + schedule.every:
-                moment = now.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-                await self._copies.snapshot(name, schedule.label(moment), _untold)
-                last = now
-            mine = await self._made(schedule, name)
-            for one in mine[: max(0, len(mine) - schedule.keep)]:
-                await self._copies.delete_snapshot(name, str(one["Label"]), _untold)
+            moments = [created, *(moment for moment, _ in await self._made(schedule, name))]
+            last = max(
+                (moment for moment in moments if schedule.is_past(moment, now)),
+                default=now - schedule.every,
+            )
+            try:
+                if now >= last + schedule.every:
+                    moment = now.astimezone(timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+                    await self._copies.snapshot(name, schedule.label(moment), _untold)
+                    last = now
+            finally:
+                # Those that are too many go all the same: they may be why the disk is full.
+                mine = await self._made(schedule, name)
+                mine.sort(key=lambda one: (schedule.is_past(one[0], now), one))
+                for _, label in mine[: max(0, len(mine) - schedule.keep)]:
+                    await self._copies.delete_snapshot(name, label, _untold)
             self._due[key] = last + schedule.every
         except PluginError as error:
             self._due[key] = now + min(schedule.every, _AGAIN)
@@ -101,15 +115,12 @@ class Scheduler(Service):
                 due=self._due[key].isoformat(timespec="seconds"),
             )
 
-    async def _made(self, schedule: Schedule, name: str) -> Sequence[Fields]:
-        found = await self._copies.snapshots(name)
-        return [one for one in found if schedule.owns(str(one["Label"]))]
+    async def _made(self, schedule: Schedule, name: str) -> list[tuple[datetime, str]]:
+        """Return a schedule's own snapshots of a volume: when they were made, and their labels."""
+        labels = [str(one["Label"]) for one in await self._copies.snapshots(name)]
+        moments = ((schedule.moment(label), label) for label in labels)
+        return [(moment, label) for moment, label in moments if moment is not None]
 
 
 def _untold(progress: Fields) -> None:
     """Tell nobody."""
-
-
-def _moment(snapshot: Fields) -> datetime:
-    moment = str(snapshot["Label"])[-len("20261124T120000Z") :]
-    return datetime.strptime(moment, "%Y%m%dT%H%M%SZ").replace(tzinfo=timezone.utc)

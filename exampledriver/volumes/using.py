@@ -36,7 +36,7 @@ class Use:
             try:
                 await self._state.ledger.add(name, mount_id)
             except CatalogError as error:
-                if not self._state.ledger.of(name):
+                if self._state.is_idle(name):
                     await self._state.threads(self._state.backend.unmount, volume)
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
             self._state.listing.changed(name)

@@ -84,6 +84,8 @@ class AdminCase(SynchronousTestCase):
             world.root,
             world.base / "run",
             execute,
+            execute,
+            execute,
             waits,
         )
         self.service.clone_with(self.copies)

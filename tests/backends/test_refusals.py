@@ -57,14 +57,6 @@ class ImageTests(RefusalCase):
         with self.file.open("ab") as file:
             file.truncate(size)
 
-    def test_not_while_mounted(self) -> None:
-        """What the kernel does not let a daemon do is refused before the file has grown."""
-        self.patch(mounting, "layers", lambda path: [path])
-        self.patch(mounting, "capable", lambda bit: False)
-        error = self.assertRaises(VolumeError, self.backend.resize, self.image, 16 << 20)
-        self.assertIn("do it again when nobody uses the volume", str(error))
-        self.assertEqual(self.file.stat().st_size, 8 << 20)
-
     def test_not_made(self) -> None:
         """An image that cannot be made leaves neither a file nor a mountpoint."""
         self.file.unlink()

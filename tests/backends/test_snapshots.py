@@ -255,6 +255,16 @@ class RollbackTests(Case):
         self.assertIn(str(aside), str(error))
         self.assertEqual((aside / ".new/value").read_text(), "new")
 
+    def test_damaged_other(self) -> None:
+        """One of which that is not known does not keep others from their end."""
+        with self.crash_at(rollback, "exchange", after=True):
+            self.roll_back()
+        other = self.trash.path / f".0{rollback.SUFFIX}"
+        (other / "data").mkdir(parents=True)
+        self.assertRaises(VolumeError, recover, self.root)
+        remove_tree(other)
+        self.assertEqual(self.in_trash(), ["new"])
+
 
 class OutputTests(Case):
     """Files that appear whole."""

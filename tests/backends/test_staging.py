@@ -88,6 +88,13 @@ class StagingTests(SynchronousTestCase):
         self.assertEqual(os.listdir(self.base), ["volume"])
         self.assertEqual(clear_stages(self.base / "missing"), [])
 
+    def test_clear_meanwhile(self) -> None:
+        """A stage whose work ends meanwhile keeps none of the others from being cleared."""
+        self.crash()
+        ended, listed = f".0{staging.SUFFIX}", os.listdir(self.base)
+        self.patch(os, "listdir", lambda path: [ended, *listed])
+        self.assertEqual(clear_stages(self.base), [Stage(self.final).directory])
+
     def test_busy(self) -> None:
         """Two cannot do the same work at the same time."""
         with Stage(self.final):

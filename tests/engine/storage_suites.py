@@ -161,6 +161,7 @@ class ImageSuite(MountedSuite):
         if self.options.get("fs", "ext4") == "ext4" and not may_grow_ext4():
             error = self.assertRaises(VolumeError, backend.resize, volume, larger)
             self.assertIn("do it again when nobody uses the volume", str(error))
+            self.assertEqual(backend.file(volume).stat().st_size, start)
         else:
             backend.resize(volume, larger)
             self.assertGreater(_size(volume.mountpoint), before + (32 << 20))

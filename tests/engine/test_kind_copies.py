@@ -281,7 +281,7 @@ class HeldElsewhereTests(copy_suites.KindCopiesCase):
     options = {"backend": "image", "size": "32M"}  # noqa: RUF012
 
     def test_attached(self) -> None:
-        """It is known to be used, is frozen for a snapshot, and not rolled back."""
+        """It is known to be used, frozen for a snapshot, and not rolled back, grown or removed."""
         self.snapshot("first")
         place = self.mount()
         script = 'mount --bind "$0" /mnt && echo ready && exec sleep 1000'
@@ -296,6 +296,11 @@ class HeldElsewhereTests(copy_suites.KindCopiesCase):
             until(lambda: not self.mounted(), "the unmount")
             self.assertEqual(self.snapshot("second")["Consistency"], "crash-consistent")
             text = refused(self.daemon, "volume", "rollback", "db", "first")
+            self.assertRegex(text, r"in use by pid \d+ \(sleep\)")
+            self.assertEqual(self.mounted(), [])
+            text = refused(self.daemon, "volume", "resize", "db", "64M")
+            self.assertRegex(text, r"/dev/loop\d+ still has its file")
+            text = refused(self.daemon, "volume", "rm", "db")
             self.assertRegex(text, r"in use by pid \d+ \(sleep\)")
             self.assertEqual(self.mounted(), [])
         finally:
@@ -385,12 +390,56 @@ class OtherKindTests(copy_suites.KindCopiesCase):
     def test_other(self) -> None:
         """A volume is not rolled back to another kind's snapshot; a clone of it has its kind."""
         self.snapshot("first")
-        self.daemon.ok("Remove", Name="db")
-        self.create("db", {})
-        text = refused(self.daemon, "volume", "rollback", "db", "first")
-        self.assertIn("is of a volume of backend image, and this is one of directory", text)
+        for options, why in (
+            ({"backend": "image", "size": "16M"}, "resize the volume first"),
+            ({"backend": "image", "size": "300M", "fs": "xfs"}, "this is one of image with xfs"),
+            ({}, "is of a volume of backend image with ext4, and this is one of directory"),
+        ):
+            self.daemon.ok("Remove", Name="db")
+            self.create("db", options)
+            self.assertIn(why, refused(self.daemon, "volume", "rollback", "db", "first"))
         self.create("back", {"from": "db@first"})
         self.assertEqual(self.value("back"), "old")
         found = admin(self.daemon, "volume", "inspect", "back")
         self.assertIn("image", found.stdout)
         self.nothing_left("back", "db")
+
+
+class FullTests(copy_suites.KindCopiesCase):
+    """Images on a disk that becomes full: their files are sparse, and say nothing of it."""
+
+    root_kind, root_size = "xfs", 600
+
+    def setUp(self) -> None:
+        super().setUp()
+        (self.mount() / "big").write_bytes(os.urandom(200 << 20))
+        self.unmount()
+        self.archive = str(self.daemon.base / "db.tar")
+        done(self.daemon, "volume", "export", "db", self.archive)
+        self.ballast = self.root / ".ballast"
+        found = os.statvfs(self.root)
+        size = found.f_bavail * found.f_frsize - (120 << 20)
+        run(["fallocate", "-l", str(size), str(self.ballast)], 10)
+
+    def imported(self, fs: str) -> None:
+        """Import what does not fit: that is an error, and nothing is left of it."""
+        words = ("-o", "backend=image", "-o", "size=700M", "-o", f"fs={fs}")
+        text = refused(self.daemon, "volume", "import", "new", self.archive, *words)
+        self.assertRegex(text, "Input/output error|No space left on device")
+        self.ballast.unlink()
+        self.nothing_left("db")
+        done(self.daemon, "volume", "import", "new", self.archive, *words)
+        self.assertEqual((self.mount("new") / "big").stat().st_size, 200 << 20)
+        self.unmount("new")
+
+    def test_ext4(self) -> None:
+        """An import into ext4."""
+        self.imported("ext4")
+
+    def test_xfs(self) -> None:
+        """An import into XFS."""
+        self.imported("xfs")
+
+    def test_btrfs(self) -> None:
+        """An import into Btrfs."""
+        self.imported("btrfs")

@@ -193,6 +193,24 @@ class ArchiveTests(CopiesCase):
         self.assertIn(b'"consistency": "exact when begun"', whole)
         self.daemon.ok("Remove", Name="db")
 
+    def test_slow_readers(self) -> None:
+        """However many exports are read slowly, no other copy waits for their readers."""
+        (self.db / "big").write_bytes(os.urandom(8 << 20))
+        self.daemon.ok("Create", Name="other")
+        words = self.command("export", "db")
+        began = time.monotonic()
+        for _ in range(6):
+            export = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+            self.addCleanup(export.communicate)
+            self.addCleanup(export.kill)
+            assert export.stdout is not None
+            export.stdout.read(512)  # and no more: it waits
+        # A minute later they would be given up.
+        self.assertLess(time.monotonic() - began, PATIENCE)
+        for words in (["snapshot", "other", "--label", "a"], ["rollback", "other", "a"]):
+            subprocess.run(self.command(*words), check=True, capture_output=True, timeout=10)
+        self.daemon.ok("Mount", Name="other", ID="c1")
+
     def test_damaged(self) -> None:
         """An archive that is cut short or changed leaves no volume, and says what is wrong."""
         archive = self.base / "db.tar"

@@ -77,16 +77,34 @@ class LogTests(PluginCase):
 
     def test_time(self) -> None:
         """The time is the clock's, in milliseconds, up to the driver's answer."""
-        for end in ("callback", "errback"):
+        for end, what in (("callback", None), ("errback", PluginError("no"))):
             done: Deferred[None] = Deferred()
             self.driver.answers["create"] = done
             with capturedLogs() as events:
                 self.client.feed(post("VolumeDriver.Create", {"Name": "v"}))
                 self.clock.advance(1.5)
                 self.assertEqual(events, [])
-                getattr(done, end)(PluginError("no"))
+                getattr(done, end)(what)
             (event,) = events
             self.assertIn(" 1500.0 ms", formatEvent(event))
+
+    def test_blocked(self) -> None:
+        """A driver that lets all others wait is warned of, once for each call."""
+
+        def slowly(*_: object) -> None:
+            self.clock.advance(1.5)
+
+        self.driver.answers = {"create": slowly, "unmount": slowly}
+        found = []
+        for call in ("Create", "Create", "Unmount"):
+            name = f"VolumeDriver.{call}"
+            events = self.lines(post(name, NAMED[name]))
+            found.append([formatEvent(event) for event in events])
+        self.assertEqual([len(lines) for lines in found], [2, 1, 2])
+        for lines, call in ((found[0], "Create"), (found[2], "Unmount")):
+            said = f"VolumeDriver.{call} 'db': nothing else was answered for 1500 ms: "
+            self.assertIn(said, lines[0])
+            self.assertIn("deferToThread", lines[0])
 
     def test_one_line(self) -> None:
         """A name with newlines or worse is one line that can be written anywhere."""

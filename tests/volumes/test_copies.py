@@ -15,10 +15,12 @@ from exampledriver.backends.copying import placing
 from exampledriver.backends.copying.copiers import TreeCopier
 from exampledriver.backends.copying.notes import write_note
 from exampledriver.backends.copying.progress import Progress
+from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.mounts import Holder
 from exampledriver.volumes.errors import (
     BusyError,
     ConflictError,
+    InvalidNameError,
     InvalidOptionError,
     NoSuchVolumeError,
     VolumeError,
@@ -122,11 +124,21 @@ class SnapshotTests(CopiesCase):
         text = self.fails(VolumeError, self.copies.snapshot("db", "first", untold))
         self.assertIn("is missing", text)
 
+    def test_no_name(self) -> None:
+        """What cannot be a volume's name leads to no snapshots elsewhere: a container makes any."""
+        (self.root / "db/snapshot.json").write_text("{}")
+        for call in (
+            self.copies.snapshots(".."),
+            self.copies.delete_snapshot("..", "db", untold),
+            self.copies.export("..", "db", ".x01234567", untold),
+        ):
+            self.fails(InvalidNameError, call)
+        self.assertEqual(self.value(), "old")
+
     def begun(self, call: Any) -> tuple[Deferred[Any], Callable[[], None]]:
         """Begin a copy; return its answer, and what lets its work be done."""
         held = self.holding()
         made = Deferred.fromCoroutine(call)
-        held.pop(0)()  # who uses it
 
         def go_on() -> None:
             while held:
@@ -143,6 +155,30 @@ class SnapshotTests(CopiesCase):
         self.assertNoResult(made)
         go_on()
         self.assertEqual(self.successResultOf(made)["Consistency"], "file by file")
+
+    def test_threads(self) -> None:
+        """A copy that waits for others' threads keeps no Mount, and no question, waiting."""
+        self.do(self.service.create("other", {}))
+        self.snapshot()
+        made, go_on = self.begun(self.copies.snapshot("db", "second", untold))
+        self.do(self.service.mount("db", "c1"))
+        self.assertEqual(len(self.do(self.copies.snapshots("db"))), 1)
+        self.do(self.service.create("copy", {"from": "other"}))
+        self.assertNoResult(made)
+        go_on()
+        self.successResultOf(made)
+
+    def test_not_counted(self) -> None:
+        """A Mount that cannot be counted leaves a volume mounted that is being copied."""
+        unmounted: list[str] = []
+        self.patch(DirectoryBackend, "unmount", lambda _, volume: unmounted.append(volume.name))
+        made, go_on = self.begun(self.copies.snapshot("db", "first", untold))
+        self.world.counts.refuse.add("db")
+        self.fails(VolumeError, self.service.mount("db", "c1"))
+        self.assertEqual(unmounted, [])
+        go_on()
+        self.successResultOf(made)
+        self.assertEqual(unmounted, ["db"])
 
     def test_not_meanwhile(self) -> None:
         """A volume that is copied is not removed, resized or rolled back, and the error says so."""
@@ -163,14 +199,21 @@ class SnapshotTests(CopiesCase):
         self.do(self.service.remove("db"))
 
     def test_exports(self) -> None:
-        """An export keeps a rollback from the volume, and no other copy waits for it."""
+        """An export keeps a rollback from the volume; no copy waits for it, or its threads."""
         self.snapshot()
-        made, go_on = self.begun(self.copies.export("db", "", ".x01234567", untold))
+        sending: list[Deferred[Any]] = []
+
+        def send(function: Callable[..., Any]) -> Deferred[Any]:
+            sending.append(Deferred())
+            return sending[0]
+
+        self.copies._sending = send
+        made = Deferred.fromCoroutine(self.copies.export("db", "", ".x01234567", untold))
         text = self.fails(BusyError, self.copies.roll_back("db", "first", untold))
         self.assertIn("not rolled back, it is being copied", text)
-        self.copies._threads = execute
         self.assertEqual(self.snapshot("second")["Consistency"], "exact")
-        go_on()
+        self.assertNoResult(made)
+        sending[0].errback(VolumeError("nobody listens there"))
         self.failureResultOf(made, VolumeError)
         self.do(self.service.remove("db"))
 
@@ -178,7 +221,6 @@ class SnapshotTests(CopiesCase):
         """What is under way when the daemon stops is undone, and what comes is refused."""
         held = self.holding()
         made = Deferred.fromCoroutine(self.copies.snapshot("db", "first", untold))
-        held.pop()()
         self.copies.stop()
         held.pop()()
         self.assertIn("stopped", str(self.failureResultOf(made, VolumeError).value))
@@ -279,6 +321,21 @@ class CloneTests(CopiesCase):
         for made in (one, other):
             self.failureResultOf(made, InvalidOptionError)
         self.fails(InvalidOptionError, self.service.create("a", {"from": "a"}))
+
+    def test_itself(self) -> None:
+        """A volume that is made again of its own snapshot, and a snapshot, do not wait for ever."""
+        self.snapshot()
+        self.world.catalog.held = []
+        removed = Deferred.fromCoroutine(self.service.remove("db"))
+        made = Deferred.fromCoroutine(self.service.create("db", {"from": "db@first"}))
+        another = Deferred.fromCoroutine(self.copies.snapshot("db", "second", untold))
+        self.world.catalog.release()
+        self.successResultOf(removed)
+        text = str(self.failureResultOf(made, BusyError).value)
+        self.assertIn("something is done with its snapshots", text)
+        self.failureResultOf(another, NoSuchVolumeError)
+        self.do(self.service.create("db", {"from": "db@first"}))
+        self.assertEqual(self.value(), "old")
 
     def test_restored(self) -> None:
         """A removed clone comes back as it was, and is not copied again."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from twisted.internet.defer import Deferred
+
 from exampledriver.volumes.schedule import Schedule
 from exampledriver.volumes.scheduling import LOOK, Scheduler
 from tests.admin.case import AdminCase
@@ -22,10 +24,10 @@ class SchedulerTests(AdminCase):
             self.do(self.service.create(name, {}))
         self.begin()
 
-    def begin(self) -> None:
+    def begin(self, schedule: Schedule = HOURLY) -> None:
         """Start a scheduler, as a daemon does."""
         self.service.now = self.now
-        self.scheduler = Scheduler(self.service, self.copies, [HOURLY], self.world.clock)
+        self.scheduler = Scheduler(self.service, self.copies, [schedule], self.world.clock)
         self.scheduler.startService()
 
     def now(self) -> datetime:
@@ -78,3 +80,46 @@ class SchedulerTests(AdminCase):
         (self.world.root / "moved").rename(self.world.root / "db")
         self.world.clock.pump([LOOK] * 121)
         self.assertEqual(len(self.labels("db")), 1)
+
+    def test_full(self) -> None:
+        """Those that are too many go although no new one can be made."""
+        self.world.clock.pump([LOOK] * 122 * 3)
+        self.assertEqual(len(self.labels()), 2)
+        self.scheduler.stopService()
+        (self.world.root / "db").rename(self.world.root / "moved")
+        self.world.clock.advance(3600)
+        self.begin(Schedule("hourly", timedelta(hours=1), 1, ("db*",)))
+        self.assertEqual(len(self.labels()), 1)
+
+    def test_clock(self) -> None:
+        """A clock that was far ahead keeps nothing from being made; what it dated goes first."""
+        self.do(self.copies.snapshot("db", "hourly-20360101T000000Z", lambda fields: None))
+        self.world.clock.pump([LOOK] * 122 * 3)
+        self.assertEqual(len(self.labels()), 2)
+        self.assertNotIn("hourly-20360101T000000Z", self.labels())
+
+    def test_clock_set_back(self) -> None:
+        """A clock that is set back a long time is believed at once."""
+        self.world.clock.pump([LOOK] * 122)
+        self.noon += 1000 * 3600
+        self.world.clock.pump([LOOK] * 122)
+        self.assertRegex(self.labels()[0], r"^hourly-202610")
+
+    def test_no_moment(self) -> None:
+        """A label of somebody's that is no time is none of a schedule's, and harms no other."""
+        label = "hourly-20269999T999999Z"
+        self.do(self.copies.snapshot("db", label, lambda fields: None))
+        self.world.clock.pump([LOOK] * 122 * 4)
+        self.assertEqual(len(self.labels()), 3)
+        self.assertIn(label, self.labels())
+
+    def test_busy(self) -> None:
+        """A volume whose snapshot is being sent, which may take hours, keeps no other waiting."""
+        self.do(self.service.create("db2", {}))
+        self.do(self.copies.snapshot("db", "mine", lambda fields: None))
+        self.patch(self.copies, "_sending", lambda *words: Deferred())
+        sent = self.copies.export("db", "mine", ".x01234567", lambda fields: None)
+        sending = Deferred.fromCoroutine(sent)
+        self.world.clock.pump([LOOK] * 122)
+        self.assertNoResult(sending)
+        self.assertEqual((self.labels(), len(self.labels("db2"))), (["mine"], 1))

@@ -128,12 +128,23 @@ def recover(root: Path) -> list[str]:
 
     Those that are not named are as they were before.
 
-    :raises VolumeError: it is not clear what one is; the text says where it is.
+    :raises VolumeError: it is not clear what one is; the text says where it is. The others are
+        ended all the same.
+    :raises OSError: one could not be ended; the others are.
     """
     trash = root / ".trash"
     try:
         names = sorted(os.listdir(trash))
     except FileNotFoundError:
         return []
-    done = [_finish(trash / name, root) for name in names if name.endswith(SUFFIX)]
+    done: list[str] = []
+    troubles: list[OSError | VolumeError] = []
+    for name in names:
+        if name.endswith(SUFFIX):
+            try:
+                done.append(_finish(trash / name, root))
+            except (OSError, VolumeError) as error:
+                troubles.append(error)
+    if troubles:
+        raise troubles[0]
     return [name for name in done if name]

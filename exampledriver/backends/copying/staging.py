@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import stat
 from hashlib import sha256
 from pathlib import Path
 
@@ -133,7 +132,8 @@ def clear_stages(parent: Path) -> list[Path]:
         return []
     for name in names:
         path = parent / name
-        if not name.endswith(SUFFIX) or not stat.S_ISDIR(os.lstat(path).st_mode):
+        # Not lstat(): its work may have ended meanwhile.
+        if not name.endswith(SUFFIX) or not path.is_dir() or path.is_symlink():
             continue
         lock = _take(path)
         if lock >= 0:
