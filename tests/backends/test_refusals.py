@@ -214,5 +214,5 @@ class MountTests(RefusalCase):
         """A loop device that the daemon may not have is not said to be missing."""
         error = CommandError("mount", 32, "failed to setup loop device for x")
         for may, text in ((True, "no free loop device"), (False, "the daemon may not mount")):
-            self.patch(mounting, "capable", lambda bit, may=may: may)
+            self.patch(mounting, "is_capable", lambda bit, may=may: may)
             self.assertIn(text, mounting.hint("none", error, 30.0))
