@@ -180,6 +180,22 @@ class FrozenTests(copy_suites.KindCopiesCase):
         self.assertFalse(is_frozen(self.place))
         self.assertEqual(list(self.root.glob(".snapshots/db/*")), [])
 
+    def test_stopped_late(self) -> None:
+        """A daemon whose copy does not end when it is stopped thaws it all the same, and ends."""
+        self.daemon.stop()
+        slow = (
+            "import time\nfrom exampledriver.backends import imagecopies\n"
+            "def copy_tree(source, target, *more):\n    target.touch()\n    time.sleep(1000)\n"
+            "imagecopies.copy_tree = copy_tree\n"
+        )
+        (self.daemon.base / "sitecustomize.py").write_text(slow)
+        self.daemon.environment = {"PYTHONPATH": str(self.daemon.base)}
+        self.daemon.start()
+        self.begin("late")
+        self.assertTrue(is_frozen(self.place))
+        self.daemon.stop()
+        self.assertFalse(is_frozen(self.place))
+
     def test_somebody_else(self) -> None:
         """What somebody else has frozen stays so; what somebody else thaws is no snapshot."""
         with frozen(str(self.place)):
