@@ -22,6 +22,21 @@ from . import copy_suites
 FREEZE = 0xC0045877
 
 
+#: Is imported by a daemon when it starts.
+_WAITING = """
+import os, time
+from exampledriver.backends import imagecopies
+copy_now = imagecopies.copy_tree
+def copy_tree(source, target, *more):
+    target.touch()
+    while not os.path.exists("{go}"):
+        time.sleep(0.01)
+    target.unlink()
+    return copy_now(source, target, *more)
+imagecopies.copy_tree = copy_tree
+"""
+
+
 def is_frozen(place: Path) -> bool:
     """Tell whether a file system is frozen, without waiting for it."""
     fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
@@ -107,6 +122,15 @@ class FrozenTests(copy_suites.KindCopiesCase):
         self.addCleanup(connection.close)
         return connection
 
+    def let_copies_wait(self) -> Path:
+        """Start the daemon again so that its copies wait, frozen, for a file; return that."""
+        self.daemon.stop()
+        go = self.daemon.base / "go"
+        (self.daemon.base / "sitecustomize.py").write_text(_WAITING.format(go=str(go)))
+        self.daemon.environment = {"PYTHONPATH": str(self.daemon.base)}
+        self.daemon.start()
+        return go
+
     def fill(self) -> None:
         """Write enough that a copy takes a while."""
         with (self.place / "big").open("wb") as file:
@@ -172,6 +196,28 @@ class FrozenTests(copy_suites.KindCopiesCase):
         until(lambda: loaded(self.daemon, "volume", "snapshots", "db", "--json"), "the snapshot")
         self.assertEqual(status, 500)
 
+    def test_mounted_meanwhile(self) -> None:
+        """Who mounts what was mounted for its copy alone keeps it, and the copy says so."""
+        self.unmount()
+        go = self.let_copies_wait()
+        self.begin("long")
+        self.mount()
+        go.touch()
+        found: list[dict[str, str]] = []
+
+        def made() -> bool:
+            found[:] = loaded(self.daemon, "volume", "snapshots", "db", "--json")
+            return bool(found)
+
+        until(made, "the snapshot")
+        self.assertEqual(found[0]["Consistency"], "crash-consistent")
+        # They wait for what the copy does at its end.
+        self.daemon.ok("Mount", Name="db", ID="c2")
+        self.daemon.ok("Unmount", Name="db", ID="c2")
+        self.assertEqual(self.mounted(), [str(self.place)])
+        self.unmount()
+        self.nothing_left("db")
+
     def test_stopped(self) -> None:
         """A daemon that is stopped thaws what it was copying, and leaves nothing of it."""
         self.fill()
@@ -182,15 +228,7 @@ class FrozenTests(copy_suites.KindCopiesCase):
 
     def test_stopped_late(self) -> None:
         """A daemon whose copy does not end when it is stopped thaws it all the same, and ends."""
-        self.daemon.stop()
-        slow = (
-            "import time\nfrom exampledriver.backends import imagecopies\n"
-            "def copy_tree(source, target, *more):\n    target.touch()\n    time.sleep(1000)\n"
-            "imagecopies.copy_tree = copy_tree\n"
-        )
-        (self.daemon.base / "sitecustomize.py").write_text(slow)
-        self.daemon.environment = {"PYTHONPATH": str(self.daemon.base)}
-        self.daemon.start()
+        self.let_copies_wait()
         self.begin("late")
         self.assertTrue(is_frozen(self.place))
         self.daemon.stop()
