@@ -60,13 +60,13 @@ def growth(park: Park) -> None:
 
 
 def create(park: Park) -> None:
-    """Time durable Creates, from 1, 16 and 64 connections; each is removed again."""
+    """Time durable Creates, from 1, 16 and 64 connections."""
     counts = {DURABLE: {0: 300, 1_000: 200, 10_000: 50, 100_000: 5}}
     names = [f"{kind}@{size}" for size in SIZES for kind in (OURS, DURABLE)]
     for name, server in park.each(names):
         count = counts.get(server.kind, {}).get(server.volumes, 500)
         count = park.count(count)
-        park.note("Create-1", name, **server.create(1, count, count // 10))
+        park.note("Create-1", name, **server.create(1, count))
     for connections in (16, 64):
         for name, server in park.each([n for n in names if n.endswith(("@0", "@10000"))]):
             count = 3000 if server.kind == OURS else 640 if server.volumes == 0 else 128
@@ -87,13 +87,12 @@ def list_(park: Park) -> None:
 def mixed(park: Park) -> None:
     """Time Gets of one client while 16 others create."""
     for name, server in park.each([f"{kind}@1000" for kind in (OURS, MEM, DURABLE)]):
-        first = server.created
         flows = {
-            "create": Flow("Create", create_message(NEW), connections=16, first=first),
+            "create": Flow("Create", create_message(NEW), connections=16),
             "get": read("Get", 1000, warm=100, count=park.count(3000, 500)),
         }
         found = run(server.socket, flows, server.pids())
-        server.forget(first, found.flows["create"].sent)
+        server.reset()
         park.note("Get-during-Create", name, **found.metrics("get"))
 
 

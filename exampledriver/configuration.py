@@ -171,7 +171,7 @@ class _Reader:
         if not isinstance(allowed, list) or not allowed:
             self.refuse('give a list of names, such as ["directory"]', "backends", "allowed")
         for kind in allowed:
-            if kind not in PARSE:
+            if not isinstance(kind, str) or kind not in PARSE:
                 known = ", ".join(sorted(PARSE))
                 self.refuse(f"{kind!r} is not known; known: {known}", "backends", "allowed")
         return tuple(allowed)

@@ -12,7 +12,7 @@ from twisted.python import usage
 
 from .backends.mounts import inside
 from .configuration import Configuration, load
-from .daemon.listening import UnixEndpoint
+from .daemon.listening import UnixEndpoint, check_distinct
 from .daemon.logs import FORMATS, LogOutput, parse_size
 from .daemon.remote import TcpEndpoint, TlsEndpoint
 from .daemon.runner import LogOptions
@@ -95,7 +95,10 @@ class Options(usage.Options):
             raise usage.UsageError(str(error)) from None
         self["admin_endpoint"] = _admin_endpoint(self["admin"], self["runtime"])
         also = [self["admin_endpoint"]] if self["admin_endpoint"] else []
-        _check_distinct([*self["endpoints"], *also])
+        try:
+            check_distinct([*self["endpoints"], *also])
+        except ValueError as error:
+            raise usage.UsageError(f"--listen={error}") from None
         for option in ("root", "state", "runtime"):
             # twistd changes its directory: a relative path is meant from here.
             self[option + "_path"] = Path(os.path.realpath(self[option]))
@@ -117,6 +120,13 @@ class Options(usage.Options):
 
 
 def _endpoint(text: str, insecure: bool) -> CheckedEndpoint:
+    try:
+        return _parsed(text, insecure)
+    except ValueError as error:
+        raise ValueError(f"--listen={error}") from None
+
+
+def _parsed(text: str, insecure: bool) -> CheckedEndpoint:
     kind = text.partition(":")[0]
     if kind == "tcp":
         return TcpEndpoint.parse(text, insecure)
@@ -135,16 +145,6 @@ def _admin_endpoint(given: str | None, runtime: str) -> UnixEndpoint | None:
     except ValueError as error:
         raise usage.UsageError(f"--admin={path}: {error}, or give none") from None
     return endpoint
-
-
-def _check_distinct(endpoints: Sequence[object]) -> None:
-    names = [
-        f"unix:{endpoint.real}" if isinstance(endpoint, UnixEndpoint) else str(endpoint)
-        for endpoint in endpoints
-    ]
-    for name in names:
-        if names.count(name) > 1:
-            raise usage.UsageError(f"--listen={name} is given twice: once is enough")
 
 
 def _check_apart(root: Path, state: Path, runtime: Path) -> None:

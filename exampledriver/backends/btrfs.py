@@ -141,15 +141,16 @@ class BtrfsBackend:
         if kind != "btrfs":
             raise VolumeError(
                 f"volume {quoted(volume.name)}: backend=btrfs needs a root that is Btrfs, and "
-                f"{self.root} is {kind}: use backend=image with fs=btrfs, or another --root"
+                f"{self.root} is {kind}: use backend=directory, backend=image, or another --root"
             )
 
     def _make(self, volume: StoredVolume, staged: str) -> None:
+        self._check_root(volume)
         options = BtrfsOptions.of(volume.options)
         commands = [["btrfs", "subvolume", "create", staged]]
         if not options.cow:
             commands.append(["chattr", "+C", staged])
-        if options.compression:
+        if options.compression and options.cow:  # without, there is none
             value = options.compression
             commands.append(["btrfs", "property", "set", staged, "compression", value])
         for argv in commands:
@@ -235,6 +236,10 @@ class BtrfsBackend:
         """Move it to the trash."""
         self._directory.remove(volume)
 
+    def trashes(self, volume: StoredVolume) -> bool:
+        """Tell that its data does."""
+        return True
+
     def data_path(self, volume: StoredVolume) -> str:
         """Return the mountpoint."""
         return volume.mountpoint
@@ -255,6 +260,8 @@ class BtrfsBackend:
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear what was half made; the directory backend lists what is no volume's."""
+        if self._file_system(str(self.root))[0] != "btrfs":
+            return []
         for entry in os.listdir(self.root):
             if entry.startswith(".") and entry.endswith(_STAGED):
                 remove_tree(self.root / entry)

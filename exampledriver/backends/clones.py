@@ -36,8 +36,12 @@ def clone_options(
     """
     taken = taken_over(backend, options)
     for key in ("backend", *_FIXED):
-        theirs = taken.get(key)
-        if key in given and given[key] != theirs:
+        if key not in given:
+            continue
+        theirs, asked = taken.get(key), given[key]
+        if key in ("cow", "copyonwrite"):
+            theirs, asked = taken.get("cow", "yes"), values.read(name, key, asked, values.yes_no)
+        if asked != theirs:
             rule = (
                 f"a clone has its source's{f', which is {theirs}' if theirs else ''}: leave it out"
             )

@@ -13,7 +13,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from uuid import uuid4
 
@@ -48,10 +48,16 @@ class CommandError(Exception):
         super().__init__(words or f"{program} ended with status {status}")
 
 
-def run(argv: Sequence[str], seconds: float, kept: Sequence[int] = ()) -> str:
+def run(
+    argv: Sequence[str],
+    seconds: float,
+    kept: Sequence[int] = (),
+    more: Mapping[str, str] | None = None,
+) -> str:
     """Run a program to its end and return what it has written, at most :data:`KEPT` bytes.
 
     :param kept: descriptors that it inherits; it lives on when the daemon is killed.
+    :param more: further variables of its environment.
     :raises CommandError: it failed, or has not ended within `seconds`.
     """
     mark = uuid4().hex
@@ -66,7 +72,7 @@ def run(argv: Sequence[str], seconds: float, kept: Sequence[int] = ()) -> str:
                 start_new_session=True,
                 pass_fds=kept,
                 cwd="/",
-                env={**os.environ, "PATH": _path(), "LC_ALL": "C", MARK: mark},
+                env={**os.environ, "PATH": _path(), "LC_ALL": "C", MARK: mark, **(more or {})},
             )
         except OSError as error:
             found = not isinstance(error, FileNotFoundError)

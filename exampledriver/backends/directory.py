@@ -303,6 +303,10 @@ class DirectoryBackend:
                 # So that the start sees, should it have to do this again, that it has been done.
                 self.trash.prepare()
 
+    def trashes(self, volume: StoredVolume) -> bool:
+        """Tell whether the volume lives under the root."""
+        return self.keeps_data(volume)
+
     def data_path(self, volume: StoredVolume) -> str:
         """Return the mountpoint."""
         return volume.mountpoint
@@ -361,9 +365,11 @@ class DirectoryBackend:
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear half-made directories; list the root's entries that are no volume's."""
         names = os.listdir(self.root)
-        clear_staged(self.root, names)
+        # Of a hundred thousand all but a few are known.
+        others = set(names).difference(known)
+        clear_staged(self.root, others)
         self._fresh = set(fresh)
         self._strange = len(known) > len(fresh) and not any(
             name in known and name not in fresh for name in names
         )
-        return sorted(name for name in names if name not in known and not name.startswith("."))
+        return sorted(name for name in others if not name.startswith("."))

@@ -14,16 +14,18 @@ from .mounts import Holder
 
 @contextmanager
 def explained(volume: StoredVolume, doing: str) -> Iterator[None]:
-    """Turn an error into one that names the volume and says what was being done."""
+    """Turn an error into one that names the volume and says what was being done.
+
+    :param doing: to the volume's mountpoint, unless it names a path.
+    """
     try:
         yield
     except OSError as error:
         why = error.strerror or str(error)
         denied = isinstance(error, PermissionError) and os.geteuid() != 0
         hint = "; the daemon needs to be root for that" if denied else ""
-        raise VolumeError(
-            f"volume {quoted(volume.name)}: {doing} {volume.mountpoint}: {why}{hint}"
-        ) from error
+        what = doing if "/" in doing else f"{doing} {volume.mountpoint}"
+        raise VolumeError(f"volume {quoted(volume.name)}: {what}: {why}{hint}") from error
     except CommandError as error:
         why = str(error)
         if error.late:

@@ -15,8 +15,6 @@ from . import mounting
 from .commands import CommandError, run
 from .filesystems import SECONDS, check_ext4
 
-#: The bit of CAP_SYS_RESOURCE; capabilities(7).
-_SYS_RESOURCE = 24
 _MAY_GROW = (
     "while it is mounted the kernel lets only a daemon with CAP_SYS_RESOURCE do it: give it that, "
     "or do it again when nobody uses the volume"
@@ -60,12 +58,17 @@ def alone(file: Path, seconds: float = mounting.LOCAL) -> Iterator[int]:
 def enlarge(file: Path, size: int, reserve: bool) -> None:
     """Give a file another size, durably; what is there already is no error.
 
-    :raises OSError: it could not be done.
+    :raises OSError: it could not be done; the file has the size that it had.
     """
     fd = os.open(file, os.O_RDWR)
     try:
         if reserve:
-            os.posix_fallocate(fd, 0, size)
+            before = os.fstat(fd).st_size
+            try:
+                os.posix_fallocate(fd, 0, size)
+            except OSError:
+                os.ftruncate(fd, before)  # a full disk has given it some
+                raise
         elif size > os.fstat(fd).st_size:
             os.ftruncate(fd, size)
         os.fsync(fd)
@@ -78,7 +81,7 @@ def check_may_grow(fs: str) -> None:
 
     :raises CommandError: the kernel would not let this process do it.
     """
-    if fs == "ext4" and not mounting.is_capable(_SYS_RESOURCE):
+    if fs == "ext4" and not mounting.is_capable(mounting.SYS_RESOURCE):
         raise CommandError("resize2fs", None, _MAY_GROW)
 
 

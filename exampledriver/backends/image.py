@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import define
+from attrs import define, evolve
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -68,13 +68,19 @@ class ImageBackend(MountedBackend):
     def create(self, volume: StoredVolume) -> bool:
         """Make the file with its file system, durably; one that is there is adopted."""
         with explained(volume, "creating"):
-            self._place(volume)
+            placed = self._place(volume)
             self.images.mkdir(mode=0o700, exist_ok=True)
             if os.path.lexists(self.file(volume)):
                 self._check_adoptable(volume)
                 sync(self.images)
                 return False
-        self._make(volume)
+        try:
+            self._make(volume)
+        except BaseException:
+            if placed:
+                with suppress(OSError):
+                    os.rmdir(volume.mountpoint)
+            raise
         return True
 
     def _check_adoptable(self, volume: StoredVolume) -> None:
@@ -141,9 +147,20 @@ class ImageBackend(MountedBackend):
         """Move the file to the trash."""
         super().put_aside(volume)
         if os.path.lexists(self.file(volume)):
-            self.trash.put(self.file(volume), manifest(volume), volume.name)
+            self.trash.put(self.file(volume), manifest(self._as_it_is(volume)), volume.name)
         elif not self.images.is_dir():
             raise FileNotFoundError(2, f"{self.images} is missing: is its file system mounted?")
+
+    def _as_it_is(self, volume: StoredVolume) -> StoredVolume:
+        """Return the volume with the size of its file: a growth that was cut off left it larger."""
+        size = self.file(volume).stat().st_size
+        if size <= ImageOptions.of(volume.options).size:
+            return volume
+        return evolve(volume, options={**volume.options, "size": values.size_text(size)})
+
+    def trashes(self, volume: StoredVolume) -> bool:
+        """Tell that the file does."""
+        return True
 
     def data_path(self, volume: StoredVolume) -> str:
         """Return the file."""

@@ -76,6 +76,9 @@ class IBackend(Interface):
         It is durable, unless the volume :meth:`settles`.
         """
 
+    def trashes(volume: StoredVolume) -> bool:
+        """Tell whether :meth:`remove` puts data into the trash. Does not touch the disk."""
+
     def data_path(volume: StoredVolume) -> str:
         """Return where what :meth:`remove` puts aside is. Does not touch the disk."""
 
@@ -106,6 +109,16 @@ class IBackend(Interface):
 
         :param fresh: those of `known` whose creation may not have become durable.
         :return: what lies where volumes live and belongs to none of the names `known`.
+        """
+
+
+class IConfigured(Interface):
+    """What a backend offers whose :meth:`IBackend.parse` gives defaults of the configuration."""
+
+    def parse_whole(name: str, given: Mapping[str, str]) -> Wanted:
+        """Read the options as :meth:`IBackend.parse` does, without defaults.
+
+        Copies, and what comes from the trash or an archive, are what they are copies of.
         """
 
 

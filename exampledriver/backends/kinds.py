@@ -55,9 +55,10 @@ class Choice:
     default: str = DIRECTORY
     defaults: Mapping[str, Mapping[str, str]] = field(factory=dict)
 
-    def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
+    def parse(self, name: str, given: Mapping[str, str], whole: bool = False) -> Wanted:
         """Read the options of a Create.
 
+        :param whole: they are all of the volume's: it takes no defaults.
         :raises InvalidOptionError: one is not known, missing, or malformed; or the kind is not
             allowed.
         """
@@ -80,7 +81,7 @@ class Choice:
         elif not given.keys() <= OPTIONS[backend]:
             self._tell(name, backend, given)
         defaults = self.defaults.get(backend)
-        if defaults:
+        if defaults and not whole:
             options = {**defaults, **options}
         return PARSE[backend](name, options)
 

@@ -176,6 +176,10 @@ class MountedBackend:
             except OSError:
                 self.trash.put(Path(volume.mountpoint), manifest(volume))
 
+    def trashes(self, volume: StoredVolume) -> bool:
+        """Tell that there is no data here, but where a kind has files."""
+        return False
+
     def data_path(self, volume: StoredVolume) -> str:
         """Return the mountpoint."""
         return volume.mountpoint

@@ -32,8 +32,8 @@ MAY_MOUNT = (
 
 #: How programs say that the kernel does not let them.
 _DENIED = ("only root can", "superuser", "not permitted", "permission denied")
-#: The bit of CAP_SYS_ADMIN; capabilities(7).
-_SYS_ADMIN = 21
+#: The bits of CAP_SYS_ADMIN and CAP_SYS_RESOURCE; capabilities(7).
+_SYS_ADMIN, SYS_RESOURCE = 21, 24
 
 #: The packages (of Debian and its like) that have the helper of a type of file system.
 _PACKAGES = {
@@ -83,6 +83,12 @@ _HINTS = (
     (
         ("no such file or directory", "does not exist", "error(2)", "no such share"),
         "there is no such export, share, directory or device: look at device= or share=",
+    ),
+    (("no space left on device",), "the file system in which that is made is full"),
+    (
+        ("not a directory",),
+        "that, or a part of its path, is no directory, or a symbolic link, which subpath= does "
+        "not follow",
     ),
     (
         ("failed to setup loop", "cannot find an unused loop", "could not find any free loop"),
@@ -161,8 +167,10 @@ def mount(kind: str, options: Sequence[str], device: str, target: str, seconds: 
         argv += ["-t", kind]
     if options:
         argv += ["-o", ",".join(options)]
+    # Nobody is there to be asked for a password: without one mount.cifs would wait for ever.
+    asks = kind in ("cifs", "smb3") and not any(word.startswith("cred") for word in options)
     try:
-        run([*argv, "--", device, target], seconds)
+        run([*argv, "--", device, target], seconds, more={"PASSWD": ""} if asks else {})
         if not layers(target):
             raise CommandError("mount", 0, "it says that all is well, and nothing is mounted")
     except CommandError:

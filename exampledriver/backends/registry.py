@@ -16,7 +16,7 @@ from ..volumes.model import StoredVolume, Wanted
 from . import kinds
 from .clones import clone_options, taken_over
 from .copying.copiers import ICopier
-from .interfaces import IBackend, ICopyable, IMeasurable, IResizable
+from .interfaces import IBackend, IConfigured, ICopyable, IMeasurable, IResizable
 from .kinds import Choice
 from .measuring import Measure, measure
 
@@ -27,7 +27,7 @@ _NOT_COPIED = {
 }
 
 
-@implementer(IBackend, ICopyable, IMeasurable, IResizable)
+@implementer(IBackend, IConfigured, ICopyable, IMeasurable, IResizable)
 @define(eq=False)
 class Backends:
     """The kinds of storage by name."""
@@ -42,6 +42,10 @@ class Backends:
     def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
         """Read the options, for the kind that they ask for."""
         return self.choice.parse(name, given)
+
+    def parse_whole(self, name: str, given: Mapping[str, str]) -> Wanted:
+        """Read all the options of a volume, for the kind that they name."""
+        return self.choice.parse(name, given, whole=True)
 
     def judge(self, backend: str, options: Mapping[str, str]) -> None:
         """Judge what the journal says."""
@@ -86,6 +90,10 @@ class Backends:
     def remove(self, volume: StoredVolume) -> None:
         """Put the volume's data aside."""
         self.of(volume).remove(volume)
+
+    def trashes(self, volume: StoredVolume) -> bool:
+        """Tell whether the volume's data goes to the trash."""
+        return self._kinds[volume.backend].trashes(volume)
 
     def data_path(self, volume: StoredVolume) -> str:
         """Return where the volume's data is."""

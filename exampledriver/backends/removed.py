@@ -7,7 +7,6 @@ what the volume was. Slots of older versions have the directory alone.
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -16,7 +15,6 @@ from pathlib import Path
 import msgspec
 from attrs import frozen
 
-from ..volumes import values
 from ..volumes.errors import NoSuchVolumeError, VolumeError, quoted
 from .durable import sync
 from .trash import MANIFEST, Trash, slot_time
@@ -71,6 +69,7 @@ def _slot(slot: Path, at: datetime) -> list[Removed]:
     found = []
     for name in sorted(names | names_told):
         mine = manifest if name in names_told else {}
+        options = mine.get("options")
         found.append(
             Removed(
                 slot.name,
@@ -79,22 +78,11 @@ def _slot(slot: Path, at: datetime) -> list[Removed]:
                 at,
                 str(mine.get("backend", "directory")),
                 str(mine.get("created", "")),
-                _options(slot / name, mine.get("options")),
+                {str(k): str(v) for k, v in options.items()} if isinstance(options, dict) else {},
                 name in names,
             )
         )
     return found
-
-
-def _options(path: Path, told: object) -> Mapping[str, str]:
-    options = {str(k): str(v) for k, v in told.items()} if isinstance(told, dict) else {}
-    if "size" in options:
-        with suppress(FileNotFoundError):
-            found = path.lstat()
-            # An image that was to grow, and of which the journal did not know it yet.
-            if stat.S_ISREG(found.st_mode):
-                options["size"] = values.size_text(found.st_size)
-    return options
 
 
 def _manifest(path: Path) -> Mapping[str, object]:

@@ -159,7 +159,7 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
         rule = "what is mounted, such as server:/path"
         raise values.missing(name, MOUNT, "device (or share)", rule)
     if _USER_PASSWORD.search(options["device"]):
-        raise _secret(name, "device", "it has a password in it")
+        raise _secret(name, "share" if "share" in given else "device", "it has a password in it")
     if "credentials-file" in options and kind not in CREDENTIALS:
         rule = f"the type {kind} takes none here; those that do: {', '.join(sorted(CREDENTIALS))}"
         raise values.bad(name, "credentials-file", options["credentials-file"], rule)

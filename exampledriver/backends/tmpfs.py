@@ -8,12 +8,13 @@ from attrs import define, frozen
 from zope.interface import implementer
 
 from ..volumes import values
+from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import mounting, owned
 from .commands import CommandError, run
 from .explaining import explained
 from .interfaces import IBackend, IResizable
-from .measuring import Measure
+from .measuring import Measure, measure_whole
 from .mounted import MountedBackend, failed
 
 TMPFS = "tmpfs"
@@ -87,5 +88,11 @@ class TmpfsBackend(MountedBackend):
         """Give the mounted tmpfs another size; it refuses one that is too small."""
         if mounting.layers(volume.mountpoint):
             with explained(volume, f"giving it {values.size_text(size)}"):
+                used = measure_whole(volume.mountpoint).bytes
+                if used > size:
+                    raise VolumeError(
+                        f"volume {quoted(volume.name)}: holds {used} bytes, asked for is "
+                        f"{values.size_text(size)}: delete some of it first"
+                    )
                 argv = ["mount", "-o", f"remount,size={size}", "--", volume.mountpoint]
                 run(argv, mounting.LOCAL)

@@ -35,7 +35,7 @@ def add_socket(command: argparse.ArgumentParser) -> None:
     """Add the option that names the socket."""
     command.add_argument(
         "--admin",
-        type=_path,
+        type=absolute,
         default=os.environ.get(VARIABLE) or admin_socket(DEFAULTS["runtime"]),
         metavar="SOCKET",
         help=f"the daemon's admin socket (default: ${VARIABLE}, or "
@@ -59,7 +59,8 @@ def pairs(words: list[str]) -> dict[str, str]:
     return found
 
 
-def _path(text: str) -> Path:
+def absolute(text: str) -> Path:
+    """Return the path that is meant from here: the daemon is elsewhere."""
     return Path(os.path.abspath(text))
 
 
@@ -88,17 +89,15 @@ class Client:
         connection = Connection(self.socket, SILENCE)
         try:
             with closing(connection):
+                self._connect(connection)
                 body = json.dumps(fields or {}).encode("utf-8")
                 connection.request("POST", f"/Admin.{call}", body)
                 answer = connection.getresponse()
                 found = _last(answer, progress)
-        except FileNotFoundError:
-            raise UnreachableError(f"{self.socket}: there is no such socket: {_START}") from None
-        except ConnectionRefusedError:
-            what = "no daemon listens there" if self.socket.is_socket() else "is no socket"
-            raise UnreachableError(f"{self.socket}: {what}: {_START}") from None
-        except PermissionError:
-            raise UnreachableError(f"{self.socket}: permission denied: run this as root") from None
+        except KeyboardInterrupt:
+            # An archive's other end is this process.
+            ends = "is undone" if "Channel" in (fields or {}) else "goes on"
+            raise KeyboardInterrupt(f"what the daemon was asked to do {ends}") from None
         except TimeoutError:
             raise UnreachableError(
                 f"{self.socket}: process {connection.pid} has not answered for {SILENCE:.0f} s; "
@@ -119,6 +118,20 @@ class Client:
             raise AdminError(str(found.get("Err") or f"{self.socket}: HTTP {answer.status}"))
         found.pop("Err", None)
         return found
+
+    def _connect(self, connection: Connection) -> None:
+        try:
+            connection.connect()
+        except FileNotFoundError:
+            raise UnreachableError(f"{self.socket}: there is no such socket: {_START}") from None
+        except ConnectionRefusedError:
+            what = "no daemon listens there" if self.socket.is_socket() else "is no socket"
+            raise UnreachableError(f"{self.socket}: {what}: {_START}") from None
+        except PermissionError:
+            raise UnreachableError(f"{self.socket}: permission denied: run this as root") from None
+        except OSError as error:
+            why = error.strerror or error
+            raise UnreachableError(f"{self.socket}: {why}: {_START}") from None
 
 
 _START = (

@@ -49,7 +49,7 @@ def commands(parser: argparse.ArgumentParser, words: str = "") -> Iterator[Comma
     names: list[tuple[str, str]] = []
     below: list[tuple[str, argparse.ArgumentParser]] = []
     options: list[Option] = []
-    argument = ""
+    arguments: list[str] = []
     choices: tuple[str, ...] = ()
     # argparse has no public way to ask a parser for what was added to it.
     for action in parser._actions:
@@ -65,7 +65,8 @@ def commands(parser: argparse.ArgumentParser, words: str = "") -> Iterator[Comma
         elif action.choices:
             choices = tuple(map(str, action.choices))
         else:
-            argument = _argument(str(action.metavar or action.dest))
+            arguments.append(_argument(str(action.metavar or action.dest)))
+    argument = " ".join(sorted({*arguments} - {""}))
     yield Command(words, tuple(names), tuple(options), argument, choices)
     for name, parser_below in below:
         yield from commands(parser_below, f"{words} {name}".strip())

@@ -116,6 +116,7 @@ def export(options: argparse.Namespace) -> int:
     name, at, label = options.name.partition("@")
     if at and not label:
         raise AdminError(f"{options.name}: give NAME@SNAPSHOT")
+    client.ask("About")  # before there is a file
 
     def ask(channel: str) -> dict[str, Any]:
         fields = {"Name": name, "Label": label, "Channel": channel}
@@ -130,6 +131,7 @@ def export(options: argparse.Namespace) -> int:
 def import_(options: argparse.Namespace) -> int:
     """Make a volume of an archive."""
     client, opts = Client(options.admin), pairs(options.opt)
+    client.ask("About")  # before anything is read
 
     def ask(channel: str) -> dict[str, Any]:
         fields = {"Name": options.new, "Opts": opts, "Channel": channel}

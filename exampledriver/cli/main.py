@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -49,22 +50,52 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit status: 0 done, 1 trouble found or not done, 2 misused."""
+    """Run the command.
+
+    :return: its exit status: 0 done, 1 trouble found or not done, 2 misused, 130 interrupted.
+    """
+    _open_closed()
     options = parser().parse_args(arguments)
     try:
         status: int = options.action(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt as interrupt:
+        print(": ".join(["exampledriver: interrupted", *interrupt.args]), file=sys.stderr)
+        status = 128 + signal.SIGINT
     except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python's own flush at exit must not fail.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        status = 0  # the reader (head, less) has seen enough
     except OSError as error:
         where = f"{error.filename}: " if error.filename is not None else ""
         print(f"exampledriver: {where}{error.strerror or error}", file=sys.stderr)
-        return 1
+        status = 1
     except (AdminError, JournalError, certs.CertsError, install.InstallError) as error:
         print(f"exampledriver: {error}", file=sys.stderr)
-        return 1
+        status = 1
+    _end_output()
     return status
+
+
+def _open_closed() -> None:
+    """Open the standard streams that the caller has closed: writing to the output fails.
+
+    Without that, what is told people would go to the output, which may be an archive, and a
+    file that is opened would get the number of a stream.
+    """
+    for name, flags, mode in (
+        ("stdin", os.O_RDONLY, "r"),
+        ("stdout", os.O_RDONLY, "w"),
+        ("stderr", os.O_WRONLY, "w"),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8"))
+
+
+def _end_output() -> None:
+    """Leave nothing to Python's own flush at exit, which would fail with words of its own."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

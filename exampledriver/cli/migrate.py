@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import define, field
 
-from .client import AdminError, Client, UnreachableError, add_socket
+from .client import AdminError, Client, UnreachableError, absolute, add_socket
 from .sources import NETSHARE, Step, docker_local, engine_volumes, local_persist, netshare
 from .tables import age, confirmed, note, show_json, table
 
@@ -61,7 +61,7 @@ def add_to(rooms: Any) -> None:
     add_socket(command)
     group = command.add_argument_group("local-persist")
     group.add_argument(
-        "--state", type=Path, default=Path(LOCAL_PERSIST), metavar="FILE",
+        "--state", type=absolute, default=Path(LOCAL_PERSIST), metavar="FILE",
         help="its state (default: %(default)s)",
     )  # fmt: skip
     group = command.add_argument_group("docker-local")
@@ -71,7 +71,7 @@ def add_to(rooms: Any) -> None:
         "--adopt", action="store_true", help="move the data: one rename, and nothing is copied"
     )
     group.add_argument(
-        "--docker-root", type=Path, default=Path("/var/lib/docker"), metavar="DIR",
+        "--docker-root", type=absolute, default=Path("/var/lib/docker"), metavar="DIR",
         help="Docker's data root (default: %(default)s)",
     )  # fmt: skip
     group.add_argument("--anonymous", action="store_true", help="volumes without a name, too")
@@ -89,7 +89,7 @@ def add_to(rooms: Any) -> None:
         help="what nfs means; netshare does not write it down (default: %(default)s)",
     )  # fmt: skip
     group.add_argument(
-        "--credentials", type=Path, default=Path(CREDENTIALS), metavar="DIR",
+        "--credentials", type=absolute, default=Path(CREDENTIALS), metavar="DIR",
         help="where passwords go, a file a volume, mode 0600 (default: %(default)s)",
     )  # fmt: skip
     command.set_defaults(action=run)
@@ -153,7 +153,8 @@ class Migration:
                 continue
             try:
                 # The file of the credentials is written when it is done.
-                found = self.client.ask("Check", self._fields(step, step.options))
+                known = options_of(step, self.credentials) if step.name in here else step.options
+                found = self.client.ask("Check", self._fields(step, known))
             except UnreachableError:
                 raise
             except AdminError as error:
@@ -163,7 +164,11 @@ class Migration:
 
     @staticmethod
     def _fields(step: Step, options: Mapping[str, str]) -> dict[str, object]:
-        fields: dict[str, object] = {"Name": step.name, "Opts": dict(options)}
+        # What is the daemon's default kind does not matter here.
+        fields: dict[str, object] = {
+            "Name": step.name,
+            "Opts": {"backend": "directory", **options},
+        }
         if step.what != "create":
             fields.update(Source=step.source, Move=step.what == "move")
         return fields

@@ -33,7 +33,8 @@ class Command:
 
     :ivar words: that lead to it, such as ``volume ls``; empty for the program itself.
     :ivar commands: those below it, with their help.
-    :ivar argument: what its arguments are: ``volumes``, ``removed``, ``files`` or nothing known.
+    :ivar argument: what its arguments are: ``volumes``, ``removed``, ``files``, ``files volumes``
+        or nothing known.
     :ivar choices: what its argument can be.
     """
 
@@ -120,12 +121,12 @@ _exampledriver() {
   esac
   if [[ $current != -* ]]; then
     case "$kind" in
-    volumes) words="$(_exampledriver_ask volume ls --quiet)" ;;
+    files*) COMPREPLY=($(compgen -f -- "$current")) ;;&
+    *volumes) words="$(_exampledriver_ask volume ls --quiet)" ;;
     removed) words="$(_exampledriver_ask trash list --quiet)" ;;
-    files) COMPREPLY=($(compgen -f -- "$current")); return ;;
     esac
   fi
-  COMPREPLY=($(compgen -W "$words" -- "$current"))
+  COMPREPLY+=($(compgen -W "$words" -- "$current"))
 }
 complete -F _exampledriver exampledriver
 """
@@ -138,7 +139,7 @@ def bash(commands: list[Command]) -> str:
         flags = " ".join(flag for option in command.options for flag in option.flags)
         words = " ".join([*(name for name, _ in command.commands), *command.choices])
         cases.append(
-            f"  {shlex.quote(command.words)}) kind={command.argument}\n"
+            f"  {shlex.quote(command.words)}) kind={shlex.quote(command.argument)}\n"
             f"    if [[ $current == -* ]]; then words={shlex.quote(flags)}\n"
             f"    else words={shlex.quote(words)}; fi ;;"
         )
@@ -179,6 +180,7 @@ _exampledriver() {
   esac
   if [[ $current == -* ]]; then _describe option flags; return; fi
   case "$kind" in
+  "files volumes") _files; compadd -- ${(f)"$(_exampledriver_ask volume ls --quiet)"} ;;
   volumes) compadd -- ${(f)"$(_exampledriver_ask volume ls --quiet)"} ;;
   removed) compadd -- ${=${(f)"$(_exampledriver_ask trash list --quiet)"}} ;;
   files) _files ;;
@@ -202,7 +204,7 @@ def zsh(commands: list[Command]) -> str:
         flags = [(flag, option.help) for option in command.options for flag in option.flags]
         offered = [*command.commands, *((choice, "") for choice in command.choices)]
         cases.append(
-            f"  {shlex.quote(command.words)}) kind={command.argument}\n"
+            f"  {shlex.quote(command.words)}) kind={shlex.quote(command.argument)}\n"
             f"    flags=({described(flags)})\n    offered=({described(offered)}) ;;"
         )
     return _filled(_ZSH, commands, _values(commands, "_files", "compadd -- %s"), cases)
@@ -265,6 +267,7 @@ def fish(commands: list[Command]) -> str:
         "volumes": "-a '(__exampledriver_ask volume ls --quiet)'",
         "removed": "-a '(__exampledriver_ask trash list --quiet | string split \" \")'",
         "files": "-F",
+        "files volumes": "-F -a '(__exampledriver_ask volume ls --quiet)'",
     }
     for command in commands:
         at = f"complete -c exampledriver -n {_fish(f'__exampledriver_at {_fish(command.words)}')}"

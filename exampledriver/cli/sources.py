@@ -49,6 +49,8 @@ def local_persist(state: Path) -> list[Step]:
 
     :raises AdminError: it cannot be read.
     """
+    if not state.exists():
+        raise AdminError(f"{state}: no such file; name local-persist's state with --state")
     found = _json(state)
     volumes = found.get("state") if isinstance(found, dict) else None
     if not isinstance(volumes, dict):

@@ -170,7 +170,7 @@ def mounts(options: argparse.Namespace) -> int:
         return 0
     rows = []
     for volume in found:
-        held = volume["Trouble"] or volume["HeldBy"] or "nobody"
+        held = "; ".join(filter(None, (volume["HeldBy"], volume["Trouble"]))) or "nobody"
         ids = volume["MountIDs"] or {"-": 0}
         for place, (mount_id, count) in enumerate(ids.items()):
             first = place == 0

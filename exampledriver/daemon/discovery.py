@@ -76,13 +76,13 @@ class SpecFile:
             directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         except OSError as error:
             raise ListenError(
-                f"--spec-dir={directory}: cannot be made: {error.strerror}; run as root, or give a "
-                "directory of your own"
+                f"spec directory {directory}: cannot be made: {error.strerror}; run as root, or "
+                "give a directory of your own"
             ) from None
         if not os.access(directory, os.W_OK | os.X_OK):
             raise ListenError(
-                f"--spec-dir={directory}: user {os.geteuid()} cannot write into it; run as root, "
-                "or give a directory of your own"
+                f"spec directory {directory}: user {os.geteuid()} cannot write into it; run as "
+                "root, or give a directory of your own"
             )
         for suffix in (".spec", ".json"):
             other = self.path.with_name(self.path.stem + suffix)
@@ -238,8 +238,8 @@ def announced(
                 spec = _plain(directory, name, endpoint)
             return [*endpoints[:number], Announced(endpoint, spec), *endpoints[number + 1 :]]
     raise ListenError(
-        f"--spec-dir={directory}: no --listen has an address that a spec could name; add "
-        "unix:PATH or ssl:"
+        f"spec directory {directory}: nothing that is listened on has an address that a spec could "
+        "name; add unix:PATH or ssl:"
     )
 
 

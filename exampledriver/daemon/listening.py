@@ -13,7 +13,7 @@ import re
 import socket
 import stat
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,31 +62,29 @@ class UnixEndpoint:
         A colon in the path is written ``\:``. The lock file of Twisted's own endpoint is
         not needed here and the argument is accepted without effect.
 
-        :raises ValueError: it is none, or names another kind of endpoint.
+        :raises ValueError: it is none.
         """
         kind, *words = endpoint_words(text)
-        if kind in ("tcp", "ssl", "tls", "systemd"):
-            raise ValueError(
-                f"--listen={text}: {kind}: is not offered: whoever can open a volume plugin's "
-                "port is as good as root; listen on unix:PATH"
-            )
         if kind != "unix" or not words:
-            raise ValueError(f"--listen={text}: give unix:PATH, such as unix:/run/x.sock")
+            raise ValueError(
+                f"{text}: give unix:PATH, such as unix:/run/x.sock, systemd: for a socket that "
+                "systemd passes on, or ssl:PORT with keys and the CA of its clients"
+            )
         path = Path(os.path.abspath(words[0].removeprefix("address=")))
         given = dict(word.partition("=")[::2] for word in words[1:])
         mode, backlog = given.pop("mode", "600"), given.pop("backlog", "1024")
         given.pop("lockfile", None)
         if given:
             raise ValueError(
-                f"--listen={text}: {', '.join(given)} is not known; known: mode, backlog, lockfile"
+                f"{text}: {', '.join(given)} is not known; known: mode, backlog, lockfile"
             )
         if not re.fullmatch("[0-7]{3,4}", mode) or not re.fullmatch("[1-9][0-9]{0,4}", backlog):
-            raise ValueError(f"--listen={text}: mode is octal, such as 600, backlog a number")
+            raise ValueError(f"{text}: mode is octal, such as 600, backlog a number")
         endpoint = cls(path, int(mode, 8), int(backlog))
         try:
             endpoint.check_path()
         except ValueError as error:
-            raise ValueError(f"--listen={text}: {error}") from None
+            raise ValueError(f"{text}: {error}") from None
         return endpoint
 
     def check_path(self) -> None:
@@ -175,6 +173,20 @@ class UnixEndpoint:
                 self.path.unlink()
         except FileNotFoundError:
             pass
+
+
+def check_distinct(endpoints: Sequence[object]) -> None:
+    """Go on if no endpoint is there twice.
+
+    :raises ValueError: one is.
+    """
+    names = [
+        f"unix:{endpoint.real}" if isinstance(endpoint, UnixEndpoint) else str(endpoint)
+        for endpoint in endpoints
+    ]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is given twice: once is enough")
 
 
 @define(eq=False)

@@ -41,21 +41,21 @@ def _read(text: str, known: tuple[str, ...]) -> tuple[int, str, int, dict[str, s
     kind, *words = endpoint_words(text)
     form = f"{kind}:PORT:interface=ADDR"
     if not words:
-        raise ValueError(f"--listen={text}: give {form}")
+        raise ValueError(f"{text}: give {form}")
     port = words[0].removeprefix("port=")
     if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise ValueError(f"--listen={text}: {port!r} is no port from 1 to 65535; give {form}")
+        raise ValueError(f"{text}: {port!r} is no port from 1 to 65535; give {form}")
     given = dict(word.partition("=")[::2] for word in words[1:])
     interface, backlog = given.pop("interface", ""), given.pop("backlog", "1024")
     others = {name: given.pop(name) for name in known if name in given}
     if given:
         raise ValueError(
-            f"--listen={text}: {', '.join(given)} is not known; known: "
+            f"{text}: {', '.join(given)} is not known; known: "
             f"{', '.join(sorted(('backlog', 'interface', *known)))}; a colon in a value is "
             "written \\:"
         )
     if not re.fullmatch("[1-9][0-9]{0,4}", backlog):
-        raise ValueError(f"--listen={text}: backlog is a number from 1 to 99999")
+        raise ValueError(f"{text}: backlog is a number from 1 to 99999")
     if interface:
         _address(text, interface)
     return int(port), interface, int(backlog), others
@@ -66,7 +66,7 @@ def _address(text: str, interface: str) -> IPv4Address | IPv6Address:
         return ip_address(interface)
     except ValueError:
         raise ValueError(
-            f"--listen={text}: interface={interface} is no IP address; give one, such as "
+            f"{text}: interface={interface} is no IP address; give one, such as "
             r"127.0.0.1 or \:\:1"
         ) from None
 
@@ -131,13 +131,13 @@ class TcpEndpoint:
         loopback = interface and "%" not in interface and _address(text, interface).is_loopback
         if not loopback:
             raise ValueError(
-                f"--listen={text}: plain TCP is refused beyond loopback: whoever can open a "
+                f"{text}: plain TCP is refused beyond loopback: whoever can open a "
                 "volume plugin's port is as good as root; give interface=127.0.0.1, or ssl: with "
                 "the CA of its clients"
             )
         if not insecure:
             raise ValueError(
-                f"--listen={text}: every user of this machine can open a port on loopback, and is "
+                f"{text}: every user of this machine can open a port on loopback, and is "
                 "then as good as root; listen on unix:PATH or ssl:, or add --insecure-tcp"
             )
         return cls(port, interface, backlog)
@@ -196,12 +196,12 @@ class TlsEndpoint:
         port, interface, backlog, files = _read(text, ("privateKey", "certKey", "caCert"))
         if not files.get("privateKey"):
             raise ValueError(
-                f"--listen={text}: privateKey=PEM is missing: the server's key; `exampledriver "
+                f"{text}: privateKey=PEM is missing: the server's key; `exampledriver "
                 "certs DIR` makes one"
             )
         if not files.get("caCert"):
             raise ValueError(
-                f"--listen={text}: caCert=PEM is missing: without the CA of its clients everybody "
+                f"{text}: caCert=PEM is missing: without the CA of its clients everybody "
                 "who reaches the port is as good as root; `exampledriver certs DIR` makes one"
             )
         key, certificate, client_ca = (

@@ -65,7 +65,7 @@ class SystemdEndpoint:
         match = re.fullmatch(r"index=([0-9]{1,4})|name=([^:]+)", words[0]) if words else None
         if len(words) > 1 or (words and not match):
             raise ValueError(
-                f"--listen={text}: give systemd: for the first socket that is passed, or "
+                f"{text}: give systemd: for the first socket that is passed, or "
                 "systemd:index=N or systemd:name=NAME"
             )
         index, name = match.groups("") if match else ("", "")
@@ -110,8 +110,8 @@ class SystemdEndpoint:
         found, named = passed.inheritedDescriptors(), passed.inheritedNamedDescriptors()
         if not found:
             raise ListenError(
-                f"{self.text}: the service manager has passed no socket: start the daemon by its "
-                ".socket unit, or give --listen=unix:PATH"
+                f"{self.text}: the service manager has passed no socket: start this by its "
+                ".socket unit, or listen on unix:PATH"
             )
         try:
             return named[self.name] if self.name else found[self.index]

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from threading import Thread
+from time import monotonic
 from typing import Any, Protocol, TypeAlias
 
 from attrs import define, field
@@ -21,8 +22,9 @@ STUCK = 0.01
 #: After how many seconds without work a thread that came to help goes.
 IDLE = 5.0
 
-#: After how many calls without a pause their results are handed over.
+#: After how many calls without a pause their results are handed over, or how many seconds.
 BURST = 64
+LONG = 0.01
 
 
 class _Reactor(Protocol):
@@ -39,9 +41,10 @@ class DaemonThreads:
     """A bounded pool: call it with a function and its arguments.
 
     One thread does the work, and hands over many results at once: when no call waits any more,
-    or after :data:`BURST` of them. Calls are short as a rule: threads that run at the same time
-    would wait for each other, for Python's lock and for the kernel's locks of a directory. When
-    a call takes long, other threads come, and nobody waits for its end but who asked for it.
+    or after :data:`BURST` of them, or :data:`LONG`. Calls are short as a rule: threads that run
+    at the same time would wait for each other, for Python's lock and for the kernel's locks of a
+    directory. When a call takes long, other threads come, and nobody waits for its end but who
+    asked for it.
 
     Simpler than Twisted's, which carries contexts along and takes twice as long for a
     short call, and of threads that Python does not wait for at exit: what they do may
@@ -65,7 +68,8 @@ class DaemonThreads:
     _threads: int = field(default=0, init=False)
     _made: int = field(default=0, init=False)
     _unfinished: int = field(default=0, init=False)
-    #: How many calls have ended, and how many had at the last look.
+    #: How many calls have ended (it may miss one: threads count at once), and how many had at
+    #: the last look.
     _ended: int = field(default=0, init=False)
     _seen: int = field(default=0, init=False)
     _look: IDelayedCall | None = field(default=None, init=False)
@@ -117,9 +121,9 @@ class DaemonThreads:
             self._look_later()
 
     def _work(self, idle: float | None) -> None:
-        burst = 0
+        burst, until = 0, 0.0
         while True:
-            if burst == BURST or (burst and self._tasks.empty()):
+            if burst and (burst == BURST or self._tasks.empty() or monotonic() > until):
                 burst = 0
                 self._hand_over()
             try:
@@ -131,12 +135,15 @@ class DaemonThreads:
                     self._hand_over()
                 self._reactor.callFromThread(self._gone)
                 return
+            if not burst:
+                until = monotonic() + LONG
             function, args, done = task
             try:
                 result = function(*args)
             except Exception:
                 result = Failure()
             self._results.append((done, result))
+            self._ended += 1
             burst += 1
 
     def _hand_over(self) -> None:
@@ -157,7 +164,6 @@ class DaemonThreads:
         while self._results:
             done, result = self._results.popleft()
             self._unfinished -= 1
-            self._ended += 1
             if not done.called:
                 done.callback(result)
 

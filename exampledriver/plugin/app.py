@@ -44,6 +44,15 @@ def _check_drivers(name: str, drivers: object) -> None:
         raise ValueError(f"plugin {name}: drivers is empty; give it at least one")
 
 
+def check_reactor(reactor: object) -> None:
+    """Go on if something can be a reactor, or is a Clock.
+
+    :raises TypeError: it cannot.
+    """
+    if not hasattr(reactor, "callLater"):
+        raise TypeError(f"reactor: {reactor!r} is {named(reactor)}; Twisted's reactor is expected")
+
+
 class _Monotonic:
     """The time, for a plugin without a reactor."""
 
@@ -59,8 +68,9 @@ class Plugin:
     :ivar drivers: each provides the interface of one or more plugin protocols,
         such as :class:`exampledriver.plugin.volume.IVolumeDriver`.
     :ivar reactor: for :meth:`site`; :meth:`service` and :meth:`run` have their own.
-    :raises TypeError: `drivers` is no list; a driver provides no protocol, or not all of one, or
-        two provide the same; a message of a protocol is not as it must be.
+    :raises TypeError: `drivers` is no list, or `reactor` no reactor; a driver provides no
+        protocol, or not all of one, or two provide the same; a message of a protocol is not as it
+        must be.
     :raises ValueError: it cannot be called so, or has no driver.
     """
 
@@ -74,20 +84,23 @@ class Plugin:
         """Add the routes of every driver, and those of activation."""
         check_name(self.name)
         _check_drivers(self.name, self.drivers)
+        if self.reactor is not None:
+            check_reactor(self.reactor)
         self.wire = Wire(self.reactor or _Monotonic())
-        protocols: list[Protocol] = []
+        owners: dict[Protocol, str] = {}
         for driver in self.drivers:
             for protocol in protocols_of(driver):
-                if any(protocol.add_routes is other.add_routes for other in protocols):
+                if protocol in owners:
                     name = protocol.implements or f"a part of {protocol.part_of}"
                     raise TypeError(
-                        f"driver {type(driver).__name__}: another driver already provides {name}"
+                        f"driver {type(driver).__name__}: driver {owners[protocol]} provides "
+                        f"{name} already: give the plugin one of them"
                     )
-                protocols.append(protocol)
+                owners[protocol] = type(driver).__name__
                 protocol.add_routes(self.wire, driver)
-        self.max_body = max((protocol.max_body for protocol in protocols), default=0)
+        self.max_body = max((protocol.max_body for protocol in owners), default=0)
 
-        implements = [protocol.implements for protocol in protocols if protocol.implements]
+        implements = [protocol.implements for protocol in owners if protocol.implements]
         answer = {"Implements": implements}
         self.wire.route(
             Call(

@@ -18,19 +18,19 @@ from twisted.internet.defer import CancelledError as Cancelled
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from .errors import DriverMistake
+from .errors import ended
 
 T = TypeVar("T")
-
-#: What asyncio says when it is awaited where its loop does not turn.
-_NO_LOOP = ("no running event loop", "await wasn't used with future", "no current event loop")
 
 
 def bridged(answer: Awaitable[T]) -> Awaitable[T]:
     """Return what Twisted can await in place of a driver's answer."""
     if _get_running_loop() is not None and not isinstance(answer, Deferred):
         if isinstance(answer, Coroutine):
-            return _deferred(ensure_future(_run(answer)))
+            task = ensure_future(_run(answer))
+            # One that is cancelled before its first step never gets to it.
+            task.add_done_callback(lambda _: answer.close())
+            return _deferred(task)
         if isfuture(answer):
             return _deferred(answer)
     return answer
@@ -46,18 +46,12 @@ def _deferred(future: Future[T]) -> Deferred[T]:
     return Deferred.fromFuture(future).addErrback(failed)
 
 
-def explained(error: RuntimeError) -> Exception:
-    """Return what to raise for a driver's error: asyncio's own does not say what to do."""
-    if any(text in str(error) for text in _NO_LOOP):
-        return DriverMistake(
-            "the driver awaits something of asyncio's, and its loop does not turn: use "
-            "Twisted's asyncio reactor, with run(asyncio=True) or twistd --reactor=asyncio"
-        )
-    return error
-
-
 async def _run(coroutine: Coroutine[Any, Any, T]) -> T:
-    return cast(T, await _InTask(coroutine))
+    try:
+        return cast(T, await _InTask(coroutine))
+    except (KeyboardInterrupt, SystemExit):
+        # These, if a task raises them, end asyncio's loop, and the reactor with it.
+        raise ended(Failure()) from None
 
 
 @define

@@ -121,6 +121,7 @@ class Check:
     """A check of one plugin.
 
     :ivar say: gets each verdict as it comes.
+    :ivar begin: gets the protocols, before the first one.
     """
 
     target: Target
@@ -133,6 +134,7 @@ class Check:
     limit: float = 10.0
     idle: float = 2.0
     say: Callable[[Verdict], None] = lambda verdict: None
+    begin: Callable[[Sequence[str]], None] = lambda protocols: None
 
     def run(self) -> Report:
         """Judge the plugin by every rule that is asked for. Blocks.
@@ -141,6 +143,7 @@ class Check:
         """
         run(self._connects())
         protocols = self.protocols or self._protocols()
+        self.begin(protocols)
         verdicts, left = [], []
         for rule in self.rules(protocols):
             subject = self._subject(rule)
@@ -223,7 +226,12 @@ def _parser() -> argparse.ArgumentParser:
         "--only", metavar="RULE", action="append", default=[], help="an id, or V-GET-*; repeatable"
     )
     parser.add_argument(
-        "--protocol", metavar="NAME", action="append", default=[], help="not what Activate says"
+        "--protocol",
+        metavar="NAME",
+        action="append",
+        default=[],
+        choices=sorted({rule.protocol for rule in RULES} - {""}),
+        help="not what Activate says",
     )
     parser.add_argument(
         "--name-prefix", metavar="TEXT", default="kit-", help="begins the names of volumes"
@@ -285,9 +293,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if not check.rules([rule.protocol for rule in RULES]):
         parser.error(f"no rule is {' or '.join(given.only)}; --rules lists them")
-    sys.stderr.write(
-        f"{address.text}: making and removing volumes named {given.name_prefix}…\n",
-    )
+
+    def begin(protocols: Sequence[str]) -> None:
+        if "VolumeDriver" in protocols:
+            text = f"{address.text}: making and removing volumes named {given.name_prefix}…\n"
+            sys.stderr.write(text)
+
+    check.begin = begin
     if not given.json:
         check.say = lambda verdict: print(line(verdict), flush=True)
     return _report(check, given.json)

@@ -23,7 +23,7 @@ from attrs import frozen
 from msgspec.inspect import CustomType, type_info
 
 from . import checking
-from .errors import BadRequest, article, wrong_part, wrong_type
+from .errors import BadRequest, article, check_done, wrong_part, wrong_type
 from .message import Message
 from .wire import Answer, Call, Fields, refused
 
@@ -203,6 +203,8 @@ def call(
 
     def tell(value: object, message: Message) -> Fields:
         if answer is NoneType:
+            if value is not None:
+                check_done(method, value)
             # Whatever else it is: the change was made, so it is not called a failure.
             return {"Err": ""}
         if not isinstance(value, answer):

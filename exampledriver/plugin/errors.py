@@ -7,9 +7,10 @@ raises is a bug: the engine gets a request id, the log gets the traceback.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -78,6 +79,55 @@ def wrong_part(method: Callable[..., object], value: object, part: str) -> Drive
     return mistake(method, f"returned {named(value)} whose {part}")
 
 
+def check_done(method: Callable[..., object], value: object) -> None:
+    """Go on unless what a method returned, of which nothing is expected, says it did nothing.
+
+    :raises DriverMistake: it is an error, or something that has not run.
+    """
+    if isinstance(value, (BaseException, Failure)):
+        raise mistake(method, f"returned {named(value)}; raise it")
+    if isinstance(value, AsyncGenerator):
+        what = "a coroutine with yield in it does not run"
+    elif isinstance(value, Generator):
+        what = "a function with yield in it does not run, unless it has @inlineCallbacks"
+    elif isinstance(value, Awaitable):
+        what = "await it"
+        if isinstance(value, Coroutine):
+            value.close()
+    else:
+        return
+    raise mistake(method, f"returned {named(value)}; {what}")
+
+
+#: What asyncio says when it is awaited where its loop does not turn.
+_NO_LOOP = ("no running event loop", "await wasn't used with future", "no current event loop")
+
+
+def explained(error: Exception) -> Exception:
+    """Return what is told of a driver's error: asyncio's own does not say what to do."""
+    if isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_LOOP):
+        return DriverMistake(
+            "the driver awaits something of asyncio's, and its loop does not turn: use "
+            "Twisted's asyncio reactor, with run(asyncio=True) or twistd --reactor=asyncio"
+        )
+    return error
+
+
+def ended(failure: Failure) -> DriverMistake:
+    """Return, and log, the error of a driver that raised what ends a program or a task.
+
+    One volume that cannot be made does not end the plugin, so ``sys.exit()`` is answered like
+    any other mistake. A Ctrl-C is not among them: it comes to the reactor, never to a driver.
+    """
+    name = type(failure.value).__name__
+    found = DriverMistake(
+        f"the driver raised {name}, which ends neither a call nor the plugin: raise a PluginError "
+        "to refuse a call"
+    )
+    _log.failure("a mistake of the driver: {mistake}", failure, mistake=str(found))
+    return found
+
+
 @frozen
 class Refusal:
     """What an engine is told instead of an answer: an HTTP status and the text of ``Err``."""
@@ -93,8 +143,14 @@ def refusal(failure: Failure, request_id: str, asked: str) -> Refusal:
     :param asked: the method and path of the request, for the text.
     """
     error = failure.value
+    if isinstance(error, CancelledError) or not isinstance(error, Exception):
+        # Nothing here cancels the work of a client that waits for it.
+        error = ended(failure)
+    error = explained(error)
     if isinstance(error, PluginError):
-        return Refusal(error.status, str(error) or type(error).__name__)
+        # A subclass may say any; with one of success, Podman would see no error.
+        status = error.status if error.status in range(400, 600) else 500
+        return Refusal(status, str(error) or type(error).__name__)
     if isinstance(error, NotFound):
         return Refusal(404, f"{asked}: this plugin has no such call")
     if isinstance(error, MethodNotAllowed):

@@ -117,7 +117,7 @@ class LogReader:
             if isinstance(found, Coroutine):
                 found.close()
                 raise DriverMistake("received is a coroutine function; a function is expected")
-        except Exception:
+        except (Exception, SystemExit):
             self._lose(Failure())
             return
         if isinstance(found, Deferred):

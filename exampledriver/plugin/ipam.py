@@ -7,12 +7,13 @@ address of each container. All are strings in CIDR notation, such as ``10.1.0.0/
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, cast
 
 from attrs import field, frozen
 from zope.interface import Interface
 
-from .convert import call
+from .convert import call, write
+from .errors import wrong_part
 from .protocol import Protocol, bind
 from .wire import Answer, Fields, Wire
 
@@ -23,6 +24,9 @@ IMPLEMENTS = "IpamDriver"
 ADDRESS_TYPE = "RequestAddressType"
 #: Its value for a network's gateway.
 GATEWAY = "com.docker.network.gateway"
+
+#: What is said of an address that no engine can read.
+_NO_MASK = "without a mask; one is expected, as in 10.1.0.5/16"
 
 
 @frozen
@@ -169,6 +173,18 @@ def _refuse(text: str) -> Fields:
 def add_routes(wire: Wire, driver: IIpamDriver) -> None:
     """Serve ``driver`` under ``/IpamDriver.*``."""
     d, p = driver, "IpamDriver."
+
+    def pool(found: Pool) -> Fields:
+        if "/" not in found.pool:
+            raise wrong_part(d.request_pool, found, f"pool is {found.pool!r}, {_NO_MASK}")
+        return cast(Fields, write(found))
+
+    def address(found: Address) -> Fields:
+        # An engine takes an empty one for none.
+        if found.address and "/" not in found.address:
+            raise wrong_part(d.request_address, found, f"address is {found.address!r}, {_NO_MASK}")
+        return cast(Fields, write(found))
+
     for added in (
         call(p + "GetCapabilities", d.capabilities, None, IpamCapabilities, refuse=_refuse),
         call(
@@ -186,6 +202,7 @@ def add_routes(wire: Wire, driver: IIpamDriver) -> None:
             changes="AddressSpace",
             refuse=_refuse,
             nameless=True,
+            told=pool,
         ),
         call(p + "ReleasePool", d.release_pool, ReleasePool, changes="PoolID", refuse=_refuse),
         call(
@@ -195,6 +212,7 @@ def add_routes(wire: Wire, driver: IIpamDriver) -> None:
             Address,
             changes="PoolID",
             refuse=_refuse,
+            told=address,
         ),
         call(
             p + "ReleaseAddress",

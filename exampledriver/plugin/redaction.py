@@ -20,6 +20,9 @@ _ASSIGNED = re.compile(
     re.IGNORECASE,
 )
 
+#: ``user:password@host`` without a URL's slashes, such as netshare's shares of CIFS.
+_USER = re.compile(r"""(?<![^\s"'=,;])([^\s"'=,;:@/]*:)[^\s"'@/]*(?=@)""")
+
 #: What neither of the two ways to tell a secret can do without.
 _SUSPECT = re.compile("[:=@]")
 
@@ -67,5 +70,6 @@ def masked(text: str, characters: int = _CHARACTERS) -> str:
     begin, end = read.find("//"), read.rfind("@")
     if -1 < begin < end:
         read = f"{read[: begin + 2]}{_HIDDEN}{read[end:]}"
+    read = _USER.sub(rf"\1{_HIDDEN}", read)
     read = _ASSIGNED.sub(rf"\1{_HIDDEN}", read)
     return read if len(read) <= characters and len(text) <= _READ else read[:characters] + "…"

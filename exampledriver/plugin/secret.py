@@ -7,14 +7,15 @@ A swarm manager asks whenever a task needs a secret that was created with
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, cast
 
 from attrs import field, frozen
 from zope.interface import Interface
 
-from .convert import call
+from .convert import call, write
+from .errors import wrong_part
 from .protocol import Protocol, bind
-from .wire import Answer, Wire
+from .wire import Answer, Fields, Wire
 
 #: The name of this protocol in the answer to ``Plugin.Activate``.
 IMPLEMENTS = "secretprovider"
@@ -109,7 +110,15 @@ class ISecretProvider(Interface):
 
 def add_routes(wire: Wire, driver: ISecretProvider) -> None:
     """Serve ``driver`` under ``/SecretProvider.*``."""
-    wire.route(call("SecretProvider.GetSecret", driver.get_secret, GetSecret, Secret))
+
+    def told(secret: Secret) -> Fields:
+        # The swarm would say only that it is not found.
+        if not 0 < len(secret.value) <= LARGEST:
+            part = f"value has {len(secret.value)} bytes; 1 to {LARGEST} are expected"
+            raise wrong_part(driver.get_secret, secret, part)
+        return cast(Fields, write(secret))
+
+    wire.route(call("SecretProvider.GetSecret", driver.get_secret, GetSecret, Secret, told=told))
 
 
 bind(ISecretProvider, Protocol(IMPLEMENTS, add_routes))

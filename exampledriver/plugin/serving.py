@@ -11,21 +11,25 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from asyncio.events import _get_running_loop
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from types import NoneType
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from attrs import define
+from attrs import define, frozen
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogBeginner
 
 from ..daemon.discovery import announced
-from ..daemon.listening import ListenError, UnixEndpoint, endpoint_words
+from ..daemon.listening import ListenError, UnixEndpoint, check_distinct, endpoint_words
 from ..daemon.logs import FORMATS, LogOutput
 from ..daemon.remote import TlsEndpoint
 from ..daemon.service import CannotStart, DaemonService, Step
 from ..daemon.signals import Signals
 from ..daemon.systemd import Notifier, SystemdEndpoint
+from .app import check_reactor
+from .errors import named
 from .site import PluginSite
 
 if TYPE_CHECKING:
@@ -70,8 +74,8 @@ def parse_endpoint(text: str) -> UnixEndpoint | SystemdEndpoint | TlsEndpoint:
     kind, *words = endpoint_words(text)
     if kind == "tcp":
         raise ValueError(
-            f"--listen={text}: tcp: is not offered: every user who can open the port would be as "
-            "good as root; listen on unix:PATH, or on ssl: with the CA of its clients"
+            f"{text}: tcp: is not offered: every user who can open the port would be as good as "
+            "root; listen on unix:PATH, or on ssl: with the CA of its clients"
         )
     if kind == "ssl":
         return TlsEndpoint.parse(text)
@@ -79,39 +83,89 @@ def parse_endpoint(text: str) -> UnixEndpoint | SystemdEndpoint | TlsEndpoint:
         return SystemdEndpoint.parse(text)
     if kind == "unix" and words and not words[0].removeprefix("address=").startswith("/"):
         raise ValueError(
-            f"--listen={text}: the path is relative; give an absolute one, such as "
-            f"unix:{SOCKETS}/NAME.sock"
+            f"{text}: the path is relative; give an absolute one, such as unix:{SOCKETS}/NAME.sock"
         )
     return UnixEndpoint.parse(text)
 
 
-def _check_place(option: str, directory: Path) -> None:
+def _check_place(what: str, directory: Path) -> None:
     """Go on if a directory is there, or is one of the engines', which are made.
 
     :raises ListenError: a mistyped path would be made.
     """
     if not directory.is_dir() and str(directory) not in ENGINES:
         raise ListenError(
-            f"{option}: {directory} is no directory: correct it, or make it; only those of "
+            f"{what}: {directory} is no directory: correct it, or make it; only those of "
             f"engines are made here: {', '.join(ENGINES)}"
         )
 
 
-def _targets(plugin: Plugin, texts: Sequence[str], spec_dir: str | Path | None) -> list[Any]:
-    targets: list[Any] = [parse_endpoint(text) for text in texts]
+@frozen
+class _Words:
+    """What texts call what they were given: the parameters, or the command line's options."""
+
+    listen: str = "endpoints: "
+    spec_dir: str = "spec_dir: "
+
+
+def _targets(
+    plugin: Plugin, endpoints: Sequence[str], spec_dir: str | Path | None, words: _Words
+) -> list[Any]:
+    """Return what is listened on.
+
+    :raises ValueError: an endpoint is none, or is given twice, or a path is relative.
+    :raises ListenError: a directory is not there, or a spec cannot be written.
+    """
+    texts = endpoints or [f"unix:{SOCKETS}/{plugin.name}.sock"]
+    try:
+        targets: list[Any] = [parse_endpoint(text) for text in texts]
+        check_distinct(targets)
+    except ValueError as error:
+        raise ValueError(f"{words.listen}{error}") from None
     for text, target in zip(texts, targets, strict=True):
         if isinstance(target, UnixEndpoint):
-            _check_place(f"--listen={text}", target.path.parent)
+            _check_place(f"{words.listen}{text}", target.path.parent)
     if spec_dir is not None:
         directory = Path(spec_dir)
         if not directory.is_absolute():
             raise ValueError(
-                f"--spec-dir={spec_dir}: the path is relative; give an absolute one, such as "
+                f"{words.spec_dir}{spec_dir}: the path is relative; give an absolute one, such as "
                 "/etc/docker/plugins"
             )
-        _check_place(f"--spec-dir={spec_dir}", directory)
+        _check_place(f"{words.spec_dir}{spec_dir}", directory)
         targets = announced(directory, plugin.name, targets)
     return targets
+
+
+def _check_types(endpoints: object, spec_dir: object, **steps: object) -> None:
+    """Go on if what :func:`make_service` was given has the right types.
+
+    :raises TypeError: it has not.
+    """
+    for endpoint in _each(endpoints):
+        if not isinstance(endpoint, str):
+            path = endpoint if isinstance(endpoint, Path) else f"{SOCKETS}/NAME.sock"
+            raise TypeError(
+                f"endpoints: {endpoint!r} is {named(endpoint)}; a str is expected, such as "
+                f"'unix:{path}', or a list of them"
+            )
+    if not isinstance(spec_dir, (str, Path, NoneType)):
+        raise TypeError(f"spec_dir: {spec_dir!r} is {named(spec_dir)}; a str or Path is expected")
+    for name, given in steps.items():
+        for step in _each(given):
+            match step:
+                case (str(), function) if callable(function):
+                    continue
+            raise TypeError(
+                f"{name}: {step!r} is no step: a list of pairs is expected, each of what the log "
+                "calls it and a function, such as ('closing the database', database.close)"
+            )
+
+
+def _each(given: object) -> Iterable[object]:
+    """Return what is in a list; what is none, as the only one in it."""
+    many = isinstance(given, Sequence) and not isinstance(given, (str, bytes))
+    return cast("Sequence[object]", given) if many else [given]
 
 
 def make_service(
@@ -129,15 +183,30 @@ def make_service(
     :param endpoints: where to listen, one or more; by default ``/run/docker/plugins/NAME.sock``.
         Paths are absolute. The directories of :data:`ENGINES` are made, others have to be there.
     :param spec_dir: write ``NAME.spec`` (or ``NAME.json``, with TLS) there while it listens.
-    :param finish: what a stop waits for after the last answer: names for the log, and functions.
-    :param close: what a stop closes then, whatever has happened, in this order.
+    :param finish: what a stop waits for after the last answer: pairs of a name for the log, such
+        as ``"closing the database"``, and a function.
+    :param close: what a stop closes then, whatever has happened, in this order; such pairs too.
     :param signals: let a second SIGTERM hurry a stop, and SIGHUP and the SIGUSRs do nothing;
         not for a service that is a part of another program.
+    :raises TypeError: something given is of the wrong type.
     :raises ValueError: an endpoint is none.
     :raises ListenError: an endpoint cannot be listened on.
     """
-    texts = endpoints or [f"unix:{SOCKETS}/{plugin.name}.sock"]
-    targets = _targets(plugin, [texts] if isinstance(texts, str) else texts, spec_dir)
+    check_reactor(reactor)
+    _check_types(endpoints, spec_dir, finish=finish, close=close)
+    texts = [endpoints] if isinstance(endpoints, str) and endpoints else endpoints
+    targets = _targets(plugin, texts, spec_dir, _Words())
+    return _service(plugin, reactor, targets, finish, close, signals)
+
+
+def _service(
+    plugin: Plugin,
+    reactor: Any,
+    targets: Sequence[Any],
+    finish: Sequence[Step] = (),
+    close: Sequence[Step] = (),
+    signals: bool = True,
+) -> DaemonService:
     for target in targets:
         target.check()
     site = plugin.make_site(reactor)
@@ -217,6 +286,11 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None, *, asyncio: bool = Fa
     :raises SystemExit: always.
     """
     options = _options(plugin, argv)
+    if _get_running_loop() is not None:
+        raise SystemExit(
+            f"{plugin.name}: run() is called while asyncio's loop turns: call it from a function "
+            "that is no coroutine; with asyncio=True it turns the loop itself"
+        )
     if asyncio:
         _install_asyncio(plugin.name)
     from twisted.internet import reactor
@@ -229,7 +303,10 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None, *, asyncio: bool = Fa
         # From the socket on until the reactor runs, which then has handlers of its own.
         signal.signal(number, lambda *_: turning.callWhenRunning(turning.stop))
     try:
-        service = make_service(plugin, reactor, options.listen, spec_dir=options.spec_dir)
+        words = _Words("--listen=", "--spec-dir=")
+        service = _service(
+            plugin, reactor, _targets(plugin, options.listen, options.spec_dir, words)
+        )
         # Here, not in the reactor: what cannot listen must not run.
         service.startService()
     except (ListenError, ValueError, OSError) as error:

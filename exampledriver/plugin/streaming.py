@@ -6,6 +6,7 @@ so does the stop of the plugin, which would wait for ever for a stream that foll
 
 from __future__ import annotations
 
+from asyncio.events import _get_running_loop
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
@@ -18,7 +19,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IRequest
 from zope.interface import implementer
 
-from .awaiting import bridged, explained
+from .awaiting import bridged
+from .errors import explained
 from .message import CONTENT_TYPE
 
 _log = Logger()
@@ -47,12 +49,29 @@ class Stream:
         self.request.setHeader(b"Content-Type", CONTENT_TYPE)
         self.request.registerProducer(self, True)
         self._work = Deferred.fromCoroutine(self._run(pieces))
+        loop = _get_running_loop()
+        if loop is None:
+            return self._begun(self._work)
+        # A task takes its first step in the loop's next turn, and tells of its end in the one
+        # after that.
+        stepped: Deferred[None] = Deferred(lambda _: self.end())
+
+        def step() -> None:
+            if not stepped.called:  # else its client has gone
+                stepped.callback(None)
+
+        loop.call_soon(loop.call_soon, step)
+        work = self._work
+        return stepped.addBoth(lambda _: self._begun(work))
+
+    def _begun(self, work: Deferred[None]) -> Deferred[None]:
+        """Tell of the first failure with a status, or send the head."""
         if not self.request.startedWriting:
-            if isinstance(getattr(self._work, "result", None), Failure):
-                return self._work.addBoth(self._finish)
+            if isinstance(getattr(work, "result", None), Failure):
+                return work.addBoth(self._finish)
             # So that the client learns at once that there will be an answer.
             self.request.write(b"")
-        return self._work.addErrback(self._failed).addCallback(self._finish)
+        return work.addErrback(self._failed).addCallback(self._finish)
 
     async def _run(self, pieces: AsyncGenerator[bytes, None]) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import Literal
 from attrs import define, field, frozen
 from zope.interface import Interface
 
-from .errors import PluginError, wrong_part, wrong_type
+from .errors import check_done, mistake, named, wrong_part, wrong_type
 from .message import Message, encode
 from .protocol import Protocol, bind
 from .wire import Answer, Call, Fields, Wire
@@ -23,6 +23,10 @@ from .wire import Answer, Call, Fields, Wire
 IMPLEMENTS = "VolumeDriver"
 
 _SUCCESS: Mapping[str, object] = {"Err": ""}
+
+#: How a mountpoint begins, and what is said of one that begins otherwise.
+_ABSOLUTE = ("", "/")
+_EXPECTED = "an absolute path is expected, or an empty text while it is not mounted"
 
 
 @frozen
@@ -127,6 +131,8 @@ def rfc3339(moment: datetime) -> str:
 def _shown(volume: Volume) -> dict[str, object]:
     if not (isinstance(volume.name, str) and isinstance(volume.mountpoint, str)):
         raise TypeError("a name or mountpoint is no str")
+    if volume.mountpoint[:1] not in _ABSOLUTE:
+        raise ValueError(f"a mountpoint is {volume.mountpoint[:80]!r}; {_EXPECTED}")
     shown: dict[str, object] = {
         "Name": volume.name,
         "Mountpoint": volume.mountpoint,
@@ -146,19 +152,26 @@ class _Told:
     def mounted(self, mountpoint: str, message: Message) -> Fields:
         if not isinstance(mountpoint, str):
             raise wrong_type(self.driver.mount, mountpoint, "a str")
-        if not mountpoint.startswith("/"):
-            name = message.text("Name")
-            raise PluginError(f"volume {name!r}: the driver gave no absolute path to mount")
+        if mountpoint[:1] != "/":
+            of = f"{mountpoint[:80]!r} for volume {message.text('Name')!r}"
+            raise mistake(self.driver.mount, f"returned {of}; an absolute path is expected")
         return {"Mountpoint": mountpoint, "Err": ""}
 
     def path(self, mountpoint: str, message: Message) -> Fields:
         if not isinstance(mountpoint, str):
             raise wrong_type(self.driver.path, mountpoint, "a str")
+        if mountpoint[:1] not in _ABSOLUTE:
+            what = f"returned {mountpoint[:80]!r}; {_EXPECTED}"
+            raise mistake(self.driver.path, what)
         return {"Mountpoint": mountpoint, "Err": ""}
 
     def volume(self, volume: Volume, message: Message) -> Fields:
         if not isinstance(volume, Volume):
-            raise wrong_type(self.driver.get, volume, "a Volume")
+            of_none = "; for one that does not exist, raise a PluginError"
+            raise mistake(
+                self.driver.get,
+                f"returned {named(volume)}; a Volume is expected{of_none * (volume is None)}",
+            )
         try:
             return b'{"Volume":%s,"Err":""}' % volume.as_json()
         except (AttributeError, TypeError, ValueError):
@@ -175,8 +188,10 @@ class _Told:
             if not isinstance(volumes, Iterable):
                 raise wrong_type(self.driver.list, volumes, "an iterable of Volumes") from None
             if not isinstance(volume, (Volume, bytes)):
-                kind = "an iterable of Volumes, all of them,"
-                raise wrong_type(self.driver.list, volume, kind) from None
+                what = f"{named(volumes)} with {named(volume)} in it"
+                raise mistake(
+                    self.driver.list, f"returned {what}; an iterable of Volumes is expected"
+                ) from None
             self.check(self.driver.list, volume)
             raise
         # The last comma, if there is one, gives way to the end.
@@ -195,6 +210,9 @@ class _Told:
 
         if not isinstance(value, bytes) and (part := found(value)):
             raise wrong_part(method, value, part) from None
+        if isinstance(value, Volume) and value.mountpoint[:1] not in _ABSOLUTE:
+            part = f"mountpoint is {value.mountpoint[:80]!r}; {_EXPECTED}"
+            raise wrong_part(method, value, part) from None
 
 
 def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
@@ -204,20 +222,25 @@ def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
     def name(message: Message) -> str:
         return message.text("Name")
 
-    def done(nothing: object, message: Message) -> Fields:
-        return _SUCCESS
+    def done(method: Callable[..., object]) -> Callable[[object, Message], Fields]:
+        def tell(nothing: object, message: Message) -> Fields:
+            if nothing is not None:
+                check_done(method, nothing)
+            return _SUCCESS
+
+        return tell
 
     for call in (
         Call(
             "VolumeDriver.Create",
             lambda message: driver.create(name(message), message.text_map("Opts")),
-            done,
+            done(driver.create),
             changes="Name",
         ),
         Call(
             "VolumeDriver.Remove",
             lambda message: driver.remove(name(message)),
-            done,
+            done(driver.remove),
             changes="Name",
         ),
         Call(
@@ -229,7 +252,7 @@ def add_routes(wire: Wire, driver: IVolumeDriver) -> None:
         Call(
             "VolumeDriver.Unmount",
             lambda message: driver.unmount(name(message), message.text("ID")),
-            done,
+            done(driver.unmount),
             changes="Name",
         ),
         Call("VolumeDriver.Path", lambda message: driver.path(name(message)), told.path),

@@ -9,7 +9,7 @@ request and runs to its end. A call that only reads is cancelled with its client
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeAlias, TypeVar, cast
 from urllib.parse import unquote_to_bytes
@@ -21,8 +21,8 @@ from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
 
-from .awaiting import bridged, explained
-from .errors import PluginError, refusal
+from .awaiting import bridged
+from .errors import PluginError, explained, refusal
 from .message import CONTENT_TYPE, Message, encode
 from .redaction import masked
 
@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 #: How much of a refusal's text is logged, in characters.
 _WHY = 1000
+#: A change whose driver lets all other calls wait for so many milliseconds is warned of.
+BLOCKED = 1000
 
 #: What a driver's method may return: the value, a Deferred of it, or a coroutine.
 Answer: TypeAlias = T | Awaitable[T]
@@ -97,10 +99,7 @@ class Call(Generic[T]):
 
     async def settled(self, answer: Answer[T], message: Message) -> Fields:
         """Wait for a driver's answer, whichever of its three shapes it has."""
-        try:
-            value = cast(T, await bridged(answer)) if isinstance(answer, Awaitable) else answer
-        except RuntimeError as error:
-            raise explained(error) from error
+        value = cast(T, await bridged(answer)) if isinstance(answer, Awaitable) else answer
         return self.tell(value, message)
 
     def about(self, message: Message) -> str:
@@ -127,6 +126,7 @@ class Wire:
     pending: int = field(default=0, init=False)
     streams: Streams | None = field(default=None, init=False)
     _idle: list[Deferred[None]] = field(factory=list, init=False)
+    _warned: set[object] = field(factory=set, init=False)
     _ids: itertools.count[int] = field(factory=lambda: itertools.count(1), init=False)
     _handlers: dict[str, Callable[[IRequest], Any]] = field(factory=dict, init=False)
     _app: Klein | None = field(default=None, init=False)
@@ -173,14 +173,8 @@ class Wire:
         start = self.streams.start
 
         def handle(request: IRequest) -> Deferred[None]:
-            work = Deferred.fromCoroutine(begun(_content(request)))
+            work = Deferred.fromCoroutine(pieces(_content(request)))
             return work.addCallback(lambda found: start(request, found))
-
-        async def begun(body: bytes) -> AsyncGenerator[bytes, None]:
-            try:
-                return await pieces(body)
-            except RuntimeError as error:
-                raise explained(error) from error
 
         self._serve(name, handle)
 
@@ -212,7 +206,7 @@ class Wire:
             if not hasattr(answer, "__await__"):
                 return 200, _body(call.tell(answer, message))
             work = Deferred.fromCoroutine(call.settled(answer, message))
-        except Exception:
+        except BaseException:  # SystemExit too: it would cut the connection
             return self._failed(call, Failure())
         return self._later(call, work)
 
@@ -256,11 +250,7 @@ class Wire:
             "request": request,
         }
 
-        gone = False
-
         def leave(_: Deferred[Answered]) -> None:
-            nonlocal gone
-            gone = True
             _log.warn(
                 "{call} {name!r}{fields}: the client has gone, request {request}; the change "
                 "goes on",
@@ -269,26 +259,63 @@ class Wire:
 
         client: Deferred[Answered] = Deferred(leave)
 
+        answer: Answer[Any] = None
+
         async def work() -> None:
+            nonlocal answer
             why = None
             try:
-                answered = 200, _body(await call.settled(call.ask(message), message))
+                answer = call.ask(message)
+                answered = 200, _body(await call.settled(answer, message))
             except Exception as error:
-                why = str(error)
+                why = str(explained(error))
                 answered = self._failed(call, Failure(), request)
-            if not gone:
-                client.callback(answered)
-            # After the answer: its client does not wait for the log.
-            self._ended(about, (self.clock.seconds() - began) * 1000, why)
+            self._ended(client, answered, about, began, why, answer)
+
+        def failed(failure: Failure) -> None:
+            if isinstance(failure.value, Exception):
+                _log.failure("answering {call}", failure, call=call.name)
+            else:
+                # SystemExit and its like. Not caught above: what closes a coroutine is one too.
+                answered = self._failed(call, failure, request)
+                self._ended(client, answered, about, began, repr(failure.value), answer)
 
         self.pending += 1
-        Deferred.fromCoroutine(work()).addErrback(
-            lambda failure: _log.failure("answering {call}", failure, call=call.name)
-        )
+        Deferred.fromCoroutine(work()).addErrback(failed)
         return client
 
-    def _ended(self, about: Mapping[str, object], took: float, why: str | None) -> None:
-        """Log how a change ended, after ``took`` milliseconds, and count it no more."""
+    def _blocked(self, about: Mapping[str, object], took: float) -> None:
+        """Say, once of each call, that its driver let all others wait."""
+        if about["call"] not in self._warned:
+            self._warned.add(about["call"])
+            _log.warn(
+                "{call} {name!r}: nothing else was answered for {duration_ms:.0f} ms: let the "
+                "driver's method return a Deferred, such as deferToThread's, or be a coroutine "
+                "that awaits one; this is said once",
+                duration_ms=took,
+                **about,
+            )
+
+    def _ended(
+        self,
+        client: Deferred[Answered],
+        answered: Answered,
+        about: Mapping[str, object],
+        began: float,
+        why: str | None,
+        answer: object,
+    ) -> None:
+        """Answer a change, log how it ended, and count it no more.
+
+        :param why: it was refused.
+        :param answer: what the driver's method has returned.
+        """
+        if not client.called:  # else it has gone
+            client.callback(answered)
+        # After the answer: its client does not wait for the log.
+        took = (self.clock.seconds() - began) * 1000
+        if took > BLOCKED and not isinstance(answer, Awaitable):
+            self._blocked(about, took)
         if why is None:
             _log.info(
                 "{call} {name!r}{fields}: done in {duration_ms:.1f} ms, request {request}",

@@ -252,7 +252,7 @@ class Administration:
     async def remove(self, name: str) -> Fields:
         """Remove a volume that is not in use."""
         volume = self._service.about(name)
-        kept = self._backend.keeps_data(volume)
+        kept = self._backend.trashes(volume)
         await self._service.remove(name)
         return {
             "Name": name,

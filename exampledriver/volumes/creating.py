@@ -9,6 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
+from ..backends.interfaces import IConfigured
 from ..journal.interfaces import CatalogError
 from ..plugin.errors import PluginError
 from .errors import ConflictError, VolumeError, quoted
@@ -56,7 +57,17 @@ class Creation:
                 options = await self.cloner.options(name, options)
             elif existing.options.get(FROM) == source:
                 options = {**existing.options, "backend": existing.backend, **options}
+            return await self._resolved(name, self._parse_whole(name, options))
         return await self._resolved(name, self._state.backend.parse(name, options))
+
+    def _parse_whole(self, name: str, options: Mapping[str, str]) -> Wanted:
+        """Read the options of a volume whose data is there: nothing of it is the default's."""
+        configured = IConfigured(self._state.backend, None)
+        if configured is None:
+            wanted: Wanted = self._state.backend.parse(name, options)
+        else:
+            wanted = configured.parse_whole(name, options)
+        return wanted
 
     async def _resolved(self, name: str, wanted: Wanted) -> Wanted:
         if wanted.unresolved:
@@ -85,7 +96,8 @@ class Creation:
         """
         check_name(name)
         copied = FROM in options and origin is None
-        parsed = None if copied else self._state.backend.parse(name, options)
+        parse = self._state.backend.parse if origin is None else self._parse_whole
+        parsed = None if copied else parse(name, options)
         async with self._state.locks.held(name):
             if parsed is None:
                 wanted = await self._wanted(name, options)

@@ -86,7 +86,8 @@ def read(name: str, table: Any) -> Schedule:
     if not isinstance(keep, int) or isinstance(keep, bool) or not 1 <= keep <= _MOST_KEPT:
         raise ScheduleError("keep", f"give how many snapshots stay, from 1 to {_MOST_KEPT}")
     volumes = table.get("volumes", ["*"])
-    if not isinstance(volumes, list) or not all(isinstance(text, str) and text for text in volumes):
+    texts = isinstance(volumes, list) and all(isinstance(text, str) and text for text in volumes)
+    if not texts or not volumes:
         raise ScheduleError("volumes", 'give a list of names or patterns, such as ["db", "web-*"]')
     every = timedelta(seconds=int(match[1]) * _SECONDS[match[2]])
     return Schedule(name, every, keep, tuple(volumes))

@@ -16,7 +16,6 @@ from exampledriver.backends.freezing import frozen, thaw_all
 from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.imagefiles import ImageFiles
 from exampledriver.backends.mounts import Mount
-from exampledriver.backends.removed import removed
 from exampledriver.backends.trash import Trash
 from exampledriver.volumes.errors import BusyError, VolumeError
 from exampledriver.volumes.model import StoredVolume
@@ -103,17 +102,6 @@ class ImageTests(SynchronousTestCase):
         error = self.assertRaises(VolumeError, self.backend.resize, self.volume, 2 * SIZE)
         self.assertIn("have to be free to let it grow", str(error))
         self.assertEqual(self.file.stat().st_size, SIZE)
-
-    def test_trash(self) -> None:
-        """What the trash says of an image's size is what the file has, or it would not come back.
-
-        A growth that was cut off, or whose program is missing, leaves a file that is larger.
-        """
-        self.attached()
-        growing.enlarge(self.file, 2 * SIZE, False)
-        self.backend.remove(self.volume)
-        (found,) = removed(self.backend.trash)
-        self.assertEqual(found.options, {"fs": "ext4", "size": "32M"})
 
     def test_deadlines(self) -> None:
         """What goes through a whole file system, or changes all of it, has ten minutes for it."""

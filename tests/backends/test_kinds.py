@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends.clones import clone_options
 from exampledriver.backends.kinds import OPTIONS, PARSE, Choice, judge
 from exampledriver.backends.sharing import MountOptions
 from exampledriver.plugin.errors import BadRequest
@@ -96,6 +97,11 @@ class ChoiceTests(OptionCase):
         judge("mount", {"type": "nfs", "device": "a:/b"})
         self.assertEqual(self.parse(), {"fs": "ext4", "size": "1G"})
         self.assertEqual(self.parse(size="2G")["size"], "2G")
+
+    def test_whole(self) -> None:
+        """What is a copy, or comes from the trash, takes no defaults."""
+        choice = Choice(defaults={"directory": {"uid": "999", "size": "1G"}})
+        self.assertEqual(choice.parse("db", {"mode": "0750"}, whole=True).options, {"mode": "0750"})
 
     @given(
         st.sampled_from(sorted(PARSE)),
@@ -196,6 +202,24 @@ class BtrfsTests(OptionCase):
         text = self.refused(backend="btrfs", cow="no", compression="zstd")
         self.assertIn('compression="zstd": data without copy on write', text)
 
+    def test_clone(self) -> None:
+        """A clone may say what its source has, in any of the ways to say it; nothing else."""
+        for options, more in (
+            ({"cow": "no"}, {"cow": "false"}),
+            ({"cow": "no"}, {"copyonwrite": "no"}),
+            ({}, {"cow": "yes"}),
+            ({"compression": "zstd"}, {"compression": "zstd", "backend": "btrfs"}),
+        ):
+            found = clone_options("c", "btrfs", options, more)
+            self.choice.parse("c", found)
+        for options, more in (
+            ({"cow": "no"}, {"copyonwrite": "true"}),
+            ({}, {"cow": "no"}),
+            ({}, {"compression": "zstd"}),
+            ({}, {"cow": "perhaps"}),
+        ):
+            self.assertRaises(InvalidOptionError, clone_options, "c", "btrfs", options, more)
+
 
 class MountTests(OptionCase):
     """mount, and what moves to it."""
@@ -259,6 +283,7 @@ class MountTests(OptionCase):
             text = self.mount_refused(**{"type": "cifs", "device": "//a/b", **options})
             self.assertIn("give credentials-file=", text)
             self.assertNotIn("hunter2", text)
+        self.assertIn("option share: ", self.mount_refused(type="cifs", share="u:hunter2@h/s"))
 
     def test_credentials(self) -> None:
         """A file with secrets is given to the helper in its own way."""

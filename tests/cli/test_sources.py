@@ -53,7 +53,7 @@ class LocalPersistTests(SourceCase):
         other = self.write("other.json", {"volumes": []})
         broken = self.base / "broken"
         broken.write_text("{")
-        for path, text in ((self.base / "nix", "No such"), (other, "state"), (broken, "not JSON")):
+        for path, text in ((self.base / "nix", "--state"), (other, "state"), (broken, "not JSON")):
             error = str(self.assertRaises(AdminError, local_persist, path))
             self.assertIn(str(path), error)
             self.assertIn(text, error)

@@ -195,6 +195,9 @@ class SimulatedBackend:
     def keeps_data(self, volume: StoredVolume) -> bool:
         return True
 
+    def trashes(self, volume: StoredVolume) -> bool:
+        return True
+
     def data_path(self, volume: StoredVolume) -> str:
         return volume.mountpoint
 

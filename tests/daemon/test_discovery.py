@@ -173,7 +173,7 @@ class ContentTests(SynchronousTestCase):
             )
             self.assertIn("are for ssl:", str(error))
         error = self.assertRaises(ListenError, announced, self.specs, "x", [object()])
-        self.assertIn("no --listen has an address", str(error))
+        self.assertIn("nothing that is listened on has an address", str(error))
 
 
 class AnnouncedTests(SynchronousTestCase):
@@ -262,10 +262,10 @@ class FileTests(SynchronousTestCase):
         self.spec.remove()
 
     def test_unusable(self) -> None:
-        """A directory that cannot be made or written is named with its option."""
+        """A directory that cannot be made or written is named, and what it is for."""
         file = Path(self.mktemp())
         file.write_text("")
         for directory in (file / "x", Path("/proc/nosuch")):
             spec = SpecFile(directory / "x.spec", b"", 0o644)
             error = self.assertRaises(ListenError, spec.check)
-            self.assertIn(f"--spec-dir={directory}: cannot be made", str(error))
+            self.assertIn(f"spec directory {directory}: cannot be made", str(error))

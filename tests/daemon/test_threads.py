@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import gatherResults
+from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from exampledriver.daemon.threads import DaemonThreads
+from exampledriver.daemon.threads import LONG, STUCK, DaemonThreads
 
 reactor: Any = _reactor
+
+
+class Loop(Clock):
+    """A reactor whose turns the test takes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._calls: list[Callable[[], object]] = []
+        #: Call at the next turn.
+        self.callFromThread: Callable[..., object] = self._calls.append
+
+    def turn(self) -> None:
+        """Make the calls that threads have asked for."""
+        calls = self._calls[:]
+        del self._calls[: len(calls)]
+        for call in calls:
+            call()
 
 
 class ThreadsTests(TestCase):
@@ -74,6 +94,54 @@ class ThreadsTests(TestCase):
         await ended
         await threads(begun.wait, 10)
         await threads(int)
+        self.assertFalse(hanging.called)
+
+    def test_help(self) -> None:
+        """Another thread comes when no call has ended for a while, not when answers are held."""
+        loop = Loop()
+        threads = DaemonThreads(loop, "test-help", 4)
+        self.addCleanup(threads.stop)
+        begun, release = ([threading.Event() for _ in range(3)] for _ in range(2))
+
+        def work(number: int) -> None:
+            begun[number].set()
+            release[number].wait(10)
+
+        for number in range(3):
+            threads(work, number).addErrback(self.fail)
+            self.addCleanup(release[number].set)
+        loop.turn()
+        release[0].set()
+        self.assertTrue(begun[1].wait(10))
+        for count in (1, 2):
+            loop.advance(STUCK)
+            loop.turn()
+            names = [thread.name for thread in threading.enumerate()]
+            self.assertEqual(len([n for n in names if n.startswith("test-help")]), count)
+        self.assertTrue(begun[2].wait(10))
+
+    def test_slow(self) -> None:
+        """An answer is not held for long for those of calls behind it."""
+        loop = Loop()
+        threads = DaemonThreads(loop, "test", 1)
+        self.addCleanup(threads.stop)
+        queued, begun, release = (threading.Event() for _ in range(3))
+        self.addCleanup(release.set)
+
+        def slow() -> None:
+            queued.wait(10)
+            time.sleep(LONG * 1.1)
+
+        def hang() -> None:
+            begun.set()
+            release.wait(10)
+
+        ended, hanging = threads(slow), threads(hang)
+        loop.turn()
+        queued.set()
+        self.assertTrue(begun.wait(10))
+        loop.turn()
+        self.assertTrue(ended.called)
         self.assertFalse(hanging.called)
 
     async def test_stop_with_a_hanging_call(self) -> None:

@@ -332,8 +332,14 @@ class SubvolumeTests(suites.BackendSuite):
             self.assertRaises(VolumeError, backend.mount, volume)
 
     def test_recover(self) -> None:
-        """The root's entries are listed by the directory backend."""
-        self.assertEqual(self.backend().recover(set(), set()), [])
+        """A half-made subvolume is cleared; entries are listed by the directory backend."""
+        backend = self.backend()
+        backend.create(self.volume(backend))
+        there = os.listdir(self.root)
+        staged = self.root / ".0123456789abcdef.exampledriver-sub"
+        run(["btrfs", "subvolume", "create", str(staged)], 10)
+        self.assertEqual(backend.recover(set(), set()), [])
+        self.assertEqual(os.listdir(self.root), there)
 
     def test_options(self) -> None:
         """A size, no copy on write or a compression, owner and mode: all are there."""

@@ -88,9 +88,15 @@ class VolumeTests(AdminCase):
         for socket, text in (
             (str(self.daemon.socket), "another socket than the admin's"),
             (f"{self.base}/log", "is no socket"),
+            (f"{self.base}/log/x", "Not a directory: start the daemon"),
+            (f"{self.base}/{'x' * 120}", "AF_UNIX path too long: start the daemon"),
         ):
             error = refused(self.daemon, "volume", "ls", "--admin", socket)
-            self.assertIn(f"{socket}: ", error)
+            self.assertIn(f"exampledriver: {socket}: ", error)
+            # An archive's way is not made before the daemon has answered.
+            for words in (["export", "db", f"{self.base}/a.tar"], ["import", "db", "/etc/hosts"]):
+                self.assertIn(text, refused(self.daemon, "volume", *words, "--admin", socket))
+            self.assertFalse((self.base / "a.tar").exists())
             self.assertIn(text, error)
 
     def test_output_goes(self) -> None:
@@ -101,10 +107,42 @@ class VolumeTests(AdminCase):
         words = f"{program} volume ls -q --admin {self.admin_socket}"
         for script, status, error in (
             (f"{words} | head -1; exit ${{PIPESTATUS[0]}}", 0, ""),
+            (f"{words} | true; exit ${{PIPESTATUS[0]}}", 0, ""),
             (f"{words} >/dev/full", 1, "exampledriver: No space left on device\n"),
+            (f"{words} >&-", 1, "exampledriver: Bad file descriptor\n"),
         ):
-            found = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+            found = self.script(script)
             self.assertEqual((found.returncode, found.stderr), (status, error))
+
+    def script(self, script: str) -> subprocess.CompletedProcess[str]:
+        """Run a script; what is printed waits for the end, as it does for everybody."""
+        environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+        return subprocess.run(
+            ["bash", "-c", script], capture_output=True, text=True, env=environment
+        )
+
+    def test_closed(self) -> None:
+        """Closed streams: an archive has nothing in it that people are told, or is refused."""
+        self.daemon.ok("Create", Name="db")
+        program = os.path.join(os.path.dirname(sys.executable), "exampledriver")
+        export = f"{program} volume export db --admin {self.admin_socket}"
+        archive = self.base / "a.tar"
+        self.assertEqual(self.script(f"{export} >{archive} 2>&-").returncode, 0)
+        done(self.daemon, "volume", "import", "copy", str(archive))
+        found = self.script(f"{export} >&-")
+        self.assertEqual(
+            (found.returncode, found.stderr),
+            (1, "exampledriver: the archive: Bad file descriptor\n"),
+        )
+        found = self.script(f"{program} volume import new --admin {self.admin_socket} <&-")
+        self.assertEqual(found.returncode, 1)
+        self.assertIn("the archive is cut short", found.stderr)
+
+    def test_no_trash(self) -> None:
+        """What has no data here is not said to be in the trash."""
+        done(self.daemon, "volume", "create", "t", "-o", "backend=tmpfs", "-o", "size=1M")
+        found = admin(self.daemon, "volume", "rm", "t")
+        self.assertEqual((found.returncode, found.stdout, found.stderr), (0, "t\n", ""))
 
     def test_release(self) -> None:
         """A count that nobody holds is shown and dropped."""
@@ -193,6 +231,37 @@ class TrashTests(AdminCase):
         self.assertEqual(list((self.daemon.root / ".trash").iterdir()), [])
 
 
+class DefaultTests(AdminCase):
+    """A configuration with defaults, which is newer than the volumes."""
+
+    def test_not_for_copies(self) -> None:
+        """Copies, and what comes from the trash or an archive, are what they are copies of."""
+        for name in ("db", "old"):
+            done(self.daemon, "volume", "create", name)
+        done(self.daemon, "volume", "rm", "old")
+        self.daemon.stop()
+        config = self.base / "config.toml"
+        config.write_text('[backends.directory]\nmode = "0711"\n')
+        self.daemon.options = [f"--config={config}"]
+        self.daemon.start()
+        archive = str(self.base / "a.tar")
+        done(self.daemon, "volume", "export", "db", archive)
+        done(self.daemon, "volume", "import", "imported", archive)
+        done(self.daemon, "trash", "restore", "old")
+        for _ in range(2):
+            done(self.daemon, "volume", "create", "clone", "-o", "from=db")
+        done(self.daemon, "volume", "create", "new")
+        for name, options, mode in (
+            ("imported", {}, 0o755),
+            ("old", {}, 0o755),
+            ("clone", {"from": "db"}, 0o755),
+            ("new", {"mode": "0711"}, 0o711),
+        ):
+            (shown,) = loaded(self.daemon, "volume", "inspect", name)
+            self.assertEqual((name, shown["Options"]), (name, options))
+            self.assertEqual(stat.S_IMODE((self.daemon.root / name).stat().st_mode), mode)
+
+
 class MigrateTests(AdminCase):
     """exampledriver migrate."""
 
@@ -230,6 +299,35 @@ class MigrateTests(AdminCase):
         self.assertEqual(self.daemon.ok("Path", Name="pg")["Mountpoint"], str(place))
         self.assertEqual(self.migrate(*words, "--yes", "pg")["pg"]["state"], "there already")
         self.assertEqual((place / "file").read_text(), "precious")
+
+    def test_other_default(self) -> None:
+        """What is not asked for by its kind becomes a directory, whatever is the default."""
+        config = self.base / "config.toml"
+        config.write_text('[backends]\ndefault = "image"\n')
+        self.daemon.stop()
+        self.daemon.options = [f"--config={config}"]
+        self.daemon.start()
+        (self.base / "pg").mkdir()
+        state = self.base / "state.json"
+        state.write_text(json.dumps({"state": {"pg": f"{self.base}/pg"}}))
+        found = self.migrate("--from", "local-persist", "--state", str(state), "--yes")
+        self.assertEqual(found["pg"]["state"], "done")
+        words = ["--from", "docker-local", "--docker-root", str(self.docker()), "--yes"]
+        found = self.migrate(*words)
+        self.assertEqual({one["state"] for one in found.values()}, {"done"})
+
+    def test_secret(self) -> None:
+        """A password goes into a file; again, the volume is there already. Paths are from here."""
+        root = self.base / "docker"
+        (root / "volumes/share").mkdir(parents=True)
+        options = {"MountType": "cifs", "MountOpts": "password=x", "MountDevice": "//h/s"}
+        (root / "volumes/share/opts.json").write_text(json.dumps(options))
+        # The command is run in the directory "/".
+        words = ["--docker-root", str(root)[1:], "--credentials", f"{self.base}/secrets"[1:]]
+        for state in ("done", "there already"):
+            found = self.migrate("--from", "docker-local", *words, "--yes")
+            self.assertEqual((found["share"]["state"], found["share"]["why"]), (state, ""))
+        self.assertEqual((self.base / "secrets/share").read_text(), "password=x\n")
 
     def docker(self) -> Path:
         """Make what Docker's own driver has: two volumes, one of them bound."""

@@ -120,6 +120,11 @@ class WrongPluginTests(SynchronousTestCase):
         self.assertEqual(set(outcomes(found).values()), {"passed"}, found.stdout)
         self.assertEqual(found.returncode, 0)
 
+    def test_no_volumes(self) -> None:
+        """Of a plugin without volumes nobody reads that volumes are made."""
+        found = check("--only=P-ACTIVATE", self.serve("S-VALUE"))
+        self.assertEqual((found.returncode, found.stderr), (0, ""), found.stdout)
+
     def test_silent(self) -> None:
         """A plugin that accepts and never answers is judged in the end, as broken."""
         import socket

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -77,8 +78,13 @@ class RunTests(SynchronousTestCase):
     def start(self, *options: str, takes: float = 0) -> subprocess.Popen[str]:
         """Start the plugin, and wait until it listens."""
         process = self.spawn(*options, takes=takes)
-        until(self.socket.exists, "the socket")
+        until(self.listens, "the socket")
         return process
+
+    def listens(self) -> bool:
+        """Tell whether the plugin accepts connections: its socket is there a moment before."""
+        with socket.socket(socket.AF_UNIX) as client:
+            return client.connect_ex(str(self.socket)) == 0
 
     def test_life(self) -> None:
         """The socket is the owner's alone, the spec is there while it serves, the exit is 0."""
@@ -119,11 +125,11 @@ class RunTests(SynchronousTestCase):
         (self.base / "file").touch()
         for option, why in (
             (f"--listen=unix:{self.base}/file", "is not a socket"),
-            ("--listen=udp:1", "give unix:PATH"),
+            ("--listen=udp:1", "--listen=udp:1: give unix:PATH"),
             ("--listen=tcp:1", "listen on unix:PATH, or on ssl:"),
             ("--listen=unix:x.sock", "the path is relative"),
             (f"--listen=unix:{self.base}/typo/x.sock", "/typo is no directory"),
-            ("--spec-dir=specs", "the path is relative"),
+            ("--spec-dir=specs", "--spec-dir=specs: the path is relative"),
         ):
             process = self.spawn(option)
             output, _ = process.communicate(timeout=PATIENCE)

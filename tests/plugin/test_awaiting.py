@@ -96,6 +96,19 @@ class AsyncioTests(SynchronousTestCase):
 
         self.assertEqual(self.get(answer), (500, b'{"Err":"no such volume"}'))
 
+    def test_exit(self) -> None:
+        """A coroutine that ends the program ends neither the loop nor the reactor on it."""
+        for error in (SystemExit, KeyboardInterrupt, asyncio.CancelledError):
+
+            async def answer(error: type[BaseException] = error) -> Volume:
+                await asyncio.sleep(0)
+                raise error
+
+            status, body = self.get(answer)
+            self.assertEqual(status, 500)
+            self.assertIn(b"the driver raised %s, " % error.__name__.encode(), body)
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
     def cancelled(self, wait: Callable[[], Coroutine[Any, Any, object]]) -> None:
         """Check that a read whose client goes is cancelled in the driver."""
         seen: list[str] = []

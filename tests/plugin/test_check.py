@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.plugin.__main__ import main as new_main
@@ -22,8 +23,9 @@ from exampledriver.plugin.testing import (
     Outcome,
     Verdict,
 )
-from exampledriver.plugin.testing.http import Reader, encoded
-from exampledriver.plugin.testing.reply import time_complaint
+from exampledriver.plugin.testing.http import Reader, Response, encoded
+from exampledriver.plugin.testing.judging import Rule, Severity, Violation
+from exampledriver.plugin.testing.reply import Reply, time_complaint
 
 DOC = Path(__file__).parents[2] / "docs/helper/conformance.md"
 
@@ -130,8 +132,34 @@ class ReportTests(SynchronousTestCase):
         with redirect_stdout(out), redirect_stderr(err):
             self.assertEqual(main(["--rules"]), 0)
             self.assertRaises(SystemExit, main, [])
+            self.assertRaises(SystemExit, main, ["--protocol=volume", "/x.sock"])
         self.assertEqual(out.getvalue(), table())
         self.assertIn("give the plugin's SOCKET", err.getvalue())
+        self.assertRegex(err.getvalue(), "invalid choice: 'volume'.*VolumeDriver")
+
+
+class SeenTests(SynchronousTestCase):
+    """What a report shows of an answer."""
+
+    def test_cut(self) -> None:
+        """An answer that is long or binary is one short line that can be printed."""
+        for body in (b"x" * 5000, b"\0\x1b[2J" * 1000, b"\xff" * 5000, b"a\r\nb" * 500):
+            said = str(Reply("Plugin.Activate", Response(200, {}, body, "length", False)))
+            self.assertTrue(said.isprintable(), said)
+            self.assertLess(len(said), 260)
+            self.assertTrue(said.endswith(" …"), said)
+        said = str(Reply("Plugin.Activate", Response(404, {}, b"no\n", "length", False)))
+        self.assertEqual(said, "Plugin.Activate was answered with 404 no")
+
+    def test_judged(self) -> None:
+        """So is whatever else a rule has seen."""
+
+        async def check(subject: object) -> None:
+            raise Violation("\0" * 100_000)
+
+        rule = Rule("X-LONG", "", Severity.NOTE, "says", "Why.", "source", check)
+        seen = self.successResultOf(Deferred.fromCoroutine(rule.judge(None))).seen
+        self.assertEqual((seen[:4], len(seen)), ("\\x00", 1002))
 
 
 class AddressTests(SynchronousTestCase):

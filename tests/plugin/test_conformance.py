@@ -25,7 +25,7 @@ from exampledriver.plugin.logdriver import (
     ILogDriver,
 )
 from exampledriver.plugin.metrics import IMetricsCollector
-from exampledriver.plugin.secret import GetSecret, ISecretProvider, Secret
+from exampledriver.plugin.secret import ISecretProvider
 from exampledriver.plugin.testing import (
     AuthzConformance,
     IpamDriverConformance,
@@ -40,12 +40,13 @@ from exampledriver.plugin.testing import (
 from tests.volumes.fixtures import World
 
 from .logs import Logs
+from .memory import FakeDriver
 from .test_authz import Gate
 from .test_network import Wires
 from .test_small import Meter, Vault
 from .wrong.messages import AlwaysOk
 from .wrong.right import Right
-from .wrong.secrets import SECRET, PlainValue
+from .wrong.secrets import SECRET, PlainValue, RightSecrets
 
 
 class ServiceConformance(VolumeDriverConformance, SynchronousTestCase):
@@ -237,25 +238,41 @@ class SuiteTests(SynchronousTestCase):
     def test_secret_size(self) -> None:
         """A secret is judged by the size that a swarm takes: less than 500 KiB."""
 
-        @implementer(ISecretProvider)
-        class Sized:
+        class Sized(RightSecrets):
             size = 0
 
-            def get_secret(self, request: GetSecret) -> Secret:
-                if request.name != "db":
-                    raise PluginError("not known")
-                return Secret(bytes(self.size))
+            def read_file(self, name: str) -> bytes:
+                return bytes(self.size)
 
         class Case(SecretProviderConformance, SynchronousTestCase):
-            secret = "db"
+            secret = SECRET
 
-            def driver(self) -> ISecretProvider:
-                return Sized()
+            def factory(self) -> IProtocolFactory:
+                return Sized(Path(self.mktemp()).absolute(), self.clock).site()
 
         for Sized.size, broken in ((0, 1), (1, 0), (511_999, 0), (512_000, 1)):
             result = TestResult()
             Case("test_S_VALUE").run(result)
             self.assertEqual((len(result.failures), result.errors), (broken, []), Sized.size)
+
+    def test_threads(self) -> None:
+        """A driver with threads, in memory without time, fails with what the suite wants."""
+
+        class Threaded(FakeDriver):
+            def remove(self, name: str) -> Any:
+                return Deferred()
+
+        class Case(VolumeDriverConformance, SynchronousTestCase):
+            files = False
+
+            def driver(self) -> IVolumeDriver:
+                return Threaded()
+
+        for test in ("test_V_GET_NAME", "test_V_REMOVE"):
+            result = TestResult()
+            Case(test).run(result)
+            ((_, text),) = result.failures
+            self.assertIn("a driver that uses threads wants TestCase, and real = True", str(text))
 
     def test_no_driver(self) -> None:
         """A suite that is not told how its driver is made says what is missing."""

@@ -32,9 +32,17 @@ class PluginTests(SynchronousTestCase):
         self.assertRaises(TypeError, Plugin, "x", [FakeDriver])
 
     def test_twice(self) -> None:
-        """Two drivers of one protocol are refused, and the error names the protocol."""
-        error = self.assertRaises(TypeError, Plugin, "x", [FakeDriver(), FakeDriver()])
-        self.assertIn("VolumeDriver", str(error))
+        """Two drivers of one protocol are refused, and the error names both and the protocol."""
+
+        class Other(FakeDriver):
+            pass
+
+        error = self.assertRaises(TypeError, Plugin, "x", [Other(), FakeDriver()])
+        self.assertEqual(
+            str(error),
+            "driver FakeDriver: driver Other provides VolumeDriver already: give the plugin one "
+            "of them",
+        )
 
     def test_no_list(self) -> None:
         """Drivers are a list of at least one; anything else is refused, with an example."""

@@ -130,6 +130,31 @@ class IpamTests(ProtocolCase):
             answer = self.refused(f"IpamDriver.{call}", message)
             self.assertEqual(answer, dict.fromkeys(("Err", "Error"), "no address is left"))
 
+    def test_no_mask(self) -> None:
+        """A pool or address without a mask, which no engine reads, is the driver's mistake."""
+
+        class Bare(Addresses):
+            def request_pool(self, request: RequestPool) -> Pool:
+                return Pool("p", "10.0.0.0")
+
+            def request_address(self, request: RequestAddress) -> Address:
+                return Address(request.address)
+
+        self.serve(Bare())
+        mask = "without a mask; one is expected, as in 10.1.0.5/16"
+        for call, message, says in (
+            ("RequestPool", {}, "request_pool returned a Pool whose pool is '10.0.0.0'"),
+            (
+                "RequestAddress",
+                {"PoolID": "p", "Address": "10.0.0.2"},
+                "request_address returned an Address whose address is '10.0.0.2'",
+            ),
+        ):
+            answer = self.refused(f"IpamDriver.{call}", message)
+            self.assertEqual(answer["Err"], f"driver Bare.{says}, {mask}")
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+        self.answer("IpamDriver.RequestAddress", {"PoolID": "p"})
+
     def test_empty_body(self) -> None:
         """A retry without its body changes nothing: it is refused."""
         for call in ("RequestPool", "ReleasePool", "RequestAddress", "ReleaseAddress"):

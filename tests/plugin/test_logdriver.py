@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import json
 import os
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -203,6 +205,54 @@ class WrongReadTests(ProtocolCase):
 
         self.assertEqual(self.reading(read), {"Err": "the disk is gone"})
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_asyncio(self) -> None:
+        """So is it while asyncio's loop turns, in whose tasks nothing runs at once."""
+
+        async def read() -> AsyncIterator[LogEntry]:
+            raise PluginError("the disk is gone")
+            yield ENTRIES[0]
+
+        async def main() -> None:
+            self.client.feed(post("LogDriver.ReadLogs", {"Info": INFO}))
+            for _ in range(10):
+                await asyncio.sleep(0)
+
+        self.serve(Wrong(read=read))
+        asyncio.run(main())
+        (response,) = self.client.responses()
+        self.assertEqual((response.status, response.answer), (500, {"Err": "the disk is gone"}))
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    def test_gone_at_once(self) -> None:
+        """A client that goes before the first entry ends the reading, and is none of the log's."""
+        seen: list[str] = []
+
+        async def read() -> AsyncIterator[LogEntry]:
+            try:
+                seen.append("began")
+                await asyncio.sleep(60)
+                yield ENTRIES[0]
+            finally:
+                seen.append("ended")
+
+        async def main(turns: int) -> None:
+            self.serve(Wrong(read=read))
+            self.client.feed(post("LogDriver.ReadLogs", {"Info": INFO}))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            self.client.disconnect()
+            for _ in range(10):
+                await asyncio.sleep(0)
+            self.assertIn(seen, ([], ["began", "ended"]))
+
+        for turns in range(5):
+            seen.clear()
+            with capturedLogs() as events:
+                asyncio.run(main(turns))
+                gc.collect()
+            self.assertEqual(self.flushWarnings(), [])
+            self.assertEqual(events, [])
 
     def test_no_loop(self) -> None:
         """What awaits asyncio's where its loop does not turn is told what to do."""
@@ -402,6 +452,7 @@ class FailingTests(TestCase):
 
         for received, error in (
             (lambda entry: fail(OSError(errno.EIO, "broken")), OSError),
+            (lambda entry: sys.exit(1), SystemExit),
             (never, DriverMistake),
         ):
             reader = self.reader(received)

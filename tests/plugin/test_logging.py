@@ -77,16 +77,34 @@ class LogTests(PluginCase):
 
     def test_time(self) -> None:
         """The time is the clock's, in milliseconds, up to the driver's answer."""
-        for end in ("callback", "errback"):
+        for end, what in (("callback", None), ("errback", PluginError("no"))):
             done: Deferred[None] = Deferred()
             self.driver.answers["create"] = done
             with capturedLogs() as events:
                 self.client.feed(post("VolumeDriver.Create", {"Name": "v"}))
                 self.clock.advance(1.5)
                 self.assertEqual(events, [])
-                getattr(done, end)(PluginError("no"))
+                getattr(done, end)(what)
             (event,) = events
             self.assertIn(" 1500.0 ms", formatEvent(event))
+
+    def test_blocked(self) -> None:
+        """A driver that lets all others wait is warned of, once for each call."""
+
+        def slowly(*_: object) -> None:
+            self.clock.advance(1.5)
+
+        self.driver.answers = {"create": slowly, "unmount": slowly}
+        found = []
+        for call in ("Create", "Create", "Unmount"):
+            name = f"VolumeDriver.{call}"
+            events = self.lines(post(name, NAMED[name]))
+            found.append([formatEvent(event) for event in events])
+        self.assertEqual([len(lines) for lines in found], [2, 1, 2])
+        for lines, call in ((found[0], "Create"), (found[2], "Unmount")):
+            said = f"VolumeDriver.{call} 'db': nothing else was answered for 1500 ms: "
+            self.assertIn(said, lines[0])
+            self.assertIn("deferToThread", lines[0])
 
     def test_one_line(self) -> None:
         """A name with newlines or worse is one line that can be written anywhere."""
@@ -112,6 +130,7 @@ class LogTests(PluginCase):
             {"vault.token": "hunter2"}, {"x-auth-token": "hunter2"}, {"a": {"pwd": "hunter2"}},
             {"o": "addr=10.0.0.1,passwd=hunter2,vers=3"}, {"o": "vers=3,x-secret = hunter2"},
             {"device": "//me:hunter2@host/share"}, {"share": "//me%hunter2@host/share"},
+            {"share": "me:hunter2@host/share"}, {"o": "a=me:hunter2@host"},
             {"u": "https://me:p/hunter2@host"}, {"u": "https://me:p@hunter2@host"},
             {"j": '{"password":"hunter2"}'}, {"y": "password: hunter2"}, {"p": "pass='x hunter2'"},
             {"l": [{"token": "hunter2"}]}, {"password=hunter2": "x"}, {"l": ["password=hunter2"]},

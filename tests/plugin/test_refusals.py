@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterable, Iterator
 from io import BytesIO
 
-from twisted.internet.defer import Deferred, fail
-from twisted.logger import LogLevel, capturedLogs
+from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.logger import LogLevel, capturedLogs, formatEvent
+from twisted.python.failure import Failure
 
-from exampledriver.plugin import BadRequest, PluginError
+from exampledriver.plugin import BadRequest, PluginError, Volume
+from exampledriver.plugin.errors import DriverMistake
 from exampledriver.plugin.site import MAX_BODY
 
 from .memory import NAMED, NAMELESS, PluginCase, Response, post, raw
@@ -217,6 +221,13 @@ class BugTests(PluginCase):
                 self.assertEqual(self.assertRefused(response, status), 'volume "db": no')
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_status(self) -> None:
+        """A PluginError may have another status, but none of success, nor one that is none."""
+        for status, expected in ((404, 404), (599, 599), (200, 500), (999, 500), ("404", 500)):
+            kind = type("Mine", (PluginError,), {"status": status})
+            for response in self.call_all(kind("no")):
+                self.assertEqual(self.assertRefused(response, expected), "no")
+
     def test_without_text(self) -> None:
         """A PluginError without a text still is an Err that is not empty: Docker needs one."""
         for response in self.call_all(PluginError()):
@@ -257,9 +268,126 @@ class BugTests(PluginCase):
             self.assertRefused(self.call("VolumeDriver.Get", {"Name": "db"}), 500)
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_no_exception(self) -> None:
-        """Even what no handler of exceptions catches is answered in JSON, and logged."""
-        self.driver.answers["get"] = GeneratorExit()
-        self.assertRefused(self.call("VolumeDriver.Get", {"Name": "db"}), 500)
-        self.assertEqual(len(self.flushLoggedErrors(GeneratorExit)), 1)
-        self.assertAnswered(self.call("VolumeDriver.List"))
+
+class NotDoneTests(PluginCase):
+    """What a driver returns from a method of which nothing is expected."""
+
+    def said(self, call: str, answer: object) -> str:
+        """Return what is said of an answer, to the engine and to the log."""
+        self.driver.answers[call.lower()] = lambda *_: answer
+        text = self.assertRefused(self.call(f"VolumeDriver.{call}", NAMED["VolumeDriver.Get"]), 500)
+        (logged,) = self.flushLoggedErrors(DriverMistake)
+        self.assertEqual(logged.getErrorMessage(), text)
+        return text
+
+    def test_not_run(self) -> None:
+        """Work that has not run is no success: a forgotten decorator, yield or await."""
+
+        def generator() -> Iterator[object]:
+            yield Deferred()
+
+        async def stream() -> AsyncIterator[object]:
+            yield Deferred()
+
+        async def coroutine() -> object:
+            return Deferred()
+
+        async def twice() -> object:
+            return coroutine()
+
+        says = "driver FakeDriver.create returned a"
+        for answer, what in (
+            (
+                generator(),
+                " generator; a function with yield in it does not run, unless it has @inl",
+            ),
+            (stream(), "n async_generator; a coroutine with yield in it does not run"),
+            (twice(), " coroutine; await it"),
+            (coroutine(), " Deferred; await it"),
+        ):
+            self.assertIn(says + what, self.said("Create", answer))
+
+    def test_error(self) -> None:
+        """An error that is returned is no success."""
+        for answer, kind in ((PluginError("full"), "PluginError"), (Failure(OSError()), "Failure")):
+            self.assertEqual(
+                self.said("Remove", answer),
+                f"driver FakeDriver.remove returned a {kind}; raise it",
+            )
+
+    def test_anything(self) -> None:
+        """Whatever else is returned: the change was made."""
+        for answer in (None, False, "done", Volume("db")):
+            self.driver.answers["create"] = lambda *_, answer=answer: answer
+            self.assertAnswered(self.call("VolumeDriver.Create", NAMED["VolumeDriver.Create"]))
+
+    def test_no_loop(self) -> None:
+        """A task of asyncio's that cannot be made is told what to do, as is one awaited."""
+        for call in ("Get", "Create"):
+            self.driver.answers[call.lower()] = lambda *_: asyncio.get_running_loop()
+            with capturedLogs() as events:
+                response = self.call(f"VolumeDriver.{call}", NAMED["VolumeDriver.Get"])
+            self.assertIn("with run(asyncio=True)", self.assertRefused(response, 500))
+            for event in events:
+                self.assertIn("with run(asyncio=True)", formatEvent(event))
+
+
+class EndTests(PluginCase):
+    """What ends a program or a task, raised by a driver."""
+
+    def check(self, error: BaseException) -> None:
+        """Check that every call is answered, logged and over, the second time of each too."""
+
+        def raises(*_: object) -> object:
+            raise error
+
+        async def coroutine(*_: object) -> object:
+            raise error
+
+        def deferred(*_: object) -> object:
+            return fail(error)
+
+        name = type(error).__name__
+        for answer in (raises, coroutine, deferred):
+            for call, message in {**NAMED, "VolumeDriver.List": {}}.items():
+                self.driver.answers[call.partition(".")[2].lower()] = answer
+                for _ in range(2):
+                    text = self.assertRefused(self.call(call, message), 500)
+                    self.assertIn(f"the driver raised {name}, which ends neither", text)
+                    self.assertIn("raise a PluginError", text)
+                    self.assertEqual(len(self.flushLoggedErrors(type(error))), 1)
+                    self.assertTrue(self.client.connected)
+        self.successResultOf(self.plugin.wire.when_idle())
+
+    def test_exit(self) -> None:
+        """A driver that ends the program is answered with its mistake; a stop waits for nothing."""
+        for error in (SystemExit("disk full"), KeyboardInterrupt(), GeneratorExit()):
+            self.check(error)
+
+    def test_cancelled(self) -> None:
+        """So is one whose own work was cancelled, with the error of Twisted's or asyncio's."""
+        for error in (CancelledError(), asyncio.CancelledError()):
+            self.check(error)
+
+    def test_logged(self) -> None:
+        """The log says that it was the driver's mistake, and how the change ended."""
+        self.driver.answers["create"] = SystemExit(3)
+        with capturedLogs() as events:
+            self.call("VolumeDriver.Create", NAMED["VolumeDriver.Create"])
+        mistake, change = map(formatEvent, events)
+        self.assertIn("a mistake of the driver: the driver raised SystemExit", mistake)
+        self.assertTrue(change.endswith(": SystemExit(3)"), change)
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    def test_never(self) -> None:
+        """A change that is never answered is thrown away without a word, as by a test's end."""
+
+        async def never(*_: object) -> None:
+            await Deferred()
+
+        self.driver.answers["create"] = never
+        self.client.feed(post("VolumeDriver.Create", NAMED["VolumeDriver.Create"]))
+        self.client.disconnect()
+        with capturedLogs() as events:
+            gc.collect()
+        self.assertEqual(events, [])

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import define, field
 from twisted.logger import capturedLogs, formatEvent
 from zope.interface import implementer
 
 from exampledriver.plugin import PluginError
 from exampledriver.plugin.metrics import IMetricsCollector
-from exampledriver.plugin.secret import EndpointSpec, GetSecret, ISecretProvider, Port, Secret
+from exampledriver.plugin.secret import (
+    LARGEST,
+    EndpointSpec,
+    GetSecret,
+    ISecretProvider,
+    Port,
+    Secret,
+)
 
 from .protocols import ProtocolCase
 
@@ -98,6 +107,22 @@ class SecretTests(ProtocolCase):
         (logged,) = self.flushLoggedErrors()
         self.assertNotIn("hunter2", logged.getTraceback(detail="verbose"))
 
+    def test_size(self) -> None:
+        """A value that no swarm takes is the provider's mistake: the swarm does not say so."""
+
+        @implementer(ISecretProvider)
+        class Sized:
+            def get_secret(self, request: GetSecret) -> Secret:
+                return Secret(b"x" * int(request.name))
+
+        self.serve(Sized())
+        for size in (0, LARGEST + 1):
+            answer = self.refused("SecretProvider.GetSecret", {"SecretName": str(size)})
+            self.assertIn(f"whose value has {size} bytes; 1 to 511999", answer["Err"])
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+        for size in (1, LARGEST):
+            self.answer("SecretProvider.GetSecret", {"SecretName": str(size)})
+
 
 @implementer(IMetricsCollector)
 @define(eq=False)
@@ -115,6 +140,19 @@ class Meter:
 
 class MetricsTests(ProtocolCase):
     """The MetricsCollector protocol."""
+
+    def test_not_run(self) -> None:
+        """A method that has not run, for a yield in it, is no success."""
+
+        @implementer(IMetricsCollector)
+        class Yields(Meter):
+            def start_metrics(self) -> Any:
+                yield
+
+        self.serve(Yields())
+        answer = self.refused("MetricsCollector.StartMetrics", {})
+        self.assertIn("driver Yields.start_metrics returned a generator; a func", answer["Err"])
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_calls(self) -> None:
         """Both calls come without a body, or with any."""

@@ -132,17 +132,26 @@ class GetTests(PluginCase):
         """A driver that returns None for a volume has a bug: Volume is never null."""
         self.driver.answers["get"] = None
         text = self.assertRefused(self.call("VolumeDriver.Get", GET), 500)
-        self.assertEqual(text, "driver FakeDriver.get returned None; a Volume is expected")
+        self.assertEqual(
+            text,
+            "driver FakeDriver.get returned None; a Volume is expected; for one that does not "
+            "exist, raise a PluginError",
+        )
         self.assertEqual(len(self.flushLoggedErrors()), 1)
 
     def test_wrong(self) -> None:
         """A part of a volume that is of a wrong type is never sent, and said."""
         zone = "created has no time zone; one is expected, as of datetime.now(timezone.utc)"
+        relative = (
+            "mountpoint is 'srv/db'; an absolute path is expected, or an empty text while it is "
+            "not mounted"
+        )
         wrong: Any
         for wrong, says in (
             ({"name": None}, "name is None; a str is expected"),
             ({"mountpoint": Path("/srv")}, "mountpoint is a PosixPath; a str is expected"),
             ({"mountpoint": b"/srv"}, "mountpoint is a bytes; a str is expected"),
+            ({"mountpoint": "srv/db"}, relative),
             ({"created": NOON.replace(tzinfo=None)}, zone),
             ({"created": "2026-11-24"}, "created is a str; a datetime is expected"),
             ({"created": ["2026"]}, "created is a list; a datetime is expected"),
@@ -200,6 +209,17 @@ class ListTests(PluginCase):
             shown = self.assertAnswered(self.call("VolumeDriver.List"))["Volumes"]
             self.assertEqual([volume["Name"] for volume in shown], ["a", "b"])
 
+    def test_names(self) -> None:
+        """A list of names is told from a list of volumes."""
+        self.driver.answers["list"] = ["a", "b"]
+        text = self.assertRefused(self.call("VolumeDriver.List"), 500)
+        self.assertEqual(
+            text,
+            "driver FakeDriver.list returned a list with a str in it; an iterable of Volumes is "
+            "expected",
+        )
+        self.assertEqual(len(self.flushLoggedErrors(DriverMistake)), 1)
+
     def test_no_null(self) -> None:
         """A driver that lists None has a bug; a null is never sent."""
         for answer in (None, [None], [Volume("a"), None], (v for v in (Volume("a"), None))):
@@ -225,13 +245,16 @@ class MountTests(PluginCase):
             self.assertEqual(answer, {"Mountpoint": path, "Err": ""})
 
     def test_no_absolute_path(self) -> None:
-        """A path that is empty or relative is an error that names the volume, never an answer."""
+        """A path that is empty or relative is the driver's mistake, shown, and never an answer."""
         for path in ("", "srv/db", "./db", " /srv/db", "~/db"):
             self.driver.answers["mount"] = path
             text = self.assertRefused(self.call("VolumeDriver.Mount", MOUNT), 500)
-            self.assertIn("'db'", text)
-            self.assertIn("absolute path", text)
-        self.assertEqual(self.flushLoggedErrors(), [])
+            self.assertEqual(
+                text,
+                f"driver FakeDriver.mount returned {path!r} for volume 'db'; an absolute path is "
+                "expected",
+            )
+            self.assertEqual(len(self.flushLoggedErrors(DriverMistake)), 1)
 
     def test_no_path(self) -> None:
         """A driver that returns no string has a bug."""
@@ -252,6 +275,10 @@ class MountTests(PluginCase):
             self.driver.answers["path"] = path
             answer = self.assertAnswered(self.call("VolumeDriver.Path", GET))
             self.assertEqual(answer, {"Mountpoint": path, "Err": ""})
+        self.driver.answers["path"] = "srv/db"
+        text = self.assertRefused(self.call("VolumeDriver.Path", GET), 500)
+        self.assertIn("driver FakeDriver.path returned 'srv/db'; an absolute path", text)
+        self.assertEqual(len(self.flushLoggedErrors(DriverMistake)), 1)
 
     def test_capabilities(self) -> None:
         """The scope is local, unless the driver says otherwise."""

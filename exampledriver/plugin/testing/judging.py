@@ -9,6 +9,10 @@ from typing import Any
 from attrs import frozen
 
 from .connection import NO_ANSWER
+from .reply import shown
+
+#: How much is told of what was seen, in characters.
+_SEEN = 1000
 
 
 class Severity(Enum):
@@ -80,7 +84,7 @@ class Rule:
             outcome, seen = Outcome.NOT_APPLICABLE, str(why)
         except NO_ANSWER as why:
             outcome, seen = Outcome.FAILED, str(why)
-        return Verdict(self, outcome, seen)
+        return Verdict(self, outcome, shown(seen, _SEEN))
 
 
 @frozen

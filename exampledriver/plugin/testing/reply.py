@@ -52,9 +52,18 @@ class Reply:
 
     def __str__(self) -> str:
         """Return status and body, for a report."""
-        body = self.response.body[:200].decode("utf-8", "backslashreplace").strip()
-        more = " …" if len(self.response.body) > 200 else ""
-        return f"{self.call} was answered with {self.response.status} {body or '(no body)'}{more}"
+        found = self.response.body[:1000].decode("utf-8", "backslashreplace").strip()
+        body = shown(found, 200) or "(no body)"
+        return f"{self.call} was answered with {self.response.status} {body}"
+
+
+def shown(text: str, most: int) -> str:
+    """Return a text with what cannot be printed escaped, cut to so many characters."""
+    escaped = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text[: most + 1]
+    )
+    return escaped if len(escaped) <= most else f"{escaped[:most]} …"
 
 
 def time_complaint(created: object) -> str:

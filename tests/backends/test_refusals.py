@@ -1,0 +1,155 @@
+"""What kinds of storage refuse: how the error says so, and that nothing is left half done."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from exampledriver.backends import btrfs, growing, imagefiles, mounting, tmpfs
+from exampledriver.backends.btrfs import BtrfsBackend
+from exampledriver.backends.commands import CommandError
+from exampledriver.backends.directory import DirectoryBackend
+from exampledriver.backends.explaining import explained
+from exampledriver.backends.image import ImageBackend
+from exampledriver.backends.measuring import Measure
+from exampledriver.backends.tmpfs import TmpfsBackend
+from exampledriver.backends.trash import MANIFEST, Trash
+from exampledriver.volumes.errors import VolumeError
+from exampledriver.volumes.model import StoredVolume
+
+NOON = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
+
+
+class RefusalCase(SynchronousTestCase):
+    """A root, and a volume ``v``."""
+
+    def setUp(self) -> None:
+        self.root = Path(os.path.realpath(self.mktemp()))
+        self.root.mkdir()
+        self.trash = Trash(self.root)
+
+    def volume(self, backend: str, options: Mapping[str, str]) -> StoredVolume:
+        """Return the volume."""
+        return StoredVolume("v", f"{self.root}/v", NOON, options, backend)
+
+
+class ImageTests(RefusalCase):
+    """Growing, which may be refused, or cut off."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.backend = ImageBackend(self.root, self.trash)
+        self.image = self.volume("image", {"fs": "ext4", "size": "8M"})
+        self.file = self.root / ".images/v.img"
+        self.file.parent.mkdir()
+        self.size(8 << 20)
+
+    def size(self, size: int) -> None:
+        """Give the file a size."""
+        with self.file.open("ab") as file:
+            file.truncate(size)
+
+    def test_not_made(self) -> None:
+        """An image that cannot be made leaves neither a file nor a mountpoint."""
+        self.file.unlink()
+        self.patch(imagefiles, "_MAKE", {"ext4": ["false"]})
+        self.assertRaises(VolumeError, self.backend.create, self.image)
+        self.assertEqual([path.name for path in self.root.rglob("*")], [".images"])
+
+    def test_full_disk(self) -> None:
+        """A disk that has room for some of it leaves the file as large as it was."""
+
+        def some(fd: int, start: int, length: int) -> None:
+            os.ftruncate(fd, length // 2)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(os, "posix_fallocate", some)
+        self.assertRaises(OSError, growing.enlarge, self.file, 64 << 20, True)
+        self.assertEqual(self.file.stat().st_size, 8 << 20)
+
+    def test_cut_off(self) -> None:
+        """A file that a growth left larger goes to the trash with that size, and comes back."""
+        self.size(16 << 20)
+        self.backend.put_aside(self.image)
+        (manifest,) = self.trash.path.glob(f"*/{MANIFEST}")
+        self.assertEqual(json.loads(manifest.read_bytes())["options"]["size"], "16M")
+
+
+class OtherTests(RefusalCase):
+    """The other kinds."""
+
+    def test_tmpfs(self) -> None:
+        """A tmpfs that holds more than the new size says how much."""
+        self.patch(mounting, "layers", lambda path: [path])
+        self.patch(tmpfs, "measure_whole", lambda path: Measure(9 << 20, 1, 16 << 20))
+        backend = TmpfsBackend(self.root, self.trash)
+        volume = self.volume("tmpfs", {"size": "16M"})
+        error = self.assertRaises(VolumeError, backend.resize, volume, 8 << 20)
+        self.assertIn("holds 9437184 bytes, asked for is 8M", str(error))
+
+    def test_btrfs(self) -> None:
+        """An import to a root that is no Btrfs says that, as a Create does."""
+        directory = DirectoryBackend(self.root, [], self.trash)
+        backend = BtrfsBackend(directory, lambda path: ("ext4", "/dev/x"))
+        volume = self.volume("btrfs", {})
+        filling = backend.copier(volume).filling(self.root / "stage")
+        with self.assertRaises(VolumeError) as caught, filling:
+            pass
+        self.assertIn("needs a root that is Btrfs", str(caught.exception))
+
+    def test_no_compression(self) -> None:
+        """Data without copy on write is not told to be without compression: Btrfs refuses that."""
+        made: list[list[str]] = []
+        self.patch(btrfs, "run", lambda argv, seconds: made.append(argv))
+        directory = DirectoryBackend(self.root, [], self.trash)
+        backend = BtrfsBackend(directory, lambda path: ("btrfs", "/dev/x"))
+        volume = self.volume("btrfs", {"compression": "none", "cow": "no"})
+        with contextlib.suppress(VolumeError), backend.copier(volume).filling(self.root / "stage"):
+            pass
+        self.assertEqual([argv[0] for argv in made], ["btrfs", "chattr"])
+
+    def test_path(self) -> None:
+        """An error names one path: the one that was worked on, or the volume's."""
+        volume = self.volume("image", {})
+        for doing, text in (
+            ("making /x/v.img", "making /x/v.img: File too large"),
+            ("creating", f"creating {self.root}/v: File too large"),
+        ):
+            with self.assertRaises(VolumeError) as caught, explained(volume, doing):
+                raise OSError(errno.EFBIG, "File too large")
+            self.assertEqual(str(caught.exception), f'volume "v": {text}')
+
+
+class MountTests(RefusalCase):
+    """What mount(8) is given, and what its words point to."""
+
+    def test_password(self) -> None:
+        """mount.cifs is not let ask for a password, for which it would wait."""
+        program = self.root / "mount"
+        program.write_text('#!/bin/sh\necho "${PASSWD-asks}"; exit 1\n')
+        program.chmod(0o755)
+        self.patch(os, "environ", {**os.environ, "PATH": f"{self.root}:{os.environ['PATH']}"})
+        for options, words in (
+            (["username=u"], ""),
+            (["credentials=/x"], "asks"),
+            (["cred=/x"], "asks"),
+        ):
+            error = self.assertRaises(
+                CommandError, mounting.mount, "cifs", options, "//h/s", f"{self.root}/v", 30.0
+            )
+            self.assertEqual(error.words, words)
+
+    def test_no_directory(self) -> None:
+        """A subpath that leads through a symbolic link is said to; and so is a full disk."""
+        for words, text in (
+            ("a: Not a directory", "a symbolic link"),
+            ("mkfs.ext4: No space left on device while writing out", "is full"),
+        ):
+            self.assertIn(text, mounting.hint("none", CommandError("x", 1, words), 30.0))
