@@ -303,6 +303,17 @@ class ImageSizeTests(copy_suites.KindCopiesCase):
         self.assertEqual(self.value(), "old")
         self.nothing_left("copy", "db")
 
+    def test_cut_off(self) -> None:
+        """What a rollback puts aside comes back, also when a growth of it was cut off."""
+        self.snapshot("small")
+        os.truncate(self.root / ".images/db.img", 48 << 20)
+        self.write("new")
+        done(self.daemon, "volume", "rollback", "db", "small")
+        done(self.daemon, "trash", "restore", "db", "--as", "before")
+        self.assertEqual((self.value(), self.value("before")), ("old", "new"))
+        self.assertEqual(self.shown("before")["Options"]["size"], "48M")
+        self.nothing_left("before", "db")
+
     def test_fixed(self) -> None:
         """A clone has the file system of its source, and says so."""
         message = {"Name": "copy", "Opts": {"from": "db", "fs": "xfs"}}
