@@ -19,6 +19,7 @@ from .admin import AdminServer
 from .backends.btrfs import BTRFS, BtrfsBackend
 from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
+from .backends.freezing import thaw_all
 from .backends.image import ImageBackend
 from .backends.imageoptions import IMAGE
 from .backends.mount import MountBackend
@@ -326,6 +327,8 @@ def build(options: Options, reactor: Any) -> DaemonService:
             ("stopping to measure", usages.stop),
             ("closing the mount counts", counts.close),
             ("closing the journal", journal.close),
+            # Copies that do not end in time; the next start may be far.
+            ("thawing what is being copied", thaw_all),
             ("letting go", release),
         ],
         observers=[Notifier(reactor, summary)],

@@ -192,8 +192,9 @@ class BtrfsBackend:
     def open(self, volume: StoredVolume) -> None:
         """Do nothing: it is always ready."""
 
-    def close(self, volume: StoredVolume) -> None:
+    def close(self, volume: StoredVolume) -> StoredVolume:
         """Do nothing: it is changed by nobody but its users."""
+        return volume
 
     def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
         """Return the size, and how data is kept."""

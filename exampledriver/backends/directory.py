@@ -214,8 +214,9 @@ class DirectoryBackend:
     def open(self, volume: StoredVolume) -> None:
         """Do nothing: a directory is always ready."""
 
-    def close(self, volume: StoredVolume) -> None:
+    def close(self, volume: StoredVolume) -> StoredVolume:
         """Do nothing: a directory is changed by nobody but its users."""
+        return volume
 
     def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
         """Return the size."""

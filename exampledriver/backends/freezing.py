@@ -17,6 +17,9 @@ from ..volumes.errors import BusyError, VolumeError
 #: The numbers are the same on x86, ARM and RISC-V.
 _FIFREEZE, _FITHAW = 0xC0045877, 0xC0045878
 
+#: What this process has frozen.
+_here: set[str] = set()
+
 
 @contextmanager
 def frozen(place: str) -> Iterator[None]:
@@ -44,9 +47,11 @@ def frozen(place: str) -> Iterator[None]:
                 f'{place} is frozen already, by somebody else: "fsfreeze --unfreeze {place}" ends '
                 "that"
             ) from None
+        _here.add(place)
         try:
             yield
         finally:
+            _here.discard(place)
             with _torn(place):
                 fcntl.ioctl(fd, _FITHAW, 0)
     finally:
@@ -75,3 +80,9 @@ def thaw(place: str) -> bool:
         finally:
             os.close(fd)
     return False
+
+
+def thaw_all() -> None:
+    """Thaw what this process, which ends, still has frozen: those copies are undone."""
+    for place in list(_here):
+        thaw(place)

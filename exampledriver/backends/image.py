@@ -257,10 +257,11 @@ class ImageBackend(MountedBackend):
         """Mount it, so that it can be frozen, whoever comes meanwhile."""
         self.mount(volume)
 
-    def close(self, volume: StoredVolume) -> None:
+    def close(self, volume: StoredVolume) -> StoredVolume:
         """Unmount it, and see that no loop device has its file."""
         self._unmount(volume, force=False)
         self.files.check_let_go(volume, self.file(volume))
+        return self._as_it_is(volume)
 
     def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
         """Return the size and the file system."""

@@ -145,9 +145,10 @@ class ICopyable(Interface):
         :raises VolumeError: it could not be done.
         """
 
-    def close(volume: StoredVolume) -> None:
+    def close(volume: StoredVolume) -> StoredVolume:
         """See that nothing is at work in the data of a volume that nobody uses. Blocks.
 
+        :return: how the volume is, for the trash: its options are those of its data.
         :raises VolumeError: something is; the text says what.
         """
 

@@ -145,9 +145,10 @@ class Backends:
         """Make the volume ready to be copied."""
         self._copyable(volume).open(volume)
 
-    def close(self, volume: StoredVolume) -> None:
+    def close(self, volume: StoredVolume) -> StoredVolume:
         """See that nothing is at work in its data."""
-        self._copyable(volume).close(volume)
+        closed: StoredVolume = self._copyable(volume).close(volume)
+        return closed
 
     def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
         """Return what options another volume with this data has."""

@@ -141,9 +141,9 @@ class Copies(Archives):
                             f"and this is one of {ours}: make a clone of it"
                         )
                     source = self._snapshots().data(name, label)
-                    copyable.close(volume)
+                    as_it_is = copyable.close(volume)
                     check_no_mounts(place)
-                    about = {"name": name, **volume.to_json()}
+                    about = {"name": name, **as_it_is.to_json()}
                     return rollback.roll_back(self._root, place, source, about, copier, progress)
 
                 return await self._run(name, f"rolling back to {quoted(label)}", roll_back)

@@ -12,7 +12,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends import filesystems, growing, mounting
-from exampledriver.backends.freezing import frozen
+from exampledriver.backends.freezing import frozen, thaw_all
 from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.imagefiles import ImageFiles
 from exampledriver.backends.mounts import Mount
@@ -36,6 +36,18 @@ class FreezingTests(SynchronousTestCase):
             self.fail("it is frozen")
         self.assertIn("was unmounted by somebody else", str(caught.exception))
         self.assertEqual(asked, [])
+
+    def test_thaw_all(self) -> None:
+        """A process that ends thaws what it still has frozen, and nothing else."""
+        asked: list[object] = []
+        self.patch(fcntl, "ioctl", lambda fd, request, argument: asked.append(request))
+        thaw_all()
+        self.assertEqual(asked, [])
+        with frozen("/proc"):
+            thaw_all()
+            self.assertEqual(len(asked), 2)
+        thaw_all()
+        self.assertEqual(len(asked), 3)
 
 
 class ImageTests(SynchronousTestCase):

@@ -22,6 +22,21 @@ from . import copy_suites
 FREEZE = 0xC0045877
 
 
+#: Is imported by a daemon when it starts.
+_WAITING = """
+import os, time
+from exampledriver.backends import imagecopies
+copy_now = imagecopies.copy_tree
+def copy_tree(source, target, *more):
+    target.touch()
+    while not os.path.exists("{go}"):
+        time.sleep(0.01)
+    target.unlink()
+    return copy_now(source, target, *more)
+imagecopies.copy_tree = copy_tree
+"""
+
+
 def is_frozen(place: Path) -> bool:
     """Tell whether a file system is frozen, without waiting for it."""
     fd = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
@@ -107,6 +122,15 @@ class FrozenTests(copy_suites.KindCopiesCase):
         self.addCleanup(connection.close)
         return connection
 
+    def let_copies_wait(self) -> Path:
+        """Start the daemon again so that its copies wait, frozen, for a file; return that."""
+        self.daemon.stop()
+        go = self.daemon.base / "go"
+        (self.daemon.base / "sitecustomize.py").write_text(_WAITING.format(go=str(go)))
+        self.daemon.environment = {"PYTHONPATH": str(self.daemon.base)}
+        self.daemon.start()
+        return go
+
     def fill(self) -> None:
         """Write enough that a copy takes a while."""
         with (self.place / "big").open("wb") as file:
@@ -172,6 +196,28 @@ class FrozenTests(copy_suites.KindCopiesCase):
         until(lambda: loaded(self.daemon, "volume", "snapshots", "db", "--json"), "the snapshot")
         self.assertEqual(status, 500)
 
+    def test_mounted_meanwhile(self) -> None:
+        """Who mounts what was mounted for its copy alone keeps it, and the copy says so."""
+        self.unmount()
+        go = self.let_copies_wait()
+        self.begin("long")
+        self.mount()
+        go.touch()
+        found: list[dict[str, str]] = []
+
+        def made() -> bool:
+            found[:] = loaded(self.daemon, "volume", "snapshots", "db", "--json")
+            return bool(found)
+
+        until(made, "the snapshot")
+        self.assertEqual(found[0]["Consistency"], "crash-consistent")
+        # They wait for what the copy does at its end.
+        self.daemon.ok("Mount", Name="db", ID="c2")
+        self.daemon.ok("Unmount", Name="db", ID="c2")
+        self.assertEqual(self.mounted(), [str(self.place)])
+        self.unmount()
+        self.nothing_left("db")
+
     def test_stopped(self) -> None:
         """A daemon that is stopped thaws what it was copying, and leaves nothing of it."""
         self.fill()
@@ -179,6 +225,14 @@ class FrozenTests(copy_suites.KindCopiesCase):
         self.daemon.stop()
         self.assertFalse(is_frozen(self.place))
         self.assertEqual(list(self.root.glob(".snapshots/db/*")), [])
+
+    def test_stopped_late(self) -> None:
+        """A daemon whose copy does not end when it is stopped thaws it all the same, and ends."""
+        self.let_copies_wait()
+        self.begin("late")
+        self.assertTrue(is_frozen(self.place))
+        self.daemon.stop()
+        self.assertFalse(is_frozen(self.place))
 
     def test_somebody_else(self) -> None:
         """What somebody else has frozen stays so; what somebody else thaws is no snapshot."""
@@ -248,6 +302,17 @@ class ImageSizeTests(copy_suites.KindCopiesCase):
         self.unmount()
         self.assertEqual(self.value(), "old")
         self.nothing_left("copy", "db")
+
+    def test_cut_off(self) -> None:
+        """What a rollback puts aside comes back, also when a growth of it was cut off."""
+        self.snapshot("small")
+        os.truncate(self.root / ".images/db.img", 48 << 20)
+        self.write("new")
+        done(self.daemon, "volume", "rollback", "db", "small")
+        done(self.daemon, "trash", "restore", "db", "--as", "before")
+        self.assertEqual((self.value(), self.value("before")), ("old", "new"))
+        self.assertEqual(self.shown("before")["Options"]["size"], "48M")
+        self.nothing_left("before", "db")
 
     def test_fixed(self) -> None:
         """A clone has the file system of its source, and says so."""
