@@ -17,7 +17,7 @@ from ..backends.copying.snapshots import Snapshots
 from ..backends.copying.trees import Copied
 from ..backends.interfaces import IBackend, ICopyable
 from ..backends.trash import Trash, manifest
-from .errors import VolumeError, quoted
+from .errors import VolumeError, advice, quoted
 from .health import Threads
 from .holds import Hold
 from .ledger import MountLedger
@@ -194,7 +194,8 @@ def explaining(name: str, doing: str, work: Callable[[], T]) -> Callable[[], T]:
         except OSError as error:
             where = f"{error.filename}: " if error.filename is not None else ""
             why = error.strerror or str(error)
-            raise VolumeError(f"volume {quoted(name)}: {doing}: {where}{why}") from error
+            text = f"volume {quoted(name)}: {doing}: {where}{why}{advice(error)}"
+            raise VolumeError(text) from error
 
     return explained
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 from ..plugin.errors import BadRequest, PluginError
 
 #: How much of a text from outside an error repeats, in characters.
@@ -36,3 +38,10 @@ def quoted(text: str) -> str:
     """Return `text` in double quotes on one line, cut where it is long."""
     shown = text[:_SHOWN].encode("unicode_escape").decode("ascii").replace('"', '\\"')
     return f'"{shown}"' if len(text) <= _SHOWN else f'"{shown}…" ({len(text)} characters)'
+
+
+def advice(error: OSError) -> str:
+    """Return what to do about an error of the file system, to be added to its text."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return '; free some space: "exampledriver trash purge" deletes for good what was removed'
+    return ""

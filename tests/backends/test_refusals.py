@@ -22,6 +22,7 @@ from exampledriver.backends.measuring import Measure
 from exampledriver.backends.mount import MountBackend
 from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import MANIFEST, Trash
+from exampledriver.volumes.copying import explaining
 from exampledriver.volumes.errors import InvalidOptionError, VolumeError
 from exampledriver.volumes.model import StoredVolume
 
@@ -98,6 +99,17 @@ class ImageTests(RefusalCase):
 
 class OtherTests(RefusalCase):
     """The other kinds."""
+
+    def test_no_space(self) -> None:
+        """Where a disk is full the error says what frees some of it."""
+
+        def full() -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        volume = self.volume("directory", {})
+        for work in (explained(volume, "creating")(full), explaining("v", "copying", full)):
+            error = self.assertRaises(VolumeError, work)
+            self.assertIn('on device; free some space: "exampledriver trash purge"', str(error))
 
     def test_tmpfs(self) -> None:
         """A tmpfs that holds more than the new size says how much."""

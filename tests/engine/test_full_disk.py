@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from pathlib import Path
 
+from tests.admin import command
 from tests.process import until
 
 from .box import done, run
@@ -16,6 +19,13 @@ def _name(line: str) -> object:
         return json.loads(line).get("name")
     except ValueError:
         return "torn"
+
+
+def fill(file: Path) -> None:
+    """Write a file until there is no space."""
+    with file.open("wb", buffering=0) as opened, contextlib.suppress(OSError):
+        while True:
+            opened.write(b"x" * 4096)
 
 
 class FullLogTests(DriverCase):
@@ -71,12 +81,7 @@ class FullDiskTests(DockerCase):
         """A Create that does not fit, Gets that go on, and the next Create after space is freed."""
         self.create()
         ballast = self.daemon.state / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-            except OSError:
-                pass
+        fill(ballast)
         # What is left of the journal's last page takes some small records yet.
         errors: list[str] = []
 
@@ -101,3 +106,30 @@ class FullDiskTests(DockerCase):
         self.daemon.start()
         self.assertEqual(self.daemon.names(), names)
         self.assertIn(lost, names)
+
+
+class FullRootTests(DockerCase):
+    """The volumes' own file system is full."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.daemon.stop()
+        done("mount", "-t", "tmpfs", "-o", "size=1m,mode=710", "tmpfs", str(self.daemon.root))
+        self.addCleanup(run, "umount", "--lazy", str(self.daemon.root))
+        self.daemon.start()
+
+    def test_remove(self) -> None:
+        """A volume that does not fit into the trash stays, and the error says what frees space."""
+        self.create()
+        removed = f"{self.name}-removed"
+        self.engine.docker("volume", "create", "-d", "x", removed)
+        (self.daemon.root / removed / "file").write_bytes(b"x" * 65536)
+        self.engine.docker("volume", "rm", removed)
+        file = self.daemon.root / self.name / "file"
+        fill(file)
+        error = self.engine.run("volume", "rm", self.name).stderr
+        self.assertIn('free some space: "exampledriver trash purge"', error)
+        self.assertEqual(file.read_bytes().strip(b"x"), b"")
+        command.done(self.daemon, "trash", "purge", removed, "--yes")
+        self.engine.docker("volume", "rm", self.name)
+        self.assertNotIn(self.name, self.daemon.names())
