@@ -156,10 +156,11 @@ def _open_log(log: LogOutput) -> None:
 
 def _apart(quick: Threads, slow: Threads) -> Threads:
     """Return threads that run what is done to volumes that are no directories in `slow` ones."""
+    kinds = StoredVolume, Wanted  # made once: each change comes by here, more than once
 
     def run(function: Callable[..., Any], *args: object) -> Deferred[Any]:
         for argument in args:
-            if isinstance(argument, StoredVolume | Wanted) and argument.backend != DIRECTORY:
+            if isinstance(argument, kinds) and argument.backend != DIRECTORY:
                 return slow(function, *args)
         return quick(function, *args)
 

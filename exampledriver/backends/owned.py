@@ -38,6 +38,8 @@ class Access:
     @classmethod
     def of(cls, options: Mapping[str, str]) -> Access:
         """Read canonical texts."""
+        if not options:
+            return _DEFAULT
         uid, gid, mode = (options.get(key) for key in ("uid", "gid", "mode"))
         return cls(
             None if uid is None else int(uid),
@@ -51,6 +53,10 @@ class Access:
         :raises OSError: it could not be done.
         """
         give_access(fd, self.mode, self.uid, self.gid)
+
+
+#: Of most volumes, which say nothing of it.
+_DEFAULT = Access()
 
 
 def change(directory: Path, options: Mapping[str, str]) -> None:

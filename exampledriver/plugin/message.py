@@ -102,7 +102,7 @@ class Message:
             for key, value in self._fields.items()
             if key not in but and value not in (None, "", {})
         }
-        found = shown(said)
+        found = shown(said) if said else said
         return Loggable(found if isinstance(found, dict) else {"message": found})
 
     def value(self, key: str) -> object:

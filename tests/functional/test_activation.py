@@ -101,7 +101,9 @@ class ActivationTests(ActivationCase):
     def test_not_passed(self) -> None:
         """Started by hand, without a socket, it says how it is meant to be started."""
         self.daemon.prefix = ()
-        self.assertIn("has passed no socket: start this by its .socket unit", self.refused(self.daemon))
+        self.assertIn(
+            "has passed no socket: start this by its .socket unit", self.refused(self.daemon)
+        )
 
     def test_open_to_others(self) -> None:
         """A socket that others can open is warned of, and not touched."""
