@@ -68,6 +68,8 @@ class DaemonThreads:
     _threads: int = field(default=0, init=False)
     _made: int = field(default=0, init=False)
     _unfinished: int = field(default=0, init=False)
+    #: The last results were many: so are the next calls, most likely.
+    _many: bool = field(default=False, init=False)
     #: How many calls have ended (it may miss one: threads count at once), and how many had at
     #: the last look.
     _ended: int = field(default=0, init=False)
@@ -79,7 +81,7 @@ class DaemonThreads:
         """Run ``function(*args)`` in a thread."""
         done: Deferred[Any] = Deferred()
         self._unfinished += 1
-        if self._unfinished == 1:
+        if self._unfinished == 1 and not self._many:
             self._tasks.put((function, args, done))
         else:
             # The threads are at work: they would only wait for Python's lock, one by one.
@@ -161,6 +163,7 @@ class DaemonThreads:
     def _finished(self) -> None:
         # First: what comes after this line is told of anew.
         self._told = False
+        self._many = len(self._results) > 1
         while self._results:
             done, result = self._results.popleft()
             self._unfinished -= 1

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from exampledriver.daemon.threads import LONG, STUCK, DaemonThreads
+from tests.process import until
 
 reactor: Any = _reactor
 
@@ -119,6 +120,27 @@ class ThreadsTests(TestCase):
             names = [thread.name for thread in threading.enumerate()]
             self.assertEqual(len([n for n in names if n.startswith("test-help")]), count)
         self.assertTrue(begun[2].wait(10))
+
+    def test_together(self) -> None:
+        """After many answers the next calls go together as well, the first one included."""
+        loop = Loop()
+        threads = DaemonThreads(loop, "test", 1)
+        self.addCleanup(threads.stop)
+        begun, release = threading.Event(), threading.Event()
+        self.addCleanup(release.set)
+        calls = [threads(release.wait, 10) for _ in range(3)]
+        loop.turn()
+        release.set()
+
+        def answered() -> bool:
+            loop.turn()
+            return calls[-1].called
+
+        until(answered, "the answers")
+        threads(begun.set)
+        self.assertFalse(begun.wait(0.05))
+        loop.turn()
+        self.assertTrue(begun.wait(10))
 
     def test_slow(self) -> None:
         """An answer is not held for long for those of calls behind it."""
