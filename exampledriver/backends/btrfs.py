@@ -137,15 +137,22 @@ class BtrfsBackend:
         return True
 
     def _check_root(self, volume: StoredVolume) -> None:
-        kind = self._file_system(str(self.root))[0]
+        kind = self._kind()
         if kind != "btrfs":
             raise VolumeError(
                 f"volume {quoted(volume.name)}: backend=btrfs needs a root that is Btrfs, and "
                 f"{self.root} is {kind}: use backend=directory, backend=image, or another --root"
             )
 
-    def _make(self, volume: StoredVolume, staged: str) -> None:
+    def _kind(self) -> str:
+        """Return the kind of file system that the root is."""
+        return self._file_system(str(self.root))[0]
+
+    def _make_for_a_copy(self, volume: StoredVolume, staged: str) -> None:
         self._check_root(volume)
+        self._make(volume, staged)
+
+    def _make(self, volume: StoredVolume, staged: str) -> None:
         options = BtrfsOptions.of(volume.options)
         commands = [["btrfs", "subvolume", "create", staged]]
         if not options.cow:
@@ -183,7 +190,7 @@ class BtrfsBackend:
 
     def copier(self, volume: StoredVolume) -> ICopier:
         """Return what makes snapshots of subvolumes."""
-        return SubvolumeCopier(volume, self._make, self._limit)
+        return SubvolumeCopier(volume, self._make_for_a_copy, self._limit)
 
     def users(self, volume: StoredVolume) -> str:
         """Ask the kernel for mounts of it."""
@@ -261,7 +268,7 @@ class BtrfsBackend:
 
     def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
         """Clear what was half made; the directory backend lists what is no volume's."""
-        if self._file_system(str(self.root))[0] != "btrfs":
+        if self._kind() != "btrfs":
             return []
         for entry in os.listdir(self.root):
             if entry.startswith(".") and entry.endswith(_STAGED):

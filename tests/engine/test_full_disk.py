@@ -28,6 +28,12 @@ def fill(file: Path) -> None:
             opened.write(b"x" * 4096)
 
 
+def make_small(case: DriverCase, place: Path, size: str, mode: str) -> None:
+    """Give a directory a small file system of its own, while the daemon does not use it."""
+    done("mount", "-t", "tmpfs", "-o", f"size={size},mode={mode}", "tmpfs", str(place))
+    case.addCleanup(run, "umount", "--lazy", str(place))
+
+
 class FullLogTests(DriverCase):
     """A log file on a real file system that is full."""
 
@@ -35,8 +41,7 @@ class FullLogTests(DriverCase):
         super().setUp()
         self.logs = self.daemon.base / "logs"
         self.logs.mkdir()
-        done("mount", "-t", "tmpfs", "-o", "size=64k,mode=700", "tmpfs", str(self.logs))
-        self.addCleanup(run, "umount", "--lazy", str(self.logs))
+        make_small(self, self.logs, "64k", "700")
 
     def names(self) -> list[object]:
         """Return the volumes that the lines of the log are about, the oldest first."""
@@ -73,8 +78,7 @@ class FullDiskTests(DockerCase):
     def setUp(self) -> None:
         super().setUp()
         self.daemon.stop()
-        done("mount", "-t", "tmpfs", "-o", "size=1m,mode=700", "tmpfs", str(self.daemon.state))
-        self.addCleanup(run, "umount", "--lazy", str(self.daemon.state))
+        make_small(self, self.daemon.state, "1m", "700")
         self.daemon.start()
 
     def test_full_disk(self) -> None:
@@ -114,8 +118,7 @@ class FullRootTests(DockerCase):
     def setUp(self) -> None:
         super().setUp()
         self.daemon.stop()
-        done("mount", "-t", "tmpfs", "-o", "size=1m,mode=710", "tmpfs", str(self.daemon.root))
-        self.addCleanup(run, "umount", "--lazy", str(self.daemon.root))
+        make_small(self, self.daemon.root, "1m", "710")
         self.daemon.start()
 
     def test_remove(self) -> None:
