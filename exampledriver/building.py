@@ -247,6 +247,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
     volumes.clone_with(copies)
     copies.recover()
     volumes.load()
+    copies.forget()
     scheduler = Scheduler(volumes, copies, options["configuration"].schedules, reactor)
     since = datetime.now(timezone.utc).isoformat(timespec="seconds")
     plugin = Plugin(options["name"], [volumes], reactor)

@@ -213,9 +213,9 @@ class BtrfsBackend:
         """Return all options of a clone."""
         return clone_options(name, backend, options, given)
 
-    def places(self) -> Sequence[Path]:
-        """Return the root."""
-        return [self.root]
+    def leftovers(self) -> Sequence[Path]:
+        """Return nothing: the directory backend returns what lies in the root."""
+        return []
 
     def undo_create(self, volume: StoredVolume) -> None:
         """Remove the subvolume if nothing is in it."""

@@ -126,6 +126,8 @@ class DirectoryBackend:
     _fresh: set[str] = field(factory=set, init=False)
     #: None of the volumes was there at the start: the root's file system may not be mounted.
     _strange: bool = field(default=False, init=False)
+    #: The root's hidden entries at the start: a root of a hundred thousand is listed once.
+    _hidden: Sequence[Path] = field(default=(), init=False)
 
     def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
         """Read the options; that they are those of a directory may be said."""
@@ -228,9 +230,9 @@ class DirectoryBackend:
         """Return all options of a clone."""
         return clone_options(name, backend, options, given)
 
-    def places(self) -> Sequence[Path]:
-        """Return the root."""
-        return [self.root]
+    def leftovers(self) -> Sequence[Path]:
+        """Return the root's hidden entries, as they were at the start."""
+        return self._hidden
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Give the directory's project another limit."""
@@ -368,9 +370,11 @@ class DirectoryBackend:
         names = os.listdir(self.root)
         # Of a hundred thousand all but a few are known.
         others = set(names).difference(known)
-        clear_staged(self.root, others)
+        hidden = sorted(name for name in others if name.startswith("."))
+        clear_staged(self.root, hidden)
+        self._hidden = [self.root / name for name in hidden]
         self._fresh = set(fresh)
         self._strange = len(known) > len(fresh) and not any(
             name in known and name not in fresh for name in names
         )
-        return sorted(name for name in others if not name.startswith("."))
+        return sorted(others.difference(hidden))

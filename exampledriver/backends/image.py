@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence, Set
 from contextlib import suppress
 from pathlib import Path
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -42,6 +42,8 @@ class ImageBackend(MountedBackend):
     """The backend ``image``."""
 
     kind = IMAGE
+    #: The hidden entries where the files are, at the start.
+    _hidden: Sequence[Path] = field(default=(), init=False)
 
     @property
     def files(self) -> ImageFiles:
@@ -181,13 +183,16 @@ class ImageBackend(MountedBackend):
         for mount in mounts.here():
             if self._is_image(Path(mount.mountpoint)) and thaw(mount.mountpoint):
                 _log.warn("{place}: a copy left it frozen; it is thawed", place=mount.mountpoint)
-        strays = []
+        strays, hidden = [], []
         for entry in sorted(os.listdir(self.images)):
             path = self.images / entry
             if entry.endswith((SCRATCH, STAGED)):
                 _clear(path)
-            elif not entry.startswith(".") and entry.removesuffix(".img") not in known:
+            elif entry.startswith("."):
+                hidden.append(path)
+            elif entry.removesuffix(".img") not in known:
                 strays.append(f".images/{entry}")
+        self._hidden = hidden
         return strays
 
     def _is_image(self, place: Path) -> bool:
@@ -273,9 +278,9 @@ class ImageBackend(MountedBackend):
         """Return all options of a clone."""
         return clone_options(name, backend, options, given)
 
-    def places(self) -> Sequence[Path]:
-        """Return where the files are."""
-        return [self.images]
+    def leftovers(self) -> Sequence[Path]:
+        """Return the hidden entries where the files are, as they were at the start."""
+        return self._hidden
 
 
 def _clear(path: Path) -> None:

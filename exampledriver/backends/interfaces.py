@@ -165,8 +165,11 @@ class ICopyable(Interface):
         :raises InvalidOptionError: one cannot be.
         """
 
-    def places() -> Sequence[Path]:
-        """Return the directories in which data of volumes is; one may be missing. At once."""
+    def leftovers() -> Sequence[Path]:
+        """Return the hidden entries that :meth:`IBackend.recover` saw beside its volumes' data.
+
+        At once. What a crash left half made, and notes of it, are among them.
+        """
 
 
 class IMeasurable(Interface):

@@ -160,10 +160,10 @@ class Backends:
         """Return all options of a clone."""
         return clone_options(name, backend, options, given)
 
-    def places(self) -> Sequence[Path]:
-        """Return the directories in which data of volumes is."""
+    def leftovers(self) -> Sequence[Path]:
+        """Return the hidden entries beside the data of volumes of all kinds."""
         copyable = (ICopyable(backend, None) for backend in self._kinds.values())
-        return list(dict.fromkeys(place for one in copyable if one for place in one.places()))
+        return [path for one in copyable if one for path in one.leftovers()]
 
     def _copyable(self, volume: StoredVolume) -> ICopyable:
         copyable = ICopyable(self.of(volume), None)

@@ -44,24 +44,23 @@ class Copies(Archives):
             for name in rollback.recover(self._root):
                 _log.info("volume {name}: its rollback was cut off, and is done", name=name)
 
-        def forget() -> None:
-            copyable = ICopyable(self._backend, None)
-            for place in copyable.places() if copyable else []:
-                placing.forget_unmade(place)
-
         _as_far_as_it_goes(end)
-        _as_far_as_it_goes(forget)
+
+    def forget(self) -> None:
+        """Forget volumes that a crash left unmade, after the service has loaded. Blocks."""
+        _as_far_as_it_goes(lambda: placing.forget_unmade(self._leftovers()))
+
+    def _leftovers(self) -> Sequence[Path]:
+        copyable = ICopyable(self._backend, None)
+        return copyable.leftovers() if copyable else ()
 
     def clear(self) -> None:
         """Delete, in a thread, what a crash left half made."""
 
         def work() -> None:
-            copyable = ICopyable(self._backend, None)
-            cleared = []
-            for place in copyable.places() if copyable else []:
-                placing.forget_known(place, self._service.volumes)
-                cleared += clear_stages(place)
-            for path in [*cleared, *self._snapshots().recover()]:
+            found = self._leftovers()
+            placing.forget_known(found, self._service.volumes)
+            for path in [*clear_stages(found), *self._snapshots().recover()]:
                 _log.info("{path}: was left half made, and is deleted", path=str(path))
 
         self._threads(work).addErrback(

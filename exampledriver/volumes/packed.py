@@ -32,6 +32,7 @@ GENERATION = "generation"
 #: Seconds since 1970 have so many bits.
 _BITS = 36
 _SECONDS = (1 << _BITS) - 1
+_DAY = 24 * 60 * 60
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 #: Says where a volume of a name and a kind lives.
@@ -80,9 +81,10 @@ def _packed(created: datetime, generation: int, shared: Shared) -> Packed:
 
     :raises ValueError: it cannot be packed without a loss.
     """
-    seconds = created.timestamp()
-    stamp = int(seconds)
-    if stamp != seconds or not 0 <= stamp <= _SECONDS:
+    # A start does this for each of a hundred thousand volumes: timestamp() takes twice as long.
+    since = created - _EPOCH
+    stamp = since.days * _DAY + since.seconds
+    if since.microseconds or not 0 <= stamp <= _SECONDS:
         raise ValueError(f"created={created} is not a second since 1970")
     return Packed(generation << _BITS | stamp, shared)
 
@@ -114,9 +116,10 @@ class Packer:
         return Codec(_Written, self._pack, self._unpack)
 
     def _pack(self, value: _Written) -> Packed:
-        shared = self._by_text.get((value.backend, bytes(value.options)))
+        text = bytes(value.options)
+        shared = self._by_text.get((value.backend, text))
         if shared is None or value.removing:
-            shared = self._read(value.backend, bytes(value.options), value.removing)
+            shared = self._read(value.backend, text, value.removing)
         return _packed(value.created, value.generation, shared)
 
     def _read(self, backend: str, text: bytes, removing: bool = False) -> Shared:

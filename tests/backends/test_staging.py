@@ -83,17 +83,23 @@ class StagingTests(SynchronousTestCase):
         self.crash()
         (self.base / "volume").mkdir()
         with Stage(self.base / "other") as stage:
-            self.assertEqual(clear_stages(self.base), [Stage(self.final).directory])
+            self.assertEqual(clear_stages(self.base.iterdir()), [Stage(self.final).directory])
             self.assertTrue(stage.directory.is_dir())
         self.assertEqual(os.listdir(self.base), ["volume"])
-        self.assertEqual(clear_stages(self.base / "missing"), [])
+
+    def test_clear_spares_names(self) -> None:
+        """A volume, and a snapshot, may be called as a stage is: only what is hidden is cleared."""
+        volume = self.base / f"db{staging.SUFFIX}"
+        (volume / "data").mkdir(parents=True)
+        self.assertEqual(clear_stages([volume]), [])
+        self.assertTrue((volume / "data").is_dir())
 
     def test_clear_meanwhile(self) -> None:
         """A stage whose work ends meanwhile keeps none of the others from being cleared."""
         self.crash()
-        ended, listed = f".0{staging.SUFFIX}", os.listdir(self.base)
-        self.patch(os, "listdir", lambda path: [ended, *listed])
-        self.assertEqual(clear_stages(self.base), [Stage(self.final).directory])
+        ended = self.base / f".0{staging.SUFFIX}"
+        left = Stage(self.final).directory
+        self.assertEqual(clear_stages([ended, left]), [left])
 
     def test_busy(self) -> None:
         """Two cannot do the same work at the same time."""

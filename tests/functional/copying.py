@@ -100,7 +100,7 @@ class Place:
 
     def clear(self) -> None:
         """Do what a start does."""
-        clear_stages(self.root)
+        clear_stages(self.root.iterdir())
         self.snapshots.recover()
         recover(self.root)
         for one in removed(self.trash):

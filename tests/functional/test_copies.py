@@ -324,6 +324,26 @@ class KillTests(CopiesCase):
             self.assertEqual(fingerprint(place), whole)
         until(lambda: not any(name[0] == "." for name in self.left()), "an end of what was left")
 
+    def test_names(self) -> None:
+        """Volumes and snapshots that are called as what is half made survive a start."""
+        words = ("stage", "new", "sub", "unanswered", "rollback")
+        names = [f"db.exampledriver-{word}" for word in words]
+        for name in names:
+            self.daemon.ok("Create", Name=name)
+            (self.daemon.root / name / "data").write_text("precious")
+            done(self.daemon, "volume", "snapshot", name, "--label", name)
+        self.daemon.kill()
+        # What is cleared last.
+        left = self.daemon.root / f".snapshots/zz/.{'0' * 16}{STAGE}"
+        left.mkdir(parents=True)
+        self.daemon.start()
+        until(lambda: not left.exists(), "an end of what was left")
+        for name in names:
+            self.assertEqual((self.daemon.root / name / "data").read_text(), "precious")
+            kept = self.daemon.root / ".snapshots" / name / name / "data/data"
+            self.assertEqual(kept.read_text(), "precious")
+            self.daemon.ok("Mount", Name=name, ID="c1")
+
     def test_notes(self) -> None:
         """The note of a directory that a kill kept from appearing goes with the next start."""
         suffix = ".exampledriver-unanswered"

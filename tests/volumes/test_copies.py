@@ -350,6 +350,7 @@ class CloneTests(CopiesCase):
         """A note of a volume that the journal knows goes at the start; others stay."""
         for name in ("db", "nix"):
             write_note(placing._note(self.root / name), {"name": name, "identity": "1"})
+        self.start()
         self.copies.clear()
         self.assertEqual(len(self.entries()), 2)
 

@@ -8,7 +8,7 @@ nobody's yet, into the trash and makes another. What is there without a note is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
@@ -90,36 +90,29 @@ def forget(final: Path) -> None:
     _note(final).unlink(missing_ok=True)
 
 
-def forget_known(place: Path, known: Container[str]) -> None:
-    """Remove a directory's notes of volumes that the journal knows; for the start.
+def forget_known(paths: Iterable[Path], known: Container[str]) -> None:
+    """Remove the notes among hidden entries whose volumes the journal knows; for the start.
 
     :raises OSError: one could not be removed.
     """
-    try:
-        entries = os.listdir(place)
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        if entry.startswith(".") and entry.endswith(SUFFIX):
-            found = read_note(place / entry)
+    for path in paths:
+        if path.name.endswith(SUFFIX):
+            found = read_note(path)
             if found is not None and text(found, "name") in known:
-                (place / entry).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
 
 
-def forget_unmade(place: Path) -> None:
-    """Remove a directory's notes of what is not there; while nothing is made, at the start.
+def forget_unmade(paths: Iterable[Path]) -> None:
+    """Remove the notes of what is not there; while nothing is made, at the start.
 
+    :param paths: hidden entries of directories in which data of volumes is.
     :raises OSError: one could not be removed.
     """
-    try:
-        entries = os.listdir(place)
-    except FileNotFoundError:
-        return
-    for entry in entries:
-        if entry.startswith(".") and entry.endswith(SUFFIX):
-            found = read_note(place / entry)
+    for path in paths:
+        if path.name.endswith(SUFFIX):
+            found = read_note(path)
             if found is None or not any(
-                os.path.lexists(place / name)
+                os.path.lexists(path.parent / name)
                 for name in (text(found, "name"), f"{text(found, 'name')}.img")
             ):
-                (place / entry).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)

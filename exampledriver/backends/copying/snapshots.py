@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -212,9 +213,11 @@ class Snapshots:
             names = sorted(os.listdir(self.root / ".snapshots"))
         except FileNotFoundError:
             return []
-        found = []
+        found: list[Path] = []
         for name in names:
-            found += clear_stages(self.directory(name))
+            place = self.directory(name)
+            with suppress(FileNotFoundError):
+                found += clear_stages(place / entry for entry in sorted(os.listdir(place)))
             self._forget_empty(name)
         return found
 

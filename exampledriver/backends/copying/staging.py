@@ -4,13 +4,14 @@ What becomes ``PARENT/NAME`` is made in ``PARENT/.HASH.exampledriver-stage/``, o
 file system. When it is whole, the file system is synced, one rename gives it its name, and
 the parent is synced. A crash leaves the whole thing or a stage. A stage's name comes from the
 final one, so the same work again clears what a crash left; :func:`clear_stages` clears
-all of a directory. A stage in use is locked (flock(2), which dies with its process).
+all others. A stage in use is locked (flock(2), which dies with its process).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -119,21 +120,19 @@ def _forget_default_acl(directory: int) -> None:
         return  # there is none
 
 
-def clear_stages(parent: Path) -> list[Path]:
-    """Remove the stages in a directory that nobody is at work in.
+def clear_stages(paths: Iterable[Path]) -> list[Path]:
+    """Remove those of these entries that are stages, and that nobody is at work in.
 
     :return: what was removed.
     :raises OSError: one could not be removed.
     """
     found = []
-    try:
-        names = sorted(os.listdir(parent))
-    except FileNotFoundError:
-        return []
-    for name in names:
-        path = parent / name
+    for path in paths:
+        # Hidden, as no volume and no snapshot is: these may have any other name.
+        if not (path.name.startswith(".") and path.name.endswith(SUFFIX)):
+            continue
         # Not lstat(): its work may have ended meanwhile.
-        if not name.endswith(SUFFIX) or not path.is_dir() or path.is_symlink():
+        if not path.is_dir() or path.is_symlink():
             continue
         lock = _take(path)
         if lock >= 0:
