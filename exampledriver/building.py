@@ -210,6 +210,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
         endpoint.check()
     if log is not None:
         _open_log(log)
+        reactor.callWhenRunning(log.join, reactor)
 
     looks = DaemonThreads(reactor, "look", LOOK_THREADS)
     copying = DaemonThreads(reactor, "copy", COPY_THREADS)

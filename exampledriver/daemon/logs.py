@@ -1,7 +1,8 @@
 """Logs: one line an event, as text for people or as JSON for machines.
 
 To standard output, or to a file that is rotated when it is large (a bounded number of
-old ones is kept) and opened anew when somebody else has moved it.
+old ones is kept) and opened anew when somebody else has moved it. The lines of one turn of
+the reactor, many under load, are written at once.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timezone
 from functools import lru_cache
 from pathlib import Path
 from string import Formatter
-from threading import RLock
-from typing import IO, TextIO, cast
+from threading import RLock, get_ident
+from typing import Any, Protocol, TextIO
 
 from attrs import define, field
 from twisted.logger import (
-    FileLogObserver,
     ILogObserver,
     LogEvent,
     LogLevel,
@@ -41,6 +42,8 @@ _PRIORITY = {
     LogLevel.error: 3,
     LogLevel.critical: 2,
 }
+#: So many lines of one turn are written at once, and no more.
+_MOST = 256
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -152,6 +155,16 @@ def as_json(event: LogEvent) -> str | None:
     return json.dumps(shown, default=str) + "\n"
 
 
+class _Stream(Protocol):
+    """What lines are written to."""
+
+    def write(self, data: str, /) -> object:
+        """Write."""
+
+    def flush(self) -> None:
+        """Let nothing wait in this process."""
+
+
 FORMATS: Mapping[str, Callable[[LogEvent], str | None]] = {"text": as_text, "json": as_json}
 
 
@@ -207,40 +220,81 @@ class LogOutput:
     rotate_size: int
     keep: int
     _file: LogFileOutput | None = field(default=None, init=False)
-    _write: FileLogObserver = field(init=False)
+    _stream: _Stream = field(init=False)
+    _formatted: Callable[[LogEvent], str | None] = field(init=False)
     #: Events come from several threads.
     _lock: RLock = field(factory=RLock, init=False)
+    #: The lines of this turn of the reactor, which runs in that thread.
+    _waiting: list[str] = field(factory=list, init=False)
+    _reactor: Any = field(default=None, init=False)
+    _thread: int = field(default=0, init=False)
 
     def open(self) -> None:
         """Open the output; before twistd puts a log in the place of standard output.
 
         :raises OSError: the file cannot be written.
         """
-        formatter = FORMATS[self.format]
+        self._formatted = FORMATS[self.format]
         if self.path is None:
             if self.format == "text" and _is_journal(sys.stdout):
-                formatter = as_journal
-            self._write = FileLogObserver(sys.stdout, formatter)
+                self._formatted = as_journal
+            self._stream = sys.stdout
             return
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
         if self.path.exists() and not self.path.is_file():
             # /dev/null, /dev/stderr, a pipe: nothing to rotate, and not ours to change.
-            stream = self.path.open("w", encoding="utf-8")
-            self._write = FileLogObserver(stream, formatter)
+            self._stream = self.path.open("w", encoding="utf-8")
             return
-        self._file = LogFileOutput(
+        self._stream = self._file = LogFileOutput(
             self.path.name,
             str(self.path.parent),
             rotateLength=self.rotate_size or None,
             defaultMode=FILE_MODE,
             maxRotatedFiles=self.keep,
         )
-        self._write = FileLogObserver(cast("IO[str]", self._file), formatter)
+
+    def join(self, reactor: Any) -> None:
+        """From now on, write together what is told in one turn of a reactor, until it ends.
+
+        It runs in this thread. What is worse than information, and what other threads tell, is
+        written at once, after what came before it.
+        """
+        self._reactor, self._thread = reactor, get_ident()
+        reactor.addSystemEventTrigger("after", "shutdown", self._leave)
+
+    def _leave(self) -> None:
+        self._reactor = None
+        with self._lock:
+            self._flush()
 
     def __call__(self, event: LogEvent) -> None:
         """Write an event."""
+        text = self._formatted(event)
+        if not text:
+            return
         with self._lock:
-            self._write(event)
+            self._waiting.append(text)
+            if (
+                self._reactor is None
+                or event.get("log_level") is not LogLevel.info
+                or get_ident() != self._thread
+            ):
+                self._flush()
+            elif len(self._waiting) == 1:
+                self._reactor.callLater(0, self._turned)
+            elif len(self._waiting) >= _MOST:
+                self._flush()
+
+    def _turned(self) -> None:
+        """Write the lines of a turn; those that cannot be written are lost, and no error."""
+        with self._lock, suppress(OSError):
+            self._flush()
+
+    def _flush(self) -> None:
+        lines, self._waiting = self._waiting, []
+        if lines:
+            self._stream.write("".join(lines))
+            self._stream.flush()
 
     def reopen(self) -> None:
         """Write to the file of that name from now on: somebody may have moved the old one.
@@ -249,6 +303,7 @@ class LogOutput:
         """
         if self._file is not None:
             with self._lock:
+                self._turned()
                 self._file.reopen()
 
     def rotate(self) -> None:
@@ -258,6 +313,7 @@ class LogOutput:
         """
         if self._file is not None:
             with self._lock:
+                self._turned()
                 self._file.rotate()
 
 

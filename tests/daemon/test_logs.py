@@ -7,8 +7,10 @@ import json
 import os
 import stat
 from pathlib import Path
+from threading import Thread
 from typing import Any, cast
 
+from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -208,6 +210,94 @@ class FileTests(SynchronousTestCase):
         patch.restore()
         publisher(event("kept"))
         self.assertEqual(self.lines(), ["kept"])
+
+
+class TurnTests(SynchronousTestCase):
+    """A log that writes together what one turn of the reactor tells."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp()).absolute()
+        self.output = LogOutput("text", self.path, 0, 3)
+        self.output.open()
+        self.reactor = MemoryReactorClock()
+        self.output.join(self.reactor)
+        self.writes: list[str] = []
+        write = LogFileOutput.write
+
+        def noted(file: LogFileOutput, data: str) -> None:
+            self.writes.append(" ".join(line.split()[-1] for line in data.splitlines()))
+            write(file, data)
+
+        self.patch(LogFileOutput, "write", noted)
+
+    def tell(self, *texts: str) -> None:
+        """Log information."""
+        for text in texts:
+            self.output(event(text))
+
+    def test_turn(self) -> None:
+        """The lines of a turn are one write, in their order, and those of the next another."""
+        self.tell("a", "b", "c")
+        self.assertEqual(self.writes, [])
+        self.reactor.advance(0)
+        self.tell("d")
+        self.reactor.advance(0)
+        self.assertEqual(self.writes, ["a b c", "d"])
+
+    def test_bounded(self) -> None:
+        """A turn that tells much keeps little of it in memory."""
+        self.tell(*map(str, range(1000)))
+        self.assertGreaterEqual(len(self.writes), 3)
+        self.reactor.advance(0)
+        self.assertEqual(" ".join(self.writes).split(), [str(number) for number in range(1000)])
+
+    def test_worse(self) -> None:
+        """A warning is written at once, after what came before it."""
+        self.tell("a")
+        self.output(event("b", LogLevel.warn))
+        self.assertEqual(self.writes, ["a b"])
+        self.reactor.advance(0)
+        self.assertEqual(self.writes, ["a b"])
+
+    def test_threads(self) -> None:
+        """What another thread tells is written at once, after what came before it."""
+        self.tell("a")
+        thread = Thread(target=self.tell, args=("b",))
+        thread.start()
+        thread.join()
+        self.assertEqual(self.writes, ["a b"])
+
+    def test_rotated(self) -> None:
+        """What was told before a rotation is in the old file."""
+        for change in (self.output.rotate, self.output.reopen):
+            self.tell("before")
+            self.path.rename(self.path.with_suffix(".old"))
+            self.path.touch()
+            change()
+            self.assertIn("before", self.path.with_suffix(".old").read_text())
+
+    def test_ended(self) -> None:
+        """When the reactor ends, what waits is written, and what comes after is at once."""
+        self.tell("a")
+        for function, arguments, words in self.reactor.triggers["after"]["shutdown"]:
+            function(*arguments, **words)
+        self.tell("b")
+        self.assertEqual(self.writes, ["a", "b"])
+
+    def test_full(self) -> None:
+        """Lines that cannot be written are lost, and are no error of the reactor's turn."""
+
+        def full(file: LogFileOutput, data: str) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patch = self.patch(LogFileOutput, "write", full)
+        self.tell("lost", "lost")
+        self.reactor.advance(0)
+        patch.restore()
+        self.tell("kept")
+        self.reactor.advance(0)
+        self.assertEqual(self.path.read_text().split()[-1], "kept")
+        self.assertEqual(len(self.path.read_text().splitlines()), 1)
 
 
 class ChoiceTests(SynchronousTestCase):
