@@ -111,8 +111,11 @@ def mounts_inside(path: str) -> list[str]:
     return [mount.mountpoint for mount in found if inside(mount.mountpoint, path)]
 
 
-def _namespaces() -> Iterator[tuple[list[int], bytes]]:
-    """Yield each mount namespace's processes and its mountinfo."""
+def _namespaces(me: str, own: bytes) -> Iterator[tuple[str, list[int], bytes]]:
+    """Yield each mount namespace's name, its processes and its mountinfo.
+
+    :param me: the namespace whose mountinfo `own` is.
+    """
     groups: dict[str, list[int]] = {}
     proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -125,10 +128,13 @@ def _namespaces() -> Iterator[tuple[list[int], bytes]]:
                 groups.setdefault(namespace, []).append(int(entry))
     finally:
         os.close(proc)
-    for pids in groups.values():
+    for namespace, pids in groups.items():
+        if namespace == me:
+            yield namespace, pids, own
+            continue
         for pid in pids:
             try:
-                yield pids, _mountinfo(pid)
+                yield namespace, pids, _mountinfo(pid)
             except OSError:
                 continue
             break
@@ -149,27 +155,21 @@ def holders(path: str) -> list[Holder]:
     nor in a namespace that has the same root directory (a service with private
     mounts). Processes that this one may not look at are not seen: run as root.
     """
-    over = [mount for mount in here() if inside(path, mount.mountpoint)]
+    me = os.readlink("/proc/self/ns/mnt")
+    # Read once: a host may have thousands of mounts.
+    ours = _mountinfo("self")
+    over = [mount for mount in parse(ours) if inside(path, mount.mountpoint)]
     longest = max(len(mount.mountpoint) for mount in over)
     # Of several mounts at one place the last is the visible one.
     own = [mount for mount in over if len(mount.mountpoint) == longest][-1]
     in_filesystem = _below(path, own.mountpoint, own.root)
-    me = os.readlink("/proc/self/ns/mnt")
     found: list[Holder] = []
-    for pids, mountinfo in _namespaces():
+    for namespace, pids, mountinfo in _namespaces(me, ours):
         for mount in parse(mountinfo, own.device):
             if not inside(mount.root, in_filesystem):
                 continue
             seen_at = _below(mount.root, in_filesystem, path)
             if mount.mountpoint == seen_at and _same_root(pids[0]):
                 continue
-            is_here = _namespace(pids[0]) == me
-            found.append(Holder(tuple(pids), mount.mountpoint, is_here))
+            found.append(Holder(tuple(pids), mount.mountpoint, namespace == me))
     return found
-
-
-def _namespace(pid: int) -> str:
-    try:
-        return os.readlink(f"/proc/{pid}/ns/mnt")
-    except OSError:
-        return ""
