@@ -181,8 +181,7 @@ class ImageFiles:
                 'end what uses that; "losetup --detach" lets it go'
             )
 
-    @staticmethod
-    def attached(file: Path, seconds: float) -> list[str]:
+    def attached(self, file: Path, seconds: float) -> list[str]:
         """Return the loop devices that have a file; those that are letting go are waited for."""
         limit = time.monotonic() + seconds
         while True:

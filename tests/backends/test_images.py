@@ -66,7 +66,7 @@ class ImageTests(SynchronousTestCase):
 
     def attached(self, *devices: str) -> None:
         """Let loop devices have the file."""
-        self.patch(ImageFiles, "attached", staticmethod(lambda file, seconds: list(devices)))
+        self.patch(ImageFiles, "attached", lambda self, file, seconds: list(devices))
 
     def test_not_allowed(self) -> None:
         """What the kernel would not let grow keeps its size: its copies would not fit else."""
