@@ -369,7 +369,7 @@ class DirectoryBackend:
         """Clear half-made directories; list the root's entries that are no volume's."""
         names = os.listdir(self.root)
         # Of a hundred thousand all but a few are known.
-        others = set(names).difference(known)
+        others = {name for name in names if name not in known}
         hidden = sorted(name for name in others if name.startswith("."))
         clear_staged(self.root, hidden)
         self._hidden = [self.root / name for name in hidden]
