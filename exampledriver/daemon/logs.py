@@ -226,6 +226,8 @@ class LogOutput:
     _lock: RLock = field(factory=RLock, init=False)
     #: The lines of this turn of the reactor, which runs in that thread.
     _waiting: list[str] = field(factory=list, init=False)
+    #: The end of this turn is waited for.
+    _due: bool = field(default=False, init=False)
     _reactor: Any = field(default=None, init=False)
     _thread: int = field(default=0, init=False)
 
@@ -264,8 +266,7 @@ class LogOutput:
 
     def _leave(self) -> None:
         self._reactor = None
-        with self._lock:
-            self._flush()
+        self._turned()
 
     def __call__(self, event: LogEvent) -> None:
         """Write an event."""
@@ -278,15 +279,16 @@ class LogOutput:
                 self._reactor is None
                 or event.get("log_level") is not LogLevel.info
                 or get_ident() != self._thread
+                or len(self._waiting) >= _MOST
             ):
                 self._flush()
-            elif len(self._waiting) == 1:
+            elif not self._due:
+                self._due = True
                 self._reactor.callLater(0, self._turned)
-            elif len(self._waiting) >= _MOST:
-                self._flush()
 
     def _turned(self) -> None:
         """Write the lines of a turn; those that cannot be written are lost, and no error."""
+        self._due = False
         with self._lock, suppress(OSError):
             self._flush()
 
