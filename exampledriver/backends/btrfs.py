@@ -22,7 +22,7 @@ from .commands import CommandError, run
 from .copying.copiers import ICopier
 from .copying.removing import remove_tree
 from .directory import DirectoryBackend
-from .durable import sync
+from .durable import is_left, sync
 from .explaining import explained
 from .interfaces import IBackend, ICopyable, IResizable
 from .mounted import failed
@@ -271,7 +271,7 @@ class BtrfsBackend:
         if self._kind() != "btrfs":
             return []
         for entry in os.listdir(self.root):
-            if entry.startswith(".") and entry.endswith(_STAGED):
+            if is_left(entry, _STAGED):
                 remove_tree(self.root / entry)
         return []
 

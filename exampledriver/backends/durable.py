@@ -123,10 +123,18 @@ def give_access(fd: int, mode: int, uid: int | None, gid: int | None) -> None:
     os.fchmod(fd, mode)
 
 
+def is_left(name: str, suffix: str) -> bool:
+    """Tell whether a name is one of those, with this suffix, under which work is under way.
+
+    They are hidden, as no volume and no snapshot is: these may end in any suffix.
+    """
+    return name.startswith(".") and name.endswith(suffix)
+
+
 def clear_staged(parent: Path, names: Iterable[str]) -> None:
     """Remove the half-made directories that a crash left among these of `parent`."""
     for name in names:
-        if name.endswith(_STAGED) and stat.S_ISDIR(os.lstat(parent / name).st_mode):
+        if is_left(name, _STAGED) and stat.S_ISDIR(os.lstat(parent / name).st_mode):
             os.rmdir(parent / name)
 
 

@@ -8,13 +8,13 @@ nobody's yet, into the trash and makes another. What is there without a note is 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeAlias
 
 from ...volumes.errors import VolumeError
-from ..durable import make_parents, sync
+from ..durable import is_left, make_parents, sync
 from ..trash import Trash
 from .nodes import identity
 from .notes import read_note, text, write_note
@@ -90,29 +90,32 @@ def forget(final: Path) -> None:
     _note(final).unlink(missing_ok=True)
 
 
+def _notes(paths: Iterable[Path]) -> Iterator[tuple[Path, Mapping[str, object] | None]]:
+    """Yield those of these entries that are notes, and what they say, if they can be read."""
+    for path in paths:
+        if is_left(path.name, SUFFIX):
+            yield path, read_note(path)
+
+
 def forget_known(paths: Iterable[Path], known: Container[str]) -> None:
-    """Remove the notes among hidden entries whose volumes the journal knows; for the start.
+    """Remove the notes among these entries whose volumes the journal knows; for the start.
 
     :raises OSError: one could not be removed.
     """
-    for path in paths:
-        if path.name.endswith(SUFFIX):
-            found = read_note(path)
-            if found is not None and text(found, "name") in known:
-                path.unlink(missing_ok=True)
+    for path, found in _notes(paths):
+        if found is not None and text(found, "name") in known:
+            path.unlink(missing_ok=True)
 
 
 def forget_unmade(paths: Iterable[Path]) -> None:
     """Remove the notes of what is not there; while nothing is made, at the start.
 
-    :param paths: hidden entries of directories in which data of volumes is.
+    :param paths: entries of directories in which data of volumes is.
     :raises OSError: one could not be removed.
     """
-    for path in paths:
-        if path.name.endswith(SUFFIX):
-            found = read_note(path)
-            if found is None or not any(
-                os.path.lexists(path.parent / name)
-                for name in (text(found, "name"), f"{text(found, 'name')}.img")
-            ):
-                path.unlink(missing_ok=True)
+    for path, found in _notes(paths):
+        if found is None or not any(
+            os.path.lexists(path.parent / name)
+            for name in (text(found, "name"), f"{text(found, 'name')}.img")
+        ):
+            path.unlink(missing_ok=True)

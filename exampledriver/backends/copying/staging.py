@@ -18,7 +18,7 @@ from pathlib import Path
 from attrs import define, field
 
 from ...volumes.errors import BusyError
-from ..durable import sync
+from ..durable import is_left, sync
 from .removing import remove_tree
 from .syscalls import rename_new, sync_filesystem
 
@@ -128,11 +128,8 @@ def clear_stages(paths: Iterable[Path]) -> list[Path]:
     """
     found = []
     for path in paths:
-        # Hidden, as no volume and no snapshot is: these may have any other name.
-        if not (path.name.startswith(".") and path.name.endswith(SUFFIX)):
-            continue
         # Not lstat(): its work may have ended meanwhile.
-        if not path.is_dir() or path.is_symlink():
+        if not is_left(path.name, SUFFIX) or not path.is_dir() or path.is_symlink():
             continue
         lock = _take(path)
         if lock >= 0:
