@@ -4,6 +4,11 @@ The engine shows containers what is mounted below the plugin's ``propagatedMount
 volumes are not stored there, where ``docker plugin rm`` would delete them, but in a
 directory of the host, and that is mounted there. Then all rights that the daemon does
 not need are given up for good, and this process becomes the daemon.
+
+An engine that stops an earlier run and starts this one at once, as dockerd does when it
+comes back after a crash, unmounts what the earlier one had in a thread of its own
+(``HandleExitEvent`` in moby's ``plugin/manager.go``), and now and then takes the new mount
+instead. That is looked for here; to end is to be started again, with a new one.
 """
 
 from __future__ import annotations
@@ -30,6 +35,31 @@ def mount_volumes() -> None:
         subprocess.run(["/usr/bin/mount", "--rbind", volumes, ROOT], check=True)
 
 
+def mounts(process: int | str) -> list[list[str]]:
+    """Return the mounts of a process: the fields of proc_pid_mountinfo(5), lower ones first."""
+    return [line.split() for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines()]
+
+
+def check_seen(engine: int) -> None:
+    """End this process if a process of the engine does not get what is mounted here.
+
+    What is mounted on a mount appears in all of its peer group, and in the slaves of that:
+    mount_namespaces(7).
+    """
+    found = [fields for fields in mounts("self") if fields[4] == str(ROOT)]
+    groups = [word for fields in found[:1] for word in fields[6:] if word.startswith("shared:")]
+    reaching = {*groups, *(group.replace("shared", "master") for group in groups)}
+    try:
+        seen = any(reaching.intersection(fields[6:]) for fields in mounts(engine))
+    except OSError:
+        return  # It cannot be told; a container that is started will.
+    if len(found) < 2 or not seen:
+        raise SystemExit(
+            f"exampledriver: the engine has unmounted {ROOT} while the plugin was starting, and "
+            "its containers would not find their volumes; the engine starts the plugin again"
+        )
+
+
 def settings() -> list[str]:
     """Return the options that config.json lets people set: TRASH_RETENTION is --trash-retention."""
     names = [entry["name"] for entry in json.loads(Path("/config.json").read_text())["env"]]
@@ -49,6 +79,7 @@ def main() -> None:
             f"exampledriver: cannot mount {DATA}/volumes at {ROOT}: {error}; needed are a "
             "/var/lib/exampledriver on the host that can be written, and CAP_SYS_ADMIN"
         ) from None
+    check_seen(os.getppid())
     kept = "".join(f",+{name}" for name in CAPABILITIES)
     command = [
         "/usr/bin/setpriv", "--inh-caps=-all", f"--bounding-set=-all{kept}", "--no-new-privs",
