@@ -187,6 +187,7 @@ def _backends(options: Options, trash: Trash) -> Backends:
             BTRFS: BtrfsBackend(directory),
             MOUNT: MountBackend(root, trash, private, bases.get(MOUNT, ())),
         },
+        directory.home,
         configuration.choice,
     )
 

@@ -197,7 +197,19 @@ MUTATIONS = [
     Mutation(
         "a directory made where the root is not mounted",
         "exampledriver/backends/directory.py",
-        "        if self._strange and not", "        if False and not", "tests.volumes.test_use",
+        "        if self.home.absent and not", "        if False and not", "tests.volumes.test_use",
+    ),
+    Mutation(
+        "a volume made where the root was unmounted meanwhile",
+        "exampledriver/backends/root.py",
+        "        if self.has(volume) and self._identity() != self._was:", "        if False:",
+        "tests.backends.test_root",
+    ),
+    Mutation(
+        "a volume made where the root was not mounted at the start",
+        "exampledriver/backends/root.py",
+        "        if self.absent and self.has(volume):", "        if False:",
+        "tests.backends.test_root",
     ),
     Mutation(
         "a moved root looked for where it was", PACKED,

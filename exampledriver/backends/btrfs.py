@@ -266,7 +266,7 @@ class BtrfsBackend:
         """Stat it and ask the kernel."""
         return self._directory.look(volume, mounted)
 
-    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
+    def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what was half made; the directory backend lists what is no volume's."""
         if self._kind() != "btrfs":
             return []

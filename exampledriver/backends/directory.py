@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 from zope.interface import implementer
 
 from ..volumes import values
@@ -26,6 +26,7 @@ from .durable import clear_staged, make_directory, make_parents, place_directory
 from .explaining import described, explained, failures
 from .interfaces import IBackend, ICopyable, IResizable
 from .mounts import Holder, holders, inside, mounts_inside
+from .root import Root
 from .trash import Trash, manifest
 
 #: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
@@ -114,6 +115,7 @@ class DirectoryBackend:
     :ivar root_only: refuse volumes elsewhere: this process and the engine do not see the same
         directories there.
     :ivar bases: if there are any, a mountpoint is below one of them; real paths.
+    :ivar home: the root, as it was at the start.
     """
 
     root: Path
@@ -122,10 +124,9 @@ class DirectoryBackend:
     find_holders: Callable[[str], list[Holder]] = holders
     root_only: bool = False
     bases: Sequence[Path] = ()
+    home: Root = field(default=Factory(lambda self: Root(self.root), takes_self=True))
     #: The volumes that a crash may have undone.
     _fresh: set[str] = field(factory=set, init=False)
-    #: None of the volumes was there at the start: the root's file system may not be mounted.
-    _strange: bool = field(default=False, init=False)
     #: The root's hidden entries at the start: a root of a hundred thousand is listed once.
     _hidden: Sequence[Path] = field(default=(), init=False)
 
@@ -338,7 +339,7 @@ class DirectoryBackend:
     def _make_again(self, volume: StoredVolume) -> None:
         with explained(volume, "making durable"):
             if volume.name in self._fresh:
-                if self._strange and not os.path.lexists(volume.mountpoint):
+                if self.home.absent and not os.path.lexists(volume.mountpoint):
                     raise VolumeError(
                         f"volume {quoted(volume.name)}: its directory {volume.mountpoint} is "
                         f"missing, and so is every other one in {self.root}: is the file system "
@@ -365,7 +366,7 @@ class DirectoryBackend:
         trouble = self._trouble(volume)
         return trouble, described(self.find_holders(volume.mountpoint)) if mounted else None
 
-    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
+    def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear half-made directories; list the root's entries that are no volume's."""
         names = os.listdir(self.root)
         # Of a hundred thousand all but a few are known.
@@ -374,7 +375,5 @@ class DirectoryBackend:
         clear_staged(self.root, hidden)
         self._hidden = [self.root / name for name in hidden]
         self._fresh = set(fresh)
-        self._strange = len(known) > len(fresh) and not any(
-            name in known and name not in fresh for name in names
-        )
+        self.home.begin(names, known, fresh)
         return sorted(others.difference(hidden))

@@ -176,7 +176,7 @@ class ImageBackend(MountedBackend):
         """Return the root, and where the files are."""
         return [self.root, self.images]
 
-    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
+    def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what was half made, thaw what was being copied; list files that are no volume's."""
         if not self.images.is_dir():
             return []

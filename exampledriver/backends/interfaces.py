@@ -104,7 +104,7 @@ class IBackend(Interface):
         ``None``: the answer is in every process's mounts.
         """
 
-    def recover(known: Set[str], fresh: Set[str]) -> list[str]:
+    def recover(known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what a crash left half made, before the first call.
 
         :param fresh: those of `known` whose creation may not have become durable.

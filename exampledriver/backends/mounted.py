@@ -241,7 +241,7 @@ class MountedBackend:
         """Return what a volume takes that is not mounted: the file that is mounted, if any."""
         return measure_file(self.data_path(volume))
 
-    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
+    def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Do nothing: the directory backend lists what lies in the root."""
         return []
 

@@ -19,6 +19,7 @@ from .copying.copiers import ICopier
 from .interfaces import IBackend, IConfigured, ICopyable, IMeasurable, IResizable
 from .kinds import Choice
 from .measuring import Measure, measure
+from .root import Root
 
 #: Why volumes of a kind are not copied, or what does it instead.
 _NOT_COPIED = {
@@ -30,9 +31,13 @@ _NOT_COPIED = {
 @implementer(IBackend, IConfigured, ICopyable, IMeasurable, IResizable)
 @define(eq=False)
 class Backends:
-    """The kinds of storage by name."""
+    """The kinds of storage by name.
+
+    :ivar home: the root, which is looked at before anything is made, mounted or moved in it.
+    """
 
     _kinds: Mapping[str, IBackend]
+    home: Root
     choice: Choice = field(factory=Choice)
 
     def of(self, volume: StoredVolume) -> IBackend:
@@ -61,6 +66,7 @@ class Backends:
 
     def create(self, volume: StoredVolume) -> bool:
         """Make the volume."""
+        self.home.check_new(volume)
         return self._kinds[volume.backend].create(volume)
 
     def undo_create(self, volume: StoredVolume) -> None:
@@ -69,6 +75,7 @@ class Backends:
 
     def mount(self, volume: StoredVolume) -> str:
         """Make the volume usable."""
+        self.home.check(volume)
         return self.of(volume).mount(volume)
 
     def unmount(self, volume: StoredVolume) -> None:
@@ -80,7 +87,8 @@ class Backends:
         return frozenset().union(*(backend.mounted() for backend in self._kinds.values()))
 
     def check_unused(self, volume: StoredVolume) -> None:
-        """Refuse if somebody uses the volume."""
+        """Refuse if somebody uses the volume, or its data cannot be reached."""
+        self.home.check(volume)
         self.of(volume).check_unused(volume)
 
     def keeps_data(self, volume: StoredVolume) -> bool:
@@ -89,7 +97,9 @@ class Backends:
 
     def remove(self, volume: StoredVolume) -> None:
         """Put the volume's data aside."""
+        self.home.check(volume)
         self.of(volume).remove(volume)
+        self.home.removed(volume)
 
     def trashes(self, volume: StoredVolume) -> bool:
         """Tell whether the volume's data goes to the trash."""
@@ -107,6 +117,11 @@ class Backends:
         self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
     ) -> Mapping[str, str]:
         """Settle the volumes of each kind; what fails for one kind does not keep the others."""
+        for volume in (*made, *removed):
+            # One look: all that is settled is in the root, or was.
+            if self.home.has(volume):
+                self.home.check(volume)
+                break
         failed: dict[str, str] = {}
         for kind, backend in self._kinds.items():
             ours = [volume for volume in made if volume.backend == kind]
@@ -123,7 +138,7 @@ class Backends:
         """Look how the volume is."""
         return self.of(volume).look(volume, mounted)
 
-    def recover(self, known: Set[str], fresh: Set[str]) -> list[str]:
+    def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what was half made; list what is no volume's."""
         strays: list[str] = []
         for backend in self._kinds.values():

@@ -122,7 +122,7 @@ class VolumeService:
         self._state.volumes.load(loaded)
         made = self._state.volumes.since(settled, dated)
         self._state.settler.restore(settled, made, removed)
-        strays = self._backend.recover(self._state.volumes.keys(), self._state.settler.fresh)
+        strays = self._backend.recover(self._state.volumes, self._state.settler.fresh)
         if strays:
             _log.warn(
                 "{count} entries of the root belong to no volume: {names}; a volume created "

@@ -83,7 +83,7 @@ class BackendSuite(SynchronousTestCase):
             self.assertTrue(backend.settles(volume))
             backend.create(volume)
         backend.remove(removed)
-        backend.recover({"a", "b"}, {"a", "b"})
+        backend.recover({"a": made, "b": lost}, {"a", "b"})
         self.assertEqual(backend.settle([made, lost], [removed, back]), {})
         for volume in (made, lost):
             self.assertEqual(backend.mount(volume), volume.mountpoint)
@@ -93,6 +93,7 @@ class BackendSuite(SynchronousTestCase):
     def test_recover(self) -> None:
         """What belongs to no volume is listed."""
         backend = self.backend()
-        for name in ("a", "b", "c"):
-            backend.create(self.volume(backend, name))
-        self.assertEqual(backend.recover({"b"}, set()), ["a", "c"])
+        made = {name: self.volume(backend, name) for name in ("a", "b", "c")}
+        for volume in made.values():
+            backend.create(volume)
+        self.assertEqual(backend.recover({"b": made["b"]}, set()), ["a", "c"])

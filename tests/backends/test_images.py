@@ -121,5 +121,5 @@ class ImageTests(SynchronousTestCase):
         self.attached()
         (self.file.parent / "0.mnt/in-the-way").mkdir(parents=True)
         (self.file.parent / "db.img.new").mkdir()
-        self.assertEqual(self.backend.recover({"db"}, set()), [])
+        self.assertEqual(self.backend.recover({"db": self.volume}, set()), [])
         self.assertEqual(len(os.listdir(self.file.parent)), 3)

@@ -91,7 +91,7 @@ class MountedSuite(suites.BackendSuite):
 
     def test_recover(self) -> None:
         """The root's entries are listed by the directory backend."""
-        self.assertEqual(self.backend().recover(set(), set()), [])
+        self.assertEqual(self.backend().recover({}, set()), [])
 
     def test_look(self) -> None:
         """A volume that should be mounted and is not has a trouble, one that is has none."""
@@ -115,12 +115,13 @@ class ImageSuite(MountedSuite):
     def test_recover(self) -> None:
         """What was half made goes, mounted or not; files that are no volume's are listed."""
         backend = cast(ImageBackend, self.backend())
-        for name in ("a", "b"):
-            backend.create(self.volume(backend, name))
+        made = {name: self.volume(backend, name) for name in ("a", "b")}
+        for volume in made.values():
+            backend.create(volume)
         (backend.images / "c.img.new").write_text("")
         (backend.images / "c.mnt").mkdir()
         mounting.mount("tmpfs", [], "none", str(backend.images / "c.mnt"), 10)
-        self.assertEqual(backend.recover({"a"}, set()), [".images/b.img"])
+        self.assertEqual(backend.recover({"a": made["a"]}, set()), [".images/b.img"])
         self.assertEqual(sorted(os.listdir(backend.images)), ["a.img", "b.img"])
 
     def test_new(self) -> None:

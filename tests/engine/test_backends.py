@@ -338,7 +338,7 @@ class SubvolumeTests(suites.BackendSuite):
         there = os.listdir(self.root)
         staged = self.root / ".0123456789abcdef.exampledriver-sub"
         run(["btrfs", "subvolume", "create", str(staged)], 10)
-        self.assertEqual(backend.recover(set(), set()), [])
+        self.assertEqual(backend.recover({}, set()), [])
         self.assertEqual(os.listdir(self.root), there)
 
     def test_options(self) -> None:
@@ -455,7 +455,7 @@ class TmpfsWorld(World):
         """Return a registry."""
         directory = super().backend()
         tmpfs = TmpfsBackend(self.root, Trash(self.root))
-        return Backends({"directory": directory, "tmpfs": tmpfs})
+        return Backends({"directory": directory, "tmpfs": tmpfs}, directory.home)
 
 
 class ResizeTests(SynchronousTestCase):

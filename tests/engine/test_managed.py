@@ -126,6 +126,24 @@ class LifeTests(ManagedCase):
             self.check()
         self.assertEqual(self.log().count("the engine has unmounted /var/lib/exampledriver"), 2)
 
+    def test_unmounted(self) -> None:
+        """Unmounted under the plugin: nothing is made where docker plugin rm would delete it."""
+        self.make()
+        self.fill()
+        while mounts := self.mounts():
+            self.inside("umount", "--lazy", mounts[-1])
+        for words in (("create", "-d", PLUGIN, "new"), ("rm", "db")):
+            text = self.error("volume", *words)
+            self.assertIn("/var/lib/exampledriver/volumes is not the directory that it was", text)
+        self.assertEqual(self.mounts(), [])
+        beneath = list(self.base.glob("data/plugins/*/propagated-mount"))
+        self.assertEqual([list(path.iterdir()) for path in beneath], [[]])
+        self.engine.docker("plugin", "disable", "-f", PLUGIN)
+        self.engine.docker("plugin", "enable", PLUGIN)
+        self.create(name="new")
+        self.assertTrue((self.place / "volumes/new").is_dir())
+        self.check()
+
     def test_removed(self) -> None:
         """A plugin that is made anew after docker plugin rm has all volumes."""
         self.make()
