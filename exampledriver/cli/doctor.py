@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import asdict, define, field
 
 from ..settings import DEFAULTS
+from .tables import plain
 
 if TYPE_CHECKING:
     from .checks import Check, Finding, Installation
@@ -122,7 +123,7 @@ class Report:
             lines += _wrapped(f"{finding.severity.upper()} ({finding.check}): ", finding.what)
             lines += _wrapped("  why: ", finding.why)
             # Commands are copied, so they are not broken.
-            first, *others = map(_plain, finding.fix.splitlines())
+            first, *others = map(plain, finding.fix.splitlines())
             lines += [f"  fix: {first}", *(f"       {line}" for line in others), ""]
         for check, why in self.not_made:
             lines += [*_wrapped(f"NOT MADE ({check}): ", why), ""]
@@ -142,14 +143,9 @@ def _number(count: int, thing: str) -> str:
     return f"{count} {thing}{'' if count == 1 else 's'}"
 
 
-def _plain(text: str) -> str:
-    """Return a text with nothing in it that a terminal obeys."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 def _wrapped(head: str, text: str) -> list[str]:
     return textwrap.wrap(
-        head + _plain(text),
+        head + plain(text),
         _WIDTH,
         subsequent_indent="       ",
         break_long_words=False,
