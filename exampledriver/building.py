@@ -24,6 +24,7 @@ from .backends.image import ImageBackend
 from .backends.imageoptions import IMAGE
 from .backends.mount import MountBackend
 from .backends.registry import Backends
+from .backends.root import Root
 from .backends.sharing import MOUNT
 from .backends.tmpfs import TMPFS, TmpfsBackend
 from .backends.trash import Trash
@@ -167,7 +168,21 @@ def _apart(quick: Threads, slow: Threads) -> Threads:
     return run
 
 
-def _backends(options: Options, trash: Trash) -> Backends:
+def _root(options: Options) -> Root:
+    """See which directory the root is, and that it is the one that is meant."""
+    root, other = Root(options["root_path"], {TMPFS, MOUNT}), options["same-root"]
+    try:
+        if other and not os.path.samefile(root.path, other):
+            raise StartError(
+                f"--same-root={other}: another directory is at --root={root.path}: something is "
+                "not mounted, or mounted over it"
+            )
+    except OSError as error:
+        raise StartError(f"--same-root={other}: {error.strerror}") from None
+    return root
+
+
+def _backends(options: Options, home: Root, trash: Trash) -> Backends:
     """Put the kinds of storage together."""
     configuration: Configuration = options["configuration"]
     root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
@@ -187,7 +202,7 @@ def _backends(options: Options, trash: Trash) -> Backends:
             BTRFS: BtrfsBackend(directory),
             MOUNT: MountBackend(root, trash, private, bases.get(MOUNT, ())),
         },
-        directory.home,
+        home,
         configuration.choice,
     )
 
@@ -219,7 +234,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
     deletions = DaemonThreads(reactor, "purge", 1)
     measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
     trash = Trash(root)
-    backend = _backends(options, trash)
+    backend = _backends(options, _root(options), trash)
     journal = open_journal(state, reactor, Packer(backend.mountpoint, backend.judge).codec())
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS, journal.flush)
     mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)

@@ -35,6 +35,7 @@ class Options(usage.Options):
             "The driver's name for engines (docker volume create -d).",
         ],
         ["root", None, DEFAULTS["root"], "Where volumes live, as DIR/VOLUME."],
+        ["same-root", None, None, "Do not start unless this is the same directory as the root."],
         ["state", None, DEFAULTS["state"], "Where the journal is."],
         ["runtime", None, DEFAULTS["runtime"], "Where mounts are counted; dies with the boot."],
         ["admin", None, None, "The admin's socket, or none [default: admin.sock in runtime]."],
@@ -99,9 +100,11 @@ class Options(usage.Options):
             check_distinct([*self["endpoints"], *also])
         except ValueError as error:
             raise usage.UsageError(f"--listen={error}") from None
+        # twistd changes its directory: a relative path is meant from here.
         for option in ("root", "state", "runtime"):
-            # twistd changes its directory: a relative path is meant from here.
             self[option + "_path"] = Path(os.path.realpath(self[option]))
+        if self["same-root"]:
+            self["same-root"] = os.path.realpath(self["same-root"])
         _check_apart(self["root_path"], self["state_path"], self["runtime_path"])
 
     def _log_output(self) -> LogOutput | None:

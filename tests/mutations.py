@@ -23,6 +23,8 @@ CREATING = "exampledriver/volumes/creating.py"
 REMOVING = "exampledriver/volumes/removing.py"
 USING = "exampledriver/volumes/using.py"
 PACKED = "exampledriver/volumes/packed.py"
+REGISTRY = "exampledriver/backends/registry.py"
+ROOT = "exampledriver/backends/root.py"
 
 
 @frozen
@@ -195,21 +197,23 @@ MUTATIONS = [
         "tests.volumes.test_use",
     ),
     Mutation(
-        "a directory made where the root is not mounted",
-        "exampledriver/backends/directory.py",
-        "        if self.home.absent and not", "        if False and not", "tests.volumes.test_use",
+        "a directory made again where the root is not mounted", REGISTRY,
+        "        if trouble:\n            raise", "        if False:\n            raise",
+        "tests.volumes.test_use",
     ),
     Mutation(
-        "a volume made where the root was unmounted meanwhile",
-        "exampledriver/backends/root.py",
-        "        if self.has(volume) and self._identity() != self._was:", "        if False:",
+        "a volume made where the root was unmounted meanwhile", ROOT,
+        "        if self._identity() != self._was:", "        if False:",
         "tests.backends.test_root",
     ),
     Mutation(
-        "a volume made where the root was not mounted at the start",
-        "exampledriver/backends/root.py",
-        "        if self.absent and self.has(volume):", "        if False:",
+        "a volume made where the root was not mounted at the start", ROOT,
+        "        if self._absent:\n            one", "        if False:\n            one",
         "tests.backends.test_root",
+    ),
+    Mutation(
+        "a copy made in a root that is another one", REGISTRY,
+        "        self.home.check_for(volume)\n", "", "tests.volumes.test_copies",
     ),
     Mutation(
         "a moved root looked for where it was", PACKED,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attrs import Factory, define, evolve, field
+from attrs import define, evolve, field
 from zope.interface import implementer
 
 from ..volumes import values
@@ -26,7 +26,6 @@ from .durable import clear_staged, make_directory, make_parents, place_directory
 from .explaining import described, explained, failures
 from .interfaces import IBackend, ICopyable, IResizable
 from .mounts import Holder, holders, inside, mounts_inside
-from .root import Root
 from .trash import Trash, manifest
 
 #: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
@@ -115,7 +114,6 @@ class DirectoryBackend:
     :ivar root_only: refuse volumes elsewhere: this process and the engine do not see the same
         directories there.
     :ivar bases: if there are any, a mountpoint is below one of them; real paths.
-    :ivar home: the root, as it was at the start.
     """
 
     root: Path
@@ -124,7 +122,6 @@ class DirectoryBackend:
     find_holders: Callable[[str], list[Holder]] = holders
     root_only: bool = False
     bases: Sequence[Path] = ()
-    home: Root = field(default=Factory(lambda self: Root(self.root), takes_self=True))
     #: The volumes that a crash may have undone.
     _fresh: set[str] = field(factory=set, init=False)
     #: The root's hidden entries at the start: a root of a hundred thousand is listed once.
@@ -339,12 +336,6 @@ class DirectoryBackend:
     def _make_again(self, volume: StoredVolume) -> None:
         with explained(volume, "making durable"):
             if volume.name in self._fresh:
-                if self.home.absent and not os.path.lexists(volume.mountpoint):
-                    raise VolumeError(
-                        f"volume {quoted(volume.name)}: its directory {volume.mountpoint} is "
-                        f"missing, and so is every other one in {self.root}: is the file system "
-                        "that holds them mounted?"
-                    )
                 self._place(volume)
                 self._fresh.discard(volume.name)
             # One that was made by this process and is missing was not undone by a crash: what
@@ -375,5 +366,4 @@ class DirectoryBackend:
         clear_staged(self.root, hidden)
         self._hidden = [self.root / name for name in hidden]
         self._fresh = set(fresh)
-        self.home.begin(names, known, fresh)
         return sorted(others.difference(hidden))

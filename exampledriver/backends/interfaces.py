@@ -122,6 +122,16 @@ class IConfigured(Interface):
         """
 
 
+class IRooted(Interface):
+    """What a backend offers that sees whether its root is the one with its volumes."""
+
+    def check_new(volume: StoredVolume) -> None:
+        """Refuse to make a volume, before its data is brought. Blocks.
+
+        :raises VolumeError: its data would not be found again; the text says why.
+        """
+
+
 class ICopyable(Interface):
     """A kind of storage whose volumes can be copied: snapshots, clones, archives."""
 
@@ -134,7 +144,7 @@ class ICopyable(Interface):
     def users(volume: StoredVolume) -> str:
         """Return who has the volume, as the kernel says; empty if nobody does. Blocks.
 
-        :raises VolumeError: its data is not there.
+        :raises VolumeError: its data is not there, or the place for copies.
         """
 
     def open(volume: StoredVolume) -> None:

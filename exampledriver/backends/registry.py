@@ -16,7 +16,7 @@ from ..volumes.model import StoredVolume, Wanted
 from . import kinds
 from .clones import clone_options, taken_over
 from .copying.copiers import ICopier
-from .interfaces import IBackend, IConfigured, ICopyable, IMeasurable, IResizable
+from .interfaces import IBackend, IConfigured, ICopyable, IMeasurable, IResizable, IRooted
 from .kinds import Choice
 from .measuring import Measure, measure
 from .root import Root
@@ -28,12 +28,12 @@ _NOT_COPIED = {
 }
 
 
-@implementer(IBackend, IConfigured, ICopyable, IMeasurable, IResizable)
+@implementer(IBackend, IConfigured, ICopyable, IMeasurable, IResizable, IRooted)
 @define(eq=False)
 class Backends:
     """The kinds of storage by name.
 
-    :ivar home: the root, which is looked at before anything is made, mounted or moved in it.
+    :ivar home: the root, which is looked at before anything is done in it.
     """
 
     _kinds: Mapping[str, IBackend]
@@ -66,7 +66,7 @@ class Backends:
 
     def create(self, volume: StoredVolume) -> bool:
         """Make the volume."""
-        self.home.check_new(volume)
+        self.home.check(volume)
         return self._kinds[volume.backend].create(volume)
 
     def undo_create(self, volume: StoredVolume) -> None:
@@ -99,7 +99,6 @@ class Backends:
         """Put the volume's data aside."""
         self.home.check(volume)
         self.of(volume).remove(volume)
-        self.home.removed(volume)
 
     def trashes(self, volume: StoredVolume) -> bool:
         """Tell whether the volume's data goes to the trash."""
@@ -117,11 +116,10 @@ class Backends:
         self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
     ) -> Mapping[str, str]:
         """Settle the volumes of each kind; what fails for one kind does not keep the others."""
-        for volume in (*made, *removed):
-            # One look: all that is settled is in the root, or was.
-            if self.home.has(volume):
-                self.home.check(volume)
-                break
+        # One look for all of them, which are in the root, or were.
+        trouble = self.home.trouble() if any(map(self.home.has, (*made, *removed))) else ""
+        if trouble:
+            raise VolumeError(trouble)
         failed: dict[str, str] = {}
         for kind, backend in self._kinds.items():
             ours = [volume for volume in made if volume.backend == kind]
@@ -136,14 +134,21 @@ class Backends:
 
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         """Look how the volume is."""
-        return self.of(volume).look(volume, mounted)
+        trouble = self.home.trouble() if self.home.has(volume) else ""
+        found, users = self.of(volume).look(volume, mounted)
+        return trouble or found, users
 
     def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what was half made; list what is no volume's."""
         strays: list[str] = []
         for backend in self._kinds.values():
             strays += backend.recover(known, fresh)
+        self.home.begin(known, fresh)
         return strays
+
+    def check_new(self, volume: StoredVolume) -> None:
+        """Refuse to make the volume if its data would not be found again."""
+        self.home.check(volume)
 
     def copier(self, volume: StoredVolume) -> ICopier:
         """Return what copies the data of a volume.
@@ -153,7 +158,8 @@ class Backends:
         return self._copyable(volume).copier(volume)
 
     def users(self, volume: StoredVolume) -> str:
-        """Return who has the volume."""
+        """Return who has the volume, whose copies are made in the root wherever it is."""
+        self.home.check_for(volume)
         return self._copyable(volume).users(volume)
 
     def open(self, volume: StoredVolume) -> None:

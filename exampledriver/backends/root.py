@@ -2,14 +2,14 @@
 
 A file system that is not mounted when the daemon starts, or is unmounted while it runs
 (``umount --lazy``; an engine that tidies up after a managed plugin), leaves an empty directory.
-What is made there is out of sight when the file system is back, and nothing of what was
-there can be removed.
+What is made there is out of sight when the file system is back, and a volume that is removed
+there comes back with it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
 from attrs import define, field
@@ -23,11 +23,13 @@ class Root:
     """The directory below which volumes live, as it was when this was made.
 
     :ivar path: a real path, without symbolic links.
-    :ivar absent: the names of the volumes that were to be in it at the start, if none was.
+    :ivar mounting: the kinds whose volumes have no data in it, but are mounted there.
     """
 
     path: Path
-    absent: Set[str] = field(default=frozenset(), init=False)
+    mounting: Set[str] = frozenset()
+    #: The volumes whose data was to be in it at the start, if nothing of any was.
+    _absent: Set[str] = field(default=frozenset(), init=False)
     _below: str = field(init=False)
     _was: tuple[int, int] | None = field(init=False)
 
@@ -43,52 +45,72 @@ class Root:
             return None
         return found.st_dev, found.st_ino
 
-    def begin(
-        self, entries: Iterable[str], known: Mapping[str, StoredVolume], fresh: Set[str]
-    ) -> None:
-        """See whether any volume is there, of those that must be.
+    def _has_any(self, wanted: Callable[[str], bool]) -> bool:
+        """Tell whether something is there that only the daemon makes, or such a name."""
+        try:
+            with os.scandir(self.path) as entries:
+                return any(entry.name == ".trash" or wanted(entry.name) for entry in entries)
+        except OSError:
+            return False
 
-        :param entries: the names in the root.
+    def begin(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> None:
+        """See whether any volume is there, of those that must be. Blocks.
+
         :param fresh: those of `known` whose creation a crash may have undone.
         """
-        self.absent = frozenset()
-        # Of a hundred thousand, what is looked at first is there.
-        if not any(name in known and name not in fresh for name in entries):
-            self.absent = {
-                name for name, volume in known.items() if name not in fresh and self.has(volume)
-            }
+
+        def must(name: str) -> bool:
+            return name in known and name not in fresh and self._keeps(known[name])
+
+        # Of a hundred thousand, the first one that is looked at is there.
+        if len(known) > len(fresh) and not self._has_any(must):
+            self._absent = frozenset(filter(must, known))
+
+    def _keeps(self, volume: StoredVolume) -> bool:
+        return self.has(volume) and volume.backend not in self.mounting
 
     def has(self, volume: StoredVolume) -> bool:
         """Tell whether a volume lives below the root."""
         return volume.mountpoint.startswith(self._below)
 
+    def trouble(self) -> str:
+        """Return why nothing may be done in the root, and what to do; empty if all is well."""
+        if self._identity() != self._was:
+            if self._absent:
+                return (
+                    f"the file system of {self.path} was mounted after the driver had started: "
+                    "start the driver again"
+                )
+            return (
+                f"{self.path} is not the directory that it was when the driver started: its file "
+                "system was unmounted, or something was mounted over it; put that back, or start "
+                "the driver again"
+            )
+        if self._absent and self._has_any(self._absent.__contains__):
+            self._absent = frozenset()
+        if self._absent:
+            count, one = len(self._absent), next(iter(self._absent))
+            what = f"{count} volumes that were" if count > 1 else "volume that was"
+            return (
+                f"{self.path} has nothing of the {what} made in it: "
+                "if its file system is not mounted, mount it and start the driver again; if their "
+                f'data is gone for good, "mkdir {self.path}/{one}" says so'
+            )
+        return ""
+
     def check(self, volume: StoredVolume) -> None:
-        """Refuse to work on a volume of the root if another directory is in its place.
+        """Refuse to work on a volume of the root if there is a :meth:`trouble`.
 
-        :raises VolumeError: so it is.
+        :raises VolumeError: there is.
         """
-        if self.has(volume) and self._identity() != self._was:
-            raise VolumeError(
-                f"volume {quoted(volume.name)}: {self.path} is not the directory that it was when "
-                "the driver started: its file system was unmounted, or something was mounted over "
-                "it; put that back, or start the driver again"
-            )
+        if self.has(volume):
+            self.check_for(volume)
 
-    def check_new(self, volume: StoredVolume) -> None:
-        """Refuse also to make a volume where none of the others is.
+    def check_for(self, volume: StoredVolume) -> None:
+        """Refuse to work in the root for any volume, such as on its snapshots.
 
-        :raises VolumeError: so it is.
+        :raises VolumeError: there is a :meth:`trouble`.
         """
-        self.check(volume)
-        if self.absent and self.has(volume):
-            count, one = len(self.absent), min(self.absent)
-            raise VolumeError(
-                f"volume {quoted(volume.name)}: {self.path} has nothing of its {count} volumes, "
-                f"such as {quoted(one)}: if its file system is not mounted, mount it and start the "
-                "driver again; if their data is gone, remove them first"
-            )
-
-    def removed(self, volume: StoredVolume) -> None:
-        """Take note that a volume is not expected any more."""
-        if self.absent:
-            self.absent = self.absent - {volume.name}
+        trouble = self.trouble()
+        if trouble:
+            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")

@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..backends.interfaces import IConfigured
+from ..backends.interfaces import IConfigured, IRooted
 from ..journal.interfaces import CatalogError
 from ..plugin.errors import PluginError
 from .errors import ConflictError, VolumeError, quoted
@@ -146,6 +146,9 @@ class Creation:
 
         def make_and_post(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
             if origin is not None:
+                rooted = IRooted(self._state.backend, None)
+                if rooted is not None:
+                    rooted.check_new(volume)
                 origin.bring(volume)
             # The reactor has nothing to decide in between.
             try:

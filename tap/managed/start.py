@@ -36,7 +36,7 @@ def mount_volumes() -> None:
 
 
 def mounts(process: int | str) -> list[list[str]]:
-    """Return the mounts of a process: the fields of proc_pid_mountinfo(5), lower ones first."""
+    """Return the mounts of a process, as the fields of proc_pid_mountinfo(5)."""
     return [line.split() for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines()]
 
 
@@ -46,14 +46,16 @@ def check_seen(engine: int) -> None:
     What is mounted on a mount appears in all of its peer group, and in the slaves of that:
     mount_namespaces(7).
     """
-    found = [fields for fields in mounts("self") if fields[4] == str(ROOT)]
-    groups = [word for fields in found[:1] for word in fields[6:] if word.startswith("shared:")]
+    ours = {fields[0]: fields for fields in mounts("self") if fields[4] == str(ROOT)}
+    # What is mounted on top may be the volumes themselves, that a killed run has left there.
+    lowest = [fields for fields in ours.values() if fields[1] not in ours]
+    groups = [word for fields in lowest for word in fields[6:] if word.startswith("shared:")]
     reaching = {*groups, *(group.replace("shared", "master") for group in groups)}
     try:
         seen = any(reaching.intersection(fields[6:]) for fields in mounts(engine))
     except OSError:
-        return  # It cannot be told; a container that is started will.
-    if len(found) < 2 or not seen:
+        seen = True  # It cannot be told; a container that is started will.
+    if not seen or not os.path.samefile(DATA / "volumes", ROOT):
         raise SystemExit(
             f"exampledriver: the engine has unmounted {ROOT} while the plugin was starting, and "
             "its containers would not find their volumes; the engine starts the plugin again"
@@ -84,7 +86,8 @@ def main() -> None:
     command = [
         "/usr/bin/setpriv", "--inh-caps=-all", f"--bounding-set=-all{kept}", "--no-new-privs",
         "/usr/local/bin/twistd", "-n", "--pidfile=", "exampledriver", "--root-only",
-        f"--root={ROOT}", f"--state={DATA}/state", f"--runtime={DATA}/run",
+        f"--root={ROOT}", f"--same-root={DATA}/volumes", f"--state={DATA}/state",
+        f"--runtime={DATA}/run",
         "--listen=unix:/run/docker/plugins/exampledriver.sock",
         *settings(),
     ]  # fmt: skip

@@ -8,6 +8,7 @@ from typing import cast
 
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.interfaces import IBackend
+from exampledriver.backends.trash import Trash
 from exampledriver.volumes.errors import InvalidOptionError
 from exampledriver.volumes.model import StoredVolume
 from tests.crash.simulation import SimulatedBackend
@@ -20,7 +21,9 @@ class DirectoryTests(suites.BackendSuite):
     """Real directories."""
 
     def backend(self) -> IBackend:
-        return World(Path(os.path.realpath(self.mktemp()))).backend()
+        world = World(Path(os.path.realpath(self.mktemp())))
+        world.root.mkdir(parents=True)
+        return world.kinds(Trash(world.root))["directory"]
 
     def fill(self, backend: IBackend, volume: StoredVolume) -> None:
         Path(volume.mountpoint, "file").write_text("x")

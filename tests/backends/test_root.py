@@ -10,6 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.registry import Backends
+from exampledriver.backends.root import Root
+from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import Trash
 from exampledriver.volumes.errors import VolumeError
 from exampledriver.volumes.model import StoredVolume
@@ -17,25 +19,30 @@ from tests.volumes.fixtures import NOON
 
 
 class RootTests(SynchronousTestCase):
-    """Three volumes: one in the root, one to be made there, and one elsewhere."""
+    """Two volumes, one in the root and one elsewhere; others come."""
 
     def setUp(self) -> None:
         base = Path(os.path.realpath(self.mktemp()))
         self.root, self.away = base / "root", base / "away"
         self.root.mkdir(parents=True)
-        self.backends = self.start()
+        self.backends = self.begin()
         self.db, self.new = (
             StoredVolume(name, str(self.root / name), NOON, {}) for name in ("db", "new")
         )
         place = str(base / "there")
         self.there = StoredVolume("there", place, NOON, {"mountpoint": place})
+        self.memory = StoredVolume("memory", str(self.root / "memory"), NOON, {}, "tmpfs")
         for volume in (self.db, self.there):
             self.backends.create(volume)
 
-    def start(self) -> Backends:
+    def begin(self, *known: StoredVolume, fresh: str = "") -> Backends:
         """Return what a daemon that starts has."""
-        directory = DirectoryBackend(self.root, [], Trash(self.root), lambda path: [])
-        return Backends({"directory": directory}, directory.home)
+        trash = Trash(self.root)
+        directory = DirectoryBackend(self.root, [], trash, lambda path: [])
+        kinds = {"directory": directory, "tmpfs": TmpfsBackend(self.root, trash)}
+        backends = Backends(kinds, Root(self.root, {"tmpfs"}))
+        backends.recover({volume.name: volume for volume in known}, {fresh} - {""})
+        return backends
 
     def unmount(self) -> None:
         """Leave an empty directory in the root's place."""
@@ -51,24 +58,37 @@ class RootTests(SynchronousTestCase):
         """Return the text of the error."""
         return str(self.assertRaises(VolumeError, function, *args))
 
-    def test_unmounted(self) -> None:
-        """In another directory at its path nothing is done; what is elsewhere goes on."""
-        self.unmount()
-        backends = self.backends
-        for work, volume in (
-            (backends.create, self.new),
-            (backends.mount, self.db),
-            (backends.check_unused, self.db),
-            (backends.remove, self.db),
-        ):
-            text = self.fails(work, volume)
-            self.assertIn(f"{self.root} is not the directory that it was", text)
-            self.assertIn("start the driver again", text)
+    def refused(self, backends: Backends) -> str:
+        """See that nothing is done in the root; return why not."""
+        texts = {
+            self.fails(work, volume).replace(volume.name, "NAME", 1)
+            for work, volume in (
+                (backends.create, self.new),
+                (backends.check_new, self.new),
+                (backends.create, self.memory),
+                (backends.mount, self.db),
+                (backends.mount, self.memory),
+                (backends.check_unused, self.db),
+                (backends.remove, self.db),
+            )
+        }
         self.assertEqual(list(self.root.iterdir()), [])
         self.assertEqual(backends.mount(self.there), self.there.mountpoint)
+        (text,) = texts
+        # Not for its own data, but for its copies.
+        self.assertIn(text.partition(":")[2], self.fails(backends.users, self.there))
+        self.assertIn(backends.look(self.db, False)[0], text)
+        self.assertEqual(backends.look(self.there, False), ("", None))
+        return text
+
+    def test_unmounted(self) -> None:
+        """In another directory at its path nothing is done, and in the old one all goes on."""
+        self.unmount()
+        text = self.refused(self.backends)
+        self.assertIn(f"{self.root} is not the directory that it was", text)
         self.mount()
-        self.assertTrue(backends.create(self.new))
-        self.assertEqual(backends.mount(self.db), self.db.mountpoint)
+        self.assertTrue(self.backends.create(self.new))
+        self.assertEqual(self.backends.mount(self.db), self.db.mountpoint)
 
     def test_gone(self) -> None:
         """A root whose path leads nowhere is another one."""
@@ -80,36 +100,42 @@ class RootTests(SynchronousTestCase):
         self.unmount()
         for made, removed in (([self.db], []), ([], [self.db])):
             self.assertIn("is not the directory", self.fails(self.backends.settle, made, removed))
-        self.assertEqual(self.backends.settle([], []), {})
 
     def test_absent(self) -> None:
-        """No volume is made in a root that has none of its volumes at the start."""
+        """In a root that has none of its volumes at the start nothing is done."""
         self.unmount()
-        backends = self.start()
-        backends.recover({"db": self.db, "there": self.there}, set())
-        text = self.fails(backends.create, self.new)
-        self.assertIn(f'{self.root} has nothing of its 1 volumes, such as "db"', text)
-        self.assertEqual(list(self.root.iterdir()), [])
-        backends.create(self.there)
+        known = self.db, self.there, self.memory
+        backends = self.begin(*known)
+        text = self.refused(backends)
+        self.assertIn(f"{self.root} has nothing of the volume that was made in it", text)
         self.mount()
-        self.assertIn("start the driver again", self.fails(backends.create, self.new))
-        backends = self.start()
-        backends.recover({"db": self.db, "there": self.there}, set())
-        self.assertTrue(backends.create(self.new))
+        text = self.fails(backends.create, self.new)
+        self.assertIn("was mounted after the driver had started: start the driver again", text)
+        self.assertTrue(self.begin(*known).create(self.new))
+
+    def test_no_evidence(self) -> None:
+        """What may lie in an empty mountpoint does not make a root of it."""
+        self.unmount()
+        for name in ("memory", "there", "new", ".lock"):
+            (self.root / name).mkdir()
+        backends = self.begin(self.db, self.there, self.memory, self.new, fresh="new")
+        self.assertIn("has nothing of the volume that", self.fails(backends.create, self.new))
 
     def test_lost(self) -> None:
-        """Whose data is gone for good removes the volumes, and can make others."""
+        """Who says that the data is gone can remove the volumes, and make others."""
         self.unmount()
-        backends = self.start()
-        backends.recover({"db": self.db, "new": self.new}, set())
+        backends = self.begin(self.db)
+        text = self.fails(backends.remove, self.db)
+        self.assertIn(f'gone for good, "mkdir {self.root}/db" says so', text)
+        (self.root / "db").mkdir()
         backends.remove(self.db)
-        self.assertIn('its 1 volumes, such as "new"', self.fails(backends.create, self.db))
-        backends.remove(self.new)
-        self.assertTrue(backends.create(self.db))
+        self.assertTrue(backends.create(self.new))
 
     def test_not_absent(self) -> None:
-        """A root without volumes is no other one: all are elsewhere, or may have been undone."""
+        """A root needs to have no volume: all are elsewhere, mounted, undone or removed."""
         self.unmount()
-        backends = self.start()
-        backends.recover({"there": self.there, "db": self.db}, {"db"})
-        self.assertTrue(backends.create(self.new))
+        for known in ((), (self.there,), (self.memory,), (self.new,)):
+            self.assertTrue(self.begin(*known, fresh="new").create(self.new))
+            (self.root / "new").rmdir()
+        (self.root / ".trash").mkdir()
+        self.assertTrue(self.begin(self.db).create(self.new))

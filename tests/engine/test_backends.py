@@ -20,7 +20,6 @@ from exampledriver.backends.growing import alone
 from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.interfaces import IBackend
 from exampledriver.backends.mount import MountBackend
-from exampledriver.backends.registry import Backends
 from exampledriver.backends.tmpfs import TmpfsBackend
 from exampledriver.backends.trash import Trash
 from exampledriver.volumes.errors import BusyError, InvalidOptionError, VolumeError
@@ -451,11 +450,9 @@ class QuotaTests(SynchronousTestCase):
 class TmpfsWorld(World):
     """A world whose volumes are of all kinds that need only memory."""
 
-    def backend(self) -> Any:
-        """Return a registry."""
-        directory = super().backend()
-        tmpfs = TmpfsBackend(self.root, Trash(self.root))
-        return Backends({"directory": directory, "tmpfs": tmpfs}, directory.home)
+    def kinds(self, trash: Trash) -> dict[str, IBackend]:
+        """Return both."""
+        return {**super().kinds(trash), "tmpfs": TmpfsBackend(self.root, trash)}
 
 
 class ResizeTests(SynchronousTestCase):

@@ -111,7 +111,7 @@ class LifeTests(ManagedCase):
         self.fill()
         late, runtime = self.base / "late", self.base / "runtime"
         runtime.write_text(
-            # What dockerd does now and then when it was killed: measured, 1 of 20 under load.
+            # What dockerd does now and then when it was killed: measured, 1 of 4 to 11 under load.
             f'#!/bin/sh\ncase "$*" in *plugins.moby*create*) if rm {late} 2>/dev/null; then\n'
             f"while umount -l {self.base}/data/plugins/*/propagated-mount; do :; done; fi; esac\n"
             'exec runc "$@"\n'

@@ -64,6 +64,18 @@ class RefusedTests(DaemonCase):
         self.assertEqual(stat.S_IMODE(place.stat().st_mode), 0o755)
         self.assertEqual(os.listdir(place), ["theirs"])
 
+    def test_same_root(self) -> None:
+        """A root that is another directory than it is to be is refused."""
+        (self.base / "volumes").mkdir()
+        (self.base / "link").symlink_to("volumes")
+        for other, text in (("state", "another directory is at --root="), ("gone", "No such file")):
+            self.daemon.options = [f"--same-root={self.base / other}"]
+            line = self.refused(self.daemon)
+            self.assertIn(f"--same-root={self.base / other}: ", line)
+            self.assertIn(text, line)
+        self.daemon.options = [f"--same-root={self.base / 'link'}"]
+        self.daemon.start()
+
     def test_newer_entry(self) -> None:
         """A journal with a newer version's volume is refused in one line that names it."""
         self.daemon.start()

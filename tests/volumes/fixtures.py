@@ -14,7 +14,10 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from exampledriver.backends.directory import DirectoryBackend
+from exampledriver.backends.interfaces import IBackend
 from exampledriver.backends.mounts import Holder
+from exampledriver.backends.registry import Backends
+from exampledriver.backends.root import Root
 from exampledriver.backends.trash import MANIFEST, Trash
 from exampledriver.journal.interfaces import CatalogError, ICatalog, Value
 from exampledriver.volumes.health import HealthChecks
@@ -120,16 +123,16 @@ class World:
         """The directory that volumes live in."""
         return self.base / self.name
 
-    def backend(self) -> DirectoryBackend:
-        """Return a directory backend whose kernel says what the test wants."""
+    def backend(self) -> Backends:
+        """Return what a daemon begins with."""
         for name in (self.name, "state", "run"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
-        return DirectoryBackend(
-            self.root,
-            [self.base / "state", self.base / "run"],
-            Trash(self.root),
-            self._find_holders,
-        )
+        return Backends(self.kinds(Trash(self.root)), Root(self.root, {"tmpfs"}))
+
+    def kinds(self, trash: Trash) -> dict[str, IBackend]:
+        """Return a directory backend whose kernel says what the test wants."""
+        private = [self.base / "state", self.base / "run"]
+        return {"directory": DirectoryBackend(self.root, private, trash, self._find_holders)}
 
     def _find_holders(self, path: str) -> list[Holder]:
         self.looks.append(path)

@@ -15,6 +15,7 @@ from exampledriver.backends.copying import placing
 from exampledriver.backends.copying.copiers import TreeCopier
 from exampledriver.backends.copying.notes import write_note
 from exampledriver.backends.copying.progress import Progress
+from exampledriver.backends.copying.trees import Copied
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.mounts import Holder
 from exampledriver.volumes.errors import (
@@ -34,6 +35,11 @@ HELD = Holder((1,), "/data", True)
 
 def untold(fields: object) -> None:
     """Take a report."""
+
+
+def filled(volume: object, content: Path, scratch: Path) -> Copied:
+    """Make data, which is not to be asked for."""
+    raise AssertionError("data was asked for")
 
 
 def let_go(done: Deferred[Any], function: Callable[..., Any], *args: object) -> None:
@@ -106,6 +112,20 @@ class SnapshotTests(CopiesCase):
         self.do(self.service.unmount("db", "c1"))
         self.do(roll_back("db", "first", untold))
         self.assertEqual((self.value(), self.world.trash()), ("old", ["db"]))
+
+    def test_another_root(self) -> None:
+        """In a directory that took the root's place nothing is copied, wherever its source is."""
+        place = self.world.base / "place"
+        self.do(self.service.create("away", {"mountpoint": str(place)}))
+        self.root.rename(self.world.base / "unmounted")
+        self.root.mkdir()
+        for work in (
+            self.copies.snapshot("away", "first", untold),
+            self.service.create("copy", {"from": "away"}),
+            self.service.create("copy", {}, self.copies._origin("filling", filled, "directory")),
+        ):
+            self.assertIn("is not the directory that it was", self.fails(VolumeError, work))
+        self.assertEqual(os.listdir(self.root), [])
 
     def test_elsewhere(self) -> None:
         """A volume elsewhere has snapshots and clones, and is not rolled back."""

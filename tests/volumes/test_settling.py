@@ -56,7 +56,8 @@ class SettlingTests(ServiceCase):
 
     def test_settled(self) -> None:
         """What was settled is not made again: it did not vanish by a crash."""
-        self.do(self.service.create("db", {}))
+        for name in ("db", "other"):
+            self.do(self.service.create(name, {}))
         self.world.settle()
         self.lost("db")
         self.service = self.world.start()
