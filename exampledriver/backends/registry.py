@@ -97,7 +97,6 @@ class Backends:
 
     def remove(self, volume: StoredVolume) -> None:
         """Put the volume's data aside."""
-        self.home.check(volume)
         self.of(volume).remove(volume)
 
     def trashes(self, volume: StoredVolume) -> bool:
@@ -117,7 +116,7 @@ class Backends:
     ) -> Mapping[str, str]:
         """Settle the volumes of each kind; what fails for one kind does not keep the others."""
         # One look for all of them, which are in the root, or were.
-        trouble = self.home.trouble() if any(map(self.home.has, (*made, *removed))) else ""
+        trouble = self.home.trouble() if any(map(self.home.holds, (*made, *removed))) else ""
         if trouble:
             raise VolumeError(trouble)
         failed: dict[str, str] = {}
@@ -134,7 +133,7 @@ class Backends:
 
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         """Look how the volume is."""
-        trouble = self.home.trouble() if self.home.has(volume) else ""
+        trouble = self.home.trouble() if self.home.holds(volume) else ""
         found, users = self.of(volume).look(volume, mounted)
         return trouble or found, users
 

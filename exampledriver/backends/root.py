@@ -67,9 +67,9 @@ class Root:
             self._absent = frozenset(filter(must, known))
 
     def _keeps(self, volume: StoredVolume) -> bool:
-        return self.has(volume) and volume.backend not in self.mounting
+        return self.holds(volume) and volume.backend not in self.mounting
 
-    def has(self, volume: StoredVolume) -> bool:
+    def holds(self, volume: StoredVolume) -> bool:
         """Tell whether a volume lives below the root."""
         return volume.mountpoint.startswith(self._below)
 
@@ -103,7 +103,8 @@ class Root:
 
         :raises VolumeError: there is.
         """
-        if self.has(volume):
+        # In short, for it is asked at each change.
+        if self.holds(volume) and (self._absent or self._identity() != self._was):
             self.check_for(volume)
 
     def check_for(self, volume: StoredVolume) -> None:
