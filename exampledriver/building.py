@@ -178,7 +178,9 @@ def _root(options: Options) -> Root:
                 "not mounted, or mounted over it"
             )
     except OSError as error:
-        raise StartError(f"--same-root={other}: {error.strerror}") from None
+        raise StartError(
+            f"--same-root={other}: {error.strerror}; give another path of the root, or leave it out"
+        ) from None
     return root
 
 
@@ -279,6 +281,7 @@ def build(options: Options, reactor: Any) -> DaemonService:
         deletions,
         waits,
         backend.data_path,
+        backend.trouble,
         volumes.now,
         options["retention"],
     )

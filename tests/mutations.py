@@ -212,8 +212,8 @@ MUTATIONS = [
         "tests.backends.test_root",
     ),
     Mutation(
-        "a copy made in a root that is another one", REGISTRY,
-        "        self.home.check_for(volume)\n", "", "tests.volumes.test_copies",
+        "a copy made in a root that is another one", "exampledriver/volumes/copying.py",
+        "            if trouble:", "            if False:", "tests.volumes.test_copies",
     ),
     Mutation(
         "a moved root looked for where it was", PACKED,

@@ -61,6 +61,23 @@ class CheckTests(SynchronousTestCase):
             self.check([BELOW, ABOVE], engines)
             self.check([ABOVE, BELOW], engines)
 
+    def test_far(self) -> None:
+        """So it is on a slave of a slave."""
+        far = "71 44 254:0 /data /data rw,relatime master:9 - ext4 /dev/vda rw"
+        self.refused([BELOW, ABOVE], [far])
+        between = SLAVE.replace("shared:9", "shared:31")
+        self.check([BELOW, ABOVE], [STRANGER, far.replace("master:9", "master:31"), between])
+
+    def test_odd_paths(self) -> None:
+        """Mounts of the host may have any bytes in their paths."""
+        file = Path(self.mktemp())
+        line = b"1 2 0:3 / /m/\xe9\xe2\x80\xa8\x0b rw shared:7 - ext4 /dev/vda rw\n"
+        file.write_bytes(line * 2)
+        self.patch(self.start, "Path", lambda path: file)
+        first, second = self.start.mounts(ENGINE)
+        self.assertEqual(first, second)
+        self.assertEqual(self.start.groups(first, "shared"), {"7"})
+
     def test_left(self) -> None:
         """What a killed run has left mounted is seen."""
         self.check([LEFT], [PEER, MOUNTED])

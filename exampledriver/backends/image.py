@@ -151,10 +151,14 @@ class ImageBackend(MountedBackend):
 
     def put_aside(self, volume: StoredVolume) -> None:
         """Move the file to the trash."""
+        there = os.path.lexists(volume.mountpoint)
         super().put_aside(volume)
         if os.path.lexists(self.file(volume)):
             self.trash.put(self.file(volume), manifest(self._as_it_is(volume)), volume.name)
-        elif not self.images.is_dir():
+        elif there:
+            # So that the start sees, should it have to do this again, that it has been done.
+            self.trash.prepare()
+        elif not self.images.is_dir() and not self.trash.path.is_dir():
             raise FileNotFoundError(2, f"{self.images} is missing: is its file system mounted?")
 
     def _as_it_is(self, volume: StoredVolume) -> StoredVolume:
@@ -173,8 +177,8 @@ class ImageBackend(MountedBackend):
         return str(self.file(volume))
 
     def durable_places(self) -> Sequence[Path]:
-        """Return the root, and where the files are."""
-        return [self.root, self.images]
+        """Return the root, and where the files are, if there was any."""
+        return [self.root, *([self.images] if self.images.is_dir() else [])]
 
     def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what was half made, thaw what was being copied; list files that are no volume's."""

@@ -125,10 +125,10 @@ class IConfigured(Interface):
 class IRooted(Interface):
     """What a backend offers that sees whether its root is the one with its volumes."""
 
-    def check_new(volume: StoredVolume) -> None:
-        """Refuse to make a volume, before its data is brought. Blocks.
+    def trouble() -> str:
+        """Return why nothing may be made, sought or removed there, and what to do. Blocks.
 
-        :raises VolumeError: its data would not be found again; the text says why.
+        Empty if all is well.
         """
 
 
@@ -144,7 +144,7 @@ class ICopyable(Interface):
     def users(volume: StoredVolume) -> str:
         """Return who has the volume, as the kernel says; empty if nobody does. Blocks.
 
-        :raises VolumeError: its data is not there, or the place for copies.
+        :raises VolumeError: its data is not there.
         """
 
     def open(volume: StoredVolume) -> None:

@@ -97,6 +97,7 @@ class Backends:
 
     def remove(self, volume: StoredVolume) -> None:
         """Put the volume's data aside."""
+        self.home.check(volume)
         self.of(volume).remove(volume)
 
     def trashes(self, volume: StoredVolume) -> bool:
@@ -145,9 +146,9 @@ class Backends:
         self.home.begin(known, fresh)
         return strays
 
-    def check_new(self, volume: StoredVolume) -> None:
-        """Refuse to make the volume if its data would not be found again."""
-        self.home.check(volume)
+    def trouble(self) -> str:
+        """Return why nothing may be done in the root."""
+        return self.home.trouble()
 
     def copier(self, volume: StoredVolume) -> ICopier:
         """Return what copies the data of a volume.
@@ -157,8 +158,7 @@ class Backends:
         return self._copyable(volume).copier(volume)
 
     def users(self, volume: StoredVolume) -> str:
-        """Return who has the volume, whose copies are made in the root wherever it is."""
-        self.home.check_for(volume)
+        """Return who has the volume."""
         return self._copyable(volume).users(volume)
 
     def open(self, volume: StoredVolume) -> None:
@@ -221,4 +221,5 @@ class Backends:
                 f"volume {quoted(volume.name)}: was made without a size (backend "
                 f"{volume.backend}), so there is none to change"
             )
+        self.home.check(volume)
         resizable.resize(volume, size)

@@ -9,6 +9,7 @@ there comes back with it.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from attrs import define, field
 
 from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume
+
+#: What the daemon makes in its root beside volumes, and only where there is no trouble.
+_MADE = (".images", ".snapshots", ".trash")
 
 
 @define(eq=False)
@@ -49,7 +53,7 @@ class Root:
         """Tell whether something is there that only the daemon makes, or such a name."""
         try:
             with os.scandir(self.path) as entries:
-                return any(entry.name == ".trash" or wanted(entry.name) for entry in entries)
+                return any(entry.name in _MADE or wanted(entry.name) for entry in entries)
         except OSError:
             return False
 
@@ -75,8 +79,9 @@ class Root:
 
     def trouble(self) -> str:
         """Return why nothing may be done in the root, and what to do; empty if all is well."""
+        absent = self._absent
         if self._identity() != self._was:
-            if self._absent:
+            if absent:
                 return (
                     f"the file system of {self.path} was mounted after the driver had started: "
                     "start the driver again"
@@ -86,15 +91,16 @@ class Root:
                 "system was unmounted, or something was mounted over it; put that back, or start "
                 "the driver again"
             )
-        if self._absent and self._has_any(self._absent.__contains__):
-            self._absent = frozenset()
-        if self._absent:
-            count, one = len(self._absent), next(iter(self._absent))
-            what = f"{count} volumes that were" if count > 1 else "volume that was"
+        if absent and self._has_any(absent.__contains__):
+            absent = self._absent = frozenset()
+        if absent:
+            what = f"{len(absent)} volumes that were" if len(absent) > 1 else "volume that was"
+            empty = shlex.quote(f"{self.path}/{next(iter(absent))}")
             return (
-                f"{self.path} has nothing of the {what} made in it: "
-                "if its file system is not mounted, mount it and start the driver again; if their "
-                f'data is gone for good, "mkdir {self.path}/{one}" says so'
+                f"{self.path} has nothing of the {what} made in it: if its file system is not "
+                "mounted, mount it and start the driver again; if the data is in another "
+                "directory, give that as --root; if it is gone for good, say so by making an empty "
+                f"volume of one, mkdir {empty}"
             )
         return ""
 
@@ -105,13 +111,6 @@ class Root:
         """
         # In short, for it is asked at each change.
         if self.holds(volume) and (self._absent or self._identity() != self._was):
-            self.check_for(volume)
-
-    def check_for(self, volume: StoredVolume) -> None:
-        """Refuse to work in the root for any volume, such as on its snapshots.
-
-        :raises VolumeError: there is a :meth:`trouble`.
-        """
-        trouble = self.trouble()
-        if trouble:
-            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+            trouble = self.trouble()
+            if trouble:
+                raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")

@@ -15,7 +15,7 @@ from ..backends.copying.copiers import ICopier, TreeCopier
 from ..backends.copying.progress import Progress
 from ..backends.copying.snapshots import Snapshots
 from ..backends.copying.trees import Copied
-from ..backends.interfaces import IBackend, ICopyable
+from ..backends.interfaces import IBackend, ICopyable, IRooted
 from ..backends.trash import Trash, manifest
 from .errors import VolumeError, advice, quoted
 from .health import Threads
@@ -108,7 +108,7 @@ class Copying:
 
     async def _run(self, name: str, doing: str, work: Callable[[], T]) -> T:
         """Do a work in a thread; its errors name the volume, and what was being done."""
-        done: T = await self._threads(explaining(name, doing, work))
+        done: T = await self._threads(explaining(name, doing, self._rooted(work)))
         return done
 
     async def _send(self, name: str, doing: str, work: Callable[[], T]) -> T:
@@ -118,8 +118,20 @@ class Copying:
 
     async def _ask(self, name: str, doing: str, question: Callable[[], T]) -> T:
         """Do as :meth:`_run` does, without waiting for other copies."""
-        answer: T = await self._quick(explaining(name, doing, question))
+        answer: T = await self._quick(explaining(name, doing, self._rooted(question)))
         return answer
+
+    def _rooted(self, work: Callable[[], T]) -> Callable[[], T]:
+        """Return a work that is refused where the root is not the one with the copies."""
+
+        def checked() -> T:
+            rooted = IRooted(self._backend, None)
+            trouble = rooted.trouble() if rooted else ""
+            if trouble:
+                raise VolumeError(trouble)
+            return work()
+
+        return checked
 
     def _reading(self, name: str) -> AbstractAsyncContextManager[Hold]:
         """Hold a volume while it is copied; its mounts go on.

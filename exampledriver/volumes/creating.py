@@ -147,8 +147,9 @@ class Creation:
         def make_and_post(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
             if origin is not None:
                 rooted = IRooted(self._state.backend, None)
-                if rooted is not None:
-                    rooted.check_new(volume)
+                trouble = rooted.trouble() if rooted else ""
+                if trouble:
+                    raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
                 origin.bring(volume)
             # The reactor has nothing to decide in between.
             try:

@@ -32,6 +32,7 @@ class RemovedVolumes:
     """What is in the trash.
 
     :ivar data_path: where a volume's data is when it is not in the trash.
+    :ivar trouble: why that may not be looked for; it blocks.
     :ivar delete_threads: in which it is deleted, one at a time.
     :ivar now: the time of day, with a time zone.
     :ivar retention: how long the trash keeps; ``None`` for ever.
@@ -44,6 +45,7 @@ class RemovedVolumes:
     _delete_threads: Threads
     _waits: Waits
     _data_path: Callable[[StoredVolume], str]
+    _trouble: Callable[[], str]
     now: Callable[[], datetime]
     retention: timedelta | None
 
@@ -52,8 +54,14 @@ class RemovedVolumes:
         return None if self.retention is None else rfc3339(at + self.retention)
 
     async def _in_trash(self) -> list[Removed]:
+        def look() -> list[Removed]:
+            trouble = self._trouble()
+            if trouble:
+                raise VolumeError(f"trash: {trouble}")
+            return removed(self._trash)
+
         try:
-            found: list[Removed] = await self._threads(removed, self._trash)
+            found: list[Removed] = await self._threads(look)
         except OSError as error:
             raise VolumeError(f"the trash cannot be read: {error}") from error
         return found

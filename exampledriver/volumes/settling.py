@@ -75,6 +75,8 @@ class Settler:
     _beginning: Counter[int] = field(factory=Counter, init=False)
     #: How many volumes are being removed: one that is kept after all may belong to any generation.
     _taken: int = field(default=0, init=False)
+    #: Volumes were settled whose generation the journal does not know to be.
+    _unsaid: bool = field(default=False, init=False)
     #: Why the last pass could not settle a volume.
     _failed: Mapping[str, str] = field(factory=dict, init=False)
 
@@ -199,7 +201,7 @@ class Settler:
 
     async def all_settled(self) -> None:
         """Wait for a pass over all that there is, as far as it can be settled."""
-        if self._made or self._removed or self._running:
+        if self._made or self._removed or self._unsaid or self._running:
             await self._pass()
 
     async def _pass(self, name: str | None = None) -> None:
@@ -255,7 +257,9 @@ class Settler:
                 del self._removed[volume.name]
                 # Before any change of that name which has waited for it.
                 self._write(self._catalog.delete(volume.name))
-        if made and whole and not self._failed:
+        self._unsaid = self._unsaid or bool(made)
+        if whole and self._unsaid and not any(volume.name in self._failed for volume in made):
+            self._unsaid = False
             self._write(self._catalog.put(SETTLED, {"generation": whole}))
         self._working = frozenset()
         return more and not self._failed

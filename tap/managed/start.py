@@ -37,24 +37,35 @@ def mount_volumes() -> None:
 
 def mounts(process: int | str) -> list[list[str]]:
     """Return the mounts of a process, as the fields of proc_pid_mountinfo(5)."""
-    return [line.split() for line in Path(f"/proc/{process}/mountinfo").read_text().splitlines()]
+    text = Path(f"/proc/{process}/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
+    return [line.split(" ") for line in text.split("\n") if line]
+
+
+def groups(fields: list[str], kind: str) -> set[str]:
+    """Return the peer groups that a mount is of a kind of: ``shared`` or ``master``."""
+    return {word.partition(":")[2] for word in fields[6:] if word.startswith(f"{kind}:")}
 
 
 def check_seen(engine: int) -> None:
     """End this process if a process of the engine does not get what is mounted here.
 
-    What is mounted on a mount appears in all of its peer group, and in the slaves of that:
-    mount_namespaces(7).
+    What is mounted on a mount appears in all of its peer group, in the slaves of that, and in
+    their peer groups: mount_namespaces(7).
     """
     ours = {fields[0]: fields for fields in mounts("self") if fields[4] == str(ROOT)}
     # What is mounted on top may be the volumes themselves, that a killed run has left there.
     lowest = [fields for fields in ours.values() if fields[1] not in ours]
-    groups = [word for fields in lowest for word in fields[6:] if word.startswith("shared:")]
-    reaching = {*groups, *(group.replace("shared", "master") for group in groups)}
+    new = reached = {group for fields in lowest for group in groups(fields, "shared")}
     try:
-        seen = any(reaching.intersection(fields[6:]) for fields in mounts(engine))
+        theirs = mounts(engine)
     except OSError:
         seen = True  # It cannot be told; a container that is started will.
+    else:
+        while new:
+            slaves = [fields for fields in theirs if new & groups(fields, "master")]
+            new = {group for fields in slaves for group in groups(fields, "shared")} - reached
+            reached = reached | new
+        seen = any(reached & (groups(f, "shared") | groups(f, "master")) for f in theirs)
     if not seen or not os.path.samefile(DATA / "volumes", ROOT):
         raise SystemExit(
             f"exampledriver: the engine has unmounted {ROOT} while the plugin was starting, and "

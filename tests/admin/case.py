@@ -60,6 +60,7 @@ class AdminCase(SynchronousTestCase):
             deletions,
             waits,
             backend.data_path,
+            backend.trouble,
             lambda: NOON,
             timedelta(days=1),
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends.directory import DirectoryBackend
+from exampledriver.backends.image import ImageBackend
 from exampledriver.backends.registry import Backends
 from exampledriver.backends.root import Root
 from exampledriver.backends.tmpfs import TmpfsBackend
@@ -39,7 +40,11 @@ class RootTests(SynchronousTestCase):
         """Return what a daemon that starts has."""
         trash = Trash(self.root)
         directory = DirectoryBackend(self.root, [], trash, lambda path: [])
-        kinds = {"directory": directory, "tmpfs": TmpfsBackend(self.root, trash)}
+        kinds = {
+            "directory": directory,
+            "image": ImageBackend(self.root, trash),
+            "tmpfs": TmpfsBackend(self.root, trash),
+        }
         backends = Backends(kinds, Root(self.root, {"tmpfs"}))
         backends.recover({volume.name: volume for volume in known}, {fresh} - {""})
         return backends
@@ -64,18 +69,17 @@ class RootTests(SynchronousTestCase):
             self.fails(work, volume).replace(volume.name, "NAME", 1)
             for work, volume in (
                 (backends.create, self.new),
-                (backends.check_new, self.new),
                 (backends.create, self.memory),
                 (backends.mount, self.db),
                 (backends.mount, self.memory),
                 (backends.check_unused, self.db),
+                (backends.remove, self.db),
             )
         }
         self.assertEqual(list(self.root.iterdir()), [])
         self.assertEqual(backends.mount(self.there), self.there.mountpoint)
         (text,) = texts
-        # Not for its own data, but for its copies.
-        self.assertIn(text.partition(":")[2], self.fails(backends.users, self.there))
+        self.assertIn(backends.trouble(), text)
         self.assertIn(backends.look(self.db, False)[0], text)
         self.assertEqual(backends.look(self.there, False), ("", None))
         return text
@@ -125,10 +129,26 @@ class RootTests(SynchronousTestCase):
         self.unmount()
         backends = self.begin(self.db)
         text = self.fails(backends.check_unused, self.db)
-        self.assertIn(f'gone for good, "mkdir {self.root}/db" says so', text)
+        self.assertIn(f"making an empty volume of one, mkdir {self.root}/db", text)
         (self.root / "db").mkdir()
         backends.check_unused(self.db)
         backends.remove(self.db)
+        self.assertTrue(backends.create(self.new))
+
+    def test_lost_image(self) -> None:
+        """So it is with images, whose files are gone with their directory."""
+        images = [
+            StoredVolume(name, str(self.root / name), NOON, {"fs": "ext4", "size": "1G"}, "image")
+            for name in ("a", "b")
+        ]
+        self.unmount()
+        backends = self.begin(*images)
+        self.fails(backends.check_unused, images[0])
+        (self.root / "a").mkdir()
+        for image in images:
+            backends.check_unused(image)
+            backends.remove(image)
+        self.assertEqual(backends.settle([], images), {})
         self.assertTrue(backends.create(self.new))
 
     def test_not_absent(self) -> None:
@@ -137,5 +157,8 @@ class RootTests(SynchronousTestCase):
         for known in ((), (self.there,), (self.memory,), (self.new,)):
             self.assertTrue(self.begin(*known, fresh="new").create(self.new))
             (self.root / "new").rmdir()
-        (self.root / ".trash").mkdir()
-        self.assertTrue(self.begin(self.db).create(self.new))
+        for name in (".trash", ".images", ".snapshots"):
+            (self.root / name).mkdir()
+            self.assertTrue(self.begin(self.db).create(self.new))
+            (self.root / "new").rmdir()
+            (self.root / name).rmdir()

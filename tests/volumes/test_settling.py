@@ -146,6 +146,17 @@ class SettlingTests(ServiceCase):
         self.world.settle()
         self.assertEqual(settled, ["b", "a", "c"])
 
+    def test_none_left(self) -> None:
+        """A mounted volume is known to be settled, though the one beside it was removed."""
+        for name in ("a", "b"):
+            self.do(self.service.create(name, {}))
+        self.do(self.service.mount("a", "c1"))
+        self.do(self.service.remove("b"))
+        self.world.settle()
+        self.lost("a")
+        self.service = self.world.start()
+        self.assertFalse((self.world.root / "a").exists())
+
     def test_passes_wait(self) -> None:
         """While changes go on there is no pass, for five seconds at the most."""
         for number in range(9):
