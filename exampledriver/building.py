@@ -281,7 +281,6 @@ def build(options: Options, reactor: Any) -> DaemonService:
         deletions,
         waits,
         backend.data_path,
-        backend.trouble,
         volumes.now,
         options["retention"],
     )

@@ -22,6 +22,9 @@ from .growing import enlarge, grow_ext4, grow_mounted, remove_lost_and_found
 from .imageoptions import ImageOptions
 from .mounted import failed
 
+#: The directory of the files, in the root; it cannot be a volume's name.
+IMAGES = ".images"
+
 #: How a file system is made in a file.
 _MAKE = {
     "ext4": ["mkfs.ext4", "-q", "-F", "-m", "0", "-E", "lazy_itable_init=1,nodiscard"],
@@ -48,8 +51,8 @@ class ImageFiles:
 
     @property
     def images(self) -> Path:
-        """Where the files are; its name cannot be a volume's."""
-        return self.root / ".images"
+        """Where the files are."""
+        return self.root / IMAGES
 
     def of(self, name: str) -> Path:
         """Return the file of a volume."""

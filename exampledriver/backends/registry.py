@@ -134,7 +134,7 @@ class Backends:
 
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
         """Look how the volume is."""
-        trouble = self.home.trouble() if self.home.holds(volume) else ""
+        trouble = self.home.trouble_of(volume)
         found, users = self.of(volume).look(volume, mounted)
         return trouble or found, users
 

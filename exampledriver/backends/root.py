@@ -17,9 +17,13 @@ from attrs import define, field
 
 from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume
+from .copying.snapshots import SNAPSHOTS
+from .imagefiles import IMAGES
+from .mounts import inside
+from .trash import TRASH
 
 #: What the daemon makes in its root beside volumes, and only where there is no trouble.
-_MADE = (".images", ".snapshots", ".trash")
+_MADE = (IMAGES, SNAPSHOTS, TRASH)
 
 
 @define(eq=False)
@@ -34,12 +38,10 @@ class Root:
     mounting: Set[str] = frozenset()
     #: The volumes whose data was to be in it at the start, if nothing of any was.
     _absent: Set[str] = field(default=frozenset(), init=False)
-    _below: str = field(init=False)
     _was: tuple[int, int] | None = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """See which directory it is."""
-        self._below = f"{self.path}/"
         self._was = self._identity()
 
     def _identity(self) -> tuple[int, int] | None:
@@ -75,7 +77,7 @@ class Root:
 
     def holds(self, volume: StoredVolume) -> bool:
         """Tell whether a volume lives below the root."""
-        return volume.mountpoint.startswith(self._below)
+        return inside(volume.mountpoint, str(self.path))
 
     def trouble(self) -> str:
         """Return why nothing may be done in the root, and what to do; empty if all is well."""
@@ -104,13 +106,15 @@ class Root:
             )
         return ""
 
-    def check(self, volume: StoredVolume) -> None:
-        """Refuse to work on a volume of the root if there is a :meth:`trouble`.
+    def trouble_of(self, volume: StoredVolume) -> str:
+        """Return the :meth:`trouble` that a volume has; one that lives elsewhere has none."""
+        return self.trouble() if self.holds(volume) else ""
 
-        :raises VolumeError: there is.
+    def check(self, volume: StoredVolume) -> None:
+        """Refuse to work on a volume with a :meth:`trouble_of` the root.
+
+        :raises VolumeError: it has.
         """
-        # In short, for it is asked at each change.
-        if self.holds(volume) and (self._absent or self._identity() != self._was):
-            trouble = self.trouble()
-            if trouble:
-                raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        trouble = self.trouble_of(volume)
+        if trouble:
+            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")

@@ -25,6 +25,9 @@ from .mounts import holders, mounts_inside
 
 _log = Logger()
 
+#: The directory of the trash, in the root; it cannot be a volume's name.
+TRASH = ".trash"
+
 #: In a slot, beside the directory: what is needed to bring the volume back, as JSON. The dot
 #: keeps it apart from every volume's name. Slots of older versions have none.
 MANIFEST = ".volume.json"
@@ -45,8 +48,8 @@ class Trash:
 
     @property
     def path(self) -> Path:
-        """The trash's directory; its name cannot be a volume's."""
-        return self.root / ".trash"
+        """The trash's directory."""
+        return self.root / TRASH
 
     def prepare(self) -> None:
         """Make the trash's directory, if there is none.

@@ -15,7 +15,7 @@ from ..backends.copying.copiers import ICopier, TreeCopier
 from ..backends.copying.progress import Progress
 from ..backends.copying.snapshots import Snapshots
 from ..backends.copying.trees import Copied
-from ..backends.interfaces import IBackend, ICopyable, IRooted
+from ..backends.interfaces import IBackend, ICopyable
 from ..backends.trash import Trash, manifest
 from .errors import VolumeError, advice, quoted
 from .health import Threads
@@ -125,8 +125,7 @@ class Copying:
         """Return a work that is refused where the root is not the one with the copies."""
 
         def checked() -> T:
-            rooted = IRooted(self._backend, None)
-            trouble = rooted.trouble() if rooted else ""
+            trouble = self._service.root_trouble()
             if trouble:
                 raise VolumeError(trouble)
             return work()

@@ -9,7 +9,7 @@ from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from ..backends.interfaces import IConfigured, IRooted
+from ..backends.interfaces import IConfigured
 from ..journal.interfaces import CatalogError
 from ..plugin.errors import PluginError
 from .errors import ConflictError, VolumeError, quoted
@@ -146,8 +146,7 @@ class Creation:
 
         def make_and_post(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
             if origin is not None:
-                rooted = IRooted(self._state.backend, None)
-                trouble = rooted.trouble() if rooted else ""
+                trouble = self._state.root_trouble()
                 if trouble:
                     raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
                 origin.bring(volume)

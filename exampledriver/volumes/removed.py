@@ -32,7 +32,6 @@ class RemovedVolumes:
     """What is in the trash.
 
     :ivar data_path: where a volume's data is when it is not in the trash.
-    :ivar trouble: why that may not be looked for; it blocks.
     :ivar delete_threads: in which it is deleted, one at a time.
     :ivar now: the time of day, with a time zone.
     :ivar retention: how long the trash keeps; ``None`` for ever.
@@ -45,7 +44,6 @@ class RemovedVolumes:
     _delete_threads: Threads
     _waits: Waits
     _data_path: Callable[[StoredVolume], str]
-    _trouble: Callable[[], str]
     now: Callable[[], datetime]
     retention: timedelta | None
 
@@ -55,7 +53,7 @@ class RemovedVolumes:
 
     async def _in_trash(self) -> list[Removed]:
         def look() -> list[Removed]:
-            trouble = self._trouble()
+            trouble = self._service.root_trouble()
             if trouble:
                 raise VolumeError(f"trash: {trouble}")
             return removed(self._trash)

@@ -195,6 +195,10 @@ class VolumeService:
         """The volumes by name, as they are; it changes with them."""
         return self._state.volumes
 
+    def root_trouble(self) -> str:
+        """Return why nothing may be done where volumes live; see :meth:`.State.root_trouble`."""
+        return self._state.root_trouble()
+
     def about(self, name: str) -> StoredVolume:
         """Return what is kept of the volume `name`.
 

@@ -75,7 +75,7 @@ class Settler:
     _beginning: Counter[int] = field(factory=Counter, init=False)
     #: How many volumes are being removed: one that is kept after all may belong to any generation.
     _taken: int = field(default=0, init=False)
-    #: Volumes were settled whose generation the journal does not know to be.
+    #: Volumes were settled, and the journal has not been told that of their generation.
     _unsaid: bool = field(default=False, init=False)
     #: Why the last pass could not settle a volume.
     _failed: Mapping[str, str] = field(factory=dict, init=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from ..backends.interfaces import IBackend
+from ..backends.interfaces import IBackend, IRooted
 from ..journal.interfaces import ICatalog
 from .errors import NoSuchVolumeError, quoted
 from .health import HealthChecks, Threads
@@ -58,6 +58,11 @@ class State:
                 f'volume {quoted(name)}: no such volume; "docker volume create" makes one'
             )
         return volume
+
+    def root_trouble(self) -> str:
+        """Return why nothing may be done where volumes live; empty if all is well. Blocks."""
+        rooted = IRooted(self.backend, None)
+        return rooted.trouble() if rooted else ""
 
     def publish(self, volume: StoredVolume) -> None:
         """Let everybody see a volume, or how it is now."""

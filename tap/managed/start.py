@@ -46,26 +46,30 @@ def groups(fields: list[str], kind: str) -> set[str]:
     return {word.partition(":")[2] for word in fields[6:] if word.startswith(f"{kind}:")}
 
 
-def check_seen(engine: int) -> None:
-    """End this process if a process of the engine does not get what is mounted here.
+def is_reached(theirs: list[list[str]], peers: set[str]) -> bool:
+    """Tell whether what is mounted on a mount of these peer groups appears among other mounts.
 
-    What is mounted on a mount appears in all of its peer group, in the slaves of that, and in
-    their peer groups: mount_namespaces(7).
+    It appears in all of a peer group, in the slaves of that, and in their peer groups:
+    mount_namespaces(7).
     """
+    new = reached = peers
+    while new:
+        slaves = [fields for fields in theirs if new & groups(fields, "master")]
+        new = {group for fields in slaves for group in groups(fields, "shared")} - reached
+        reached = reached | new
+    return any(reached & (groups(f, "shared") | groups(f, "master")) for f in theirs)
+
+
+def check_seen(engine: int) -> None:
+    """End this process if a process of the engine does not get what is mounted here."""
     ours = {fields[0]: fields for fields in mounts("self") if fields[4] == str(ROOT)}
     # What is mounted on top may be the volumes themselves, that a killed run has left there.
     lowest = [fields for fields in ours.values() if fields[1] not in ours]
-    new = reached = {group for fields in lowest for group in groups(fields, "shared")}
+    peers = {group for fields in lowest for group in groups(fields, "shared")}
     try:
-        theirs = mounts(engine)
+        seen = is_reached(mounts(engine), peers)
     except OSError:
         seen = True  # It cannot be told; a container that is started will.
-    else:
-        while new:
-            slaves = [fields for fields in theirs if new & groups(fields, "master")]
-            new = {group for fields in slaves for group in groups(fields, "shared")} - reached
-            reached = reached | new
-        seen = any(reached & (groups(f, "shared") | groups(f, "master")) for f in theirs)
     if not seen or not os.path.samefile(DATA / "volumes", ROOT):
         raise SystemExit(
             f"exampledriver: the engine has unmounted {ROOT} while the plugin was starting, and "

@@ -60,7 +60,6 @@ class AdminCase(SynchronousTestCase):
             deletions,
             waits,
             backend.data_path,
-            backend.trouble,
             lambda: NOON,
             timedelta(days=1),
         )

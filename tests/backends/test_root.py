@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -36,7 +36,7 @@ class RootTests(SynchronousTestCase):
         for volume in (self.db, self.there):
             self.backends.create(volume)
 
-    def begin(self, *known: StoredVolume, fresh: str = "") -> Backends:
+    def begin(self, *known: StoredVolume, fresh: Set[str] = frozenset()) -> Backends:
         """Return what a daemon that starts has."""
         trash = Trash(self.root)
         directory = DirectoryBackend(self.root, [], trash, lambda path: [])
@@ -46,7 +46,7 @@ class RootTests(SynchronousTestCase):
             "tmpfs": TmpfsBackend(self.root, trash),
         }
         backends = Backends(kinds, Root(self.root, {"tmpfs"}))
-        backends.recover({volume.name: volume for volume in known}, {fresh} - {""})
+        backends.recover({volume.name: volume for volume in known}, fresh)
         return backends
 
     def unmount(self) -> None:
@@ -121,7 +121,7 @@ class RootTests(SynchronousTestCase):
         self.unmount()
         for name in ("memory", "there", "new", ".lock"):
             (self.root / name).mkdir()
-        backends = self.begin(self.db, self.there, self.memory, self.new, fresh="new")
+        backends = self.begin(self.db, self.there, self.memory, self.new, fresh={"new"})
         self.assertIn("has nothing of the volume that", self.fails(backends.create, self.new))
 
     def test_lost(self) -> None:
@@ -155,7 +155,7 @@ class RootTests(SynchronousTestCase):
         """A root needs to have no volume: all are elsewhere, mounted, undone or removed."""
         self.unmount()
         for known in ((), (self.there,), (self.memory,), (self.new,)):
-            self.assertTrue(self.begin(*known, fresh="new").create(self.new))
+            self.assertTrue(self.begin(*known, fresh={"new"}).create(self.new))
             (self.root / "new").rmdir()
         for name in (".trash", ".images", ".snapshots"):
             (self.root / name).mkdir()

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ...volumes.errors import VolumeError
 from ..durable import make_directory, sync
-from ..trash import MANIFEST, slot_name
+from ..trash import MANIFEST, TRASH, slot_name
 from .copiers import ICopier, duplicate
 from .nodes import identity
 from .notes import read_note, text, write_note
@@ -45,7 +45,7 @@ def roll_back(
     :raises VolumeError: it could not be done; the volume is as it was.
     :raises OSError: it could not be done, or not to its end: :func:`recover` then ends it.
     """
-    name, trash = str(about["name"]), root / ".trash"
+    name, trash = str(about["name"]), root / TRASH
     try:
         relative = place.relative_to(root)
     except ValueError:
@@ -132,7 +132,7 @@ def recover(root: Path) -> list[str]:
         ended all the same.
     :raises OSError: one could not be ended; the others are.
     """
-    trash = root / ".trash"
+    trash = root / TRASH
     try:
         names = sorted(os.listdir(trash))
     except FileNotFoundError:

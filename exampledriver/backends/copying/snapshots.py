@@ -22,6 +22,9 @@ from .notes import number, read_note, text, write_note
 from .progress import Progress
 from .staging import Stage, clear_stages
 
+#: The directory of all snapshots, in the root; it cannot be a volume's name.
+SNAPSHOTS = ".snapshots"
+
 _LABEL = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}", re.ASCII)
 _NOTE, _DATA = "snapshot.json", "data"
 
@@ -77,8 +80,8 @@ class Snapshots:
     copier: ICopier = field(factory=TreeCopier)
 
     def directory(self, name: str) -> Path:
-        """Return where the snapshots of a volume are; its name cannot be a volume's."""
-        return self.root / ".snapshots" / name
+        """Return where the snapshots of a volume are."""
+        return self.root / SNAPSHOTS / name
 
     def data(self, name: str, label: str) -> Path:
         """Return where a snapshot's data is.
@@ -210,7 +213,7 @@ class Snapshots:
     def recover(self) -> list[Path]:
         """Clear what crashes left half made or half deleted; return what that was."""
         try:
-            names = sorted(os.listdir(self.root / ".snapshots"))
+            names = sorted(os.listdir(self.root / SNAPSHOTS))
         except FileNotFoundError:
             return []
         found: list[Path] = []
