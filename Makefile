@@ -7,7 +7,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
 SUITES := tests.plugin tests.admin tests.crash tests.journal tests.volumes tests.backends tests.daemon tests.cli \
-          tests.examples tests.test_configuration tests.test_imports tests.test_processes tests.test_tap
+          tests.examples tests.fuzz tests.test_configuration tests.test_imports tests.test_processes tests.test_tap
 TRIAL  := $(BIN)/trial --rterrors --temp-directory
 
 # As root the daemon's own defaults are right; anybody else gets directories at home.
@@ -18,7 +18,7 @@ USER_ARGS := --root=$(HOME_DIR)/volumes --state=$(HOME_DIR)/state --runtime=$(HO
 endif
 
 .PHONY: run test test-unit test-functional test-engine lint dist managed-plugin api clean \
-        torture copies-killed tasks-killed soak crash mutations damage-table scale bench bench-check
+        torture copies-killed tasks-killed soak crash mutations fuzz damage-table scale bench bench-check
 
 run: $(VENV)/.run
 	exec $(BIN)/twistd -n --pidfile= exampledriver $(USER_ARGS) $(ARGS)
@@ -49,6 +49,8 @@ lint: $(VENV)/.test api
 KILLS ?= 500
 STEPS ?= 20000
 REQUESTS ?= 200000
+INPUTS ?= 1000000
+SEED ?= 1
 
 torture: $(VENV)/.test
 	$(BIN)/python -m tests.functional.torture --kills $(KILLS)
@@ -68,6 +70,10 @@ crash: $(VENV)/.test
 
 mutations: $(VENV)/.test
 	$(BIN)/python -m tests.mutations
+
+# Hostile archives, mountinfo, options and request heads; bounded, and the same again for a seed.
+fuzz: $(VENV)/.test
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 damage-table: $(VENV)/.test
 	$(BIN)/python -m tests.journal.damage
