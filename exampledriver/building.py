@@ -6,7 +6,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from .admin import AdminServer
+from .backends.adoption import first_entries
 from .backends.btrfs import BTRFS, BtrfsBackend
 from .backends.directory import DirectoryBackend
 from .backends.durable import make_directory, make_parents
@@ -39,6 +40,7 @@ from .daemon.signals import Signals, exit_with
 from .daemon.systemd import Notifier
 from .daemon.threads import DaemonThreads
 from .journal import Journal, JournalError, Lock, open_journal
+from .journal.log import JOURNAL
 from .options import CheckedEndpoint, Options
 from .plugin import Plugin
 from .volumes.administration import Administration
@@ -131,10 +133,10 @@ def _prepare(option: str, path: Path, mode: int, lock: str) -> Lock:
         ) from None
 
 
-def _open_ledger(runtime: Path, reactor: Any) -> Journal:
+def _open_ledger(runtime: Path, reactor: Any, lock: Lock) -> Journal:
     """Open the mount counts; counts are hints, so damage to them stops nothing."""
     try:
-        return open_journal(runtime, reactor)
+        return open_journal(runtime, reactor, lock=lock)
     except JournalError as error:
         aside = runtime / f"journal.damaged-{int(time.time())}"
         (runtime / "journal").rename(aside)
@@ -143,7 +145,7 @@ def _open_ledger(runtime: Path, reactor: Any) -> Journal:
             error=error,
             aside=str(aside),
         )
-        return open_journal(runtime, reactor)
+        return open_journal(runtime, reactor, lock=lock)
 
 
 def _open_log(log: LogOutput) -> None:
@@ -237,11 +239,17 @@ def build(options: Options, reactor: Any) -> DaemonService:
     measurements = DaemonThreads(reactor, "usage", MOST_HANGING + 1)
     trash = Trash(root)
     backend = _backends(options, _root(options), trash)
-    journal = open_journal(state, reactor, Packer(backend.mountpoint, backend.judge).codec())
+    codec = Packer(backend.mountpoint, backend.judge).codec()
+    first: Mapping[str, Mapping[str, object]] = {}
+    if not os.path.lexists(state / JOURNAL):
+        first = first_entries(root, state, bool(options["adopt"]), datetime.now(timezone.utc))
+        for name in first:
+            _log.warn("volume {name} is adopted: it is in the root, without options", name=name)
+    journal = open_journal(state, reactor, codec, locks[0], first)
     changes = DaemonThreads(reactor, "change", CHANGE_THREADS, journal.flush)
     mounts = DaemonThreads(reactor, "mount", MOUNT_THREADS)
     passes = DaemonThreads(reactor, "settle", 1)
-    counts = _open_ledger(runtime, reactor)
+    counts = _open_ledger(runtime, reactor, locks[1])
     ledger = MountLedger(counts, BOOT_ID.read_text(encoding="ascii").strip())
     ledger.load()
     health = HealthChecks(backend, looks, reactor)
@@ -337,7 +345,14 @@ def build(options: Options, reactor: Any) -> DaemonService:
         [*endpoints, *([Apart(admin_endpoint, admin_site)] if admin_endpoint else [])],
         site,
         Together([site, admin_site]),
-        before=[sign, volumes.start, purger.startService, start_copies],
+        before=[
+            sign,
+            journal.watch,
+            counts.watch,
+            volumes.start,
+            purger.startService,
+            start_copies,
+        ],
         finish=[
             ("ending changes whose clients are gone", plugin.wire.when_idle),
             ("ending the administrator's changes", admin.wire.when_idle),

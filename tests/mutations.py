@@ -242,6 +242,40 @@ MUTATIONS = [
         "        sync(path.parent)\n", "        pass\n",
         "tests.backends.test_durable",
     ),
+    Mutation(
+        "a deleted journal is noticed by no change", LOG,
+        "        self.look()\n        if self._file is None:\n            # An",
+        "        if self._file is None:\n            # An",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "a deleted journal is noticed by changes only", LOG,
+        "        self.look()\n        if not self.due:", "        if not self.due:",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "a change is answered whose file was deleted meanwhile", LOG,
+        "            self.look()\n            raise self._failed(_gone())\n",
+        "            self.look()\n",
+        "tests.journal.test_log",
+    ),
+    Mutation(
+        "what took the journal's place is overwritten", LOG,
+        "            if self._displaced:", "            if False:", "tests.journal.test_log",
+    ),
+    Mutation(
+        "a deleted lock file is not noticed", "exampledriver/journal/files.py",
+        "self.lock is None or self.lock.is_in_place()", "True", "tests.journal.test_files",
+    ),
+    Mutation(
+        "a fresh journal is written to another file system", "exampledriver/journal/files.py",
+        "            if found.st_dev != here.st_dev:", "            if False:",
+        "tests.journal.test_files",
+    ),
+    Mutation(
+        "a root with volumes is served with an empty map", "exampledriver/backends/adoption.py",
+        "    if names and not adopt:", "    if False:", "tests.backends.test_adoption",
+    ),
 ]  # fmt: skip
 
 

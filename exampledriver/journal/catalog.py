@@ -27,6 +27,9 @@ from .records import encode_value
 
 _log = Logger()
 
+#: After how many seconds without a change the file is looked at.
+LOOK_EVERY = 1.0
+
 
 @implementer(ICatalog)
 @define(eq=False)
@@ -75,6 +78,11 @@ class Journal:
                 self._waiting.append((change, durable))
                 return durable
         return fail(CatalogError("the journal is closed: the plugin is stopping; try again"))
+
+    def watch(self) -> None:
+        """Look once a second whether the file is still at its name, from now on (J13)."""
+        with self._wake:
+            self._wake_thread()
 
     def begin(self) -> None:
         """Let the journal's thread write what waits."""
@@ -132,7 +140,8 @@ class Journal:
             while True:
                 with self._wake:
                     while self._working or not (self._wanted or more or self._closed):
-                        self._wake.wait()
+                        if not self._wake.wait(LOOK_EVERY) and not self._working:
+                            break
                     batch = self._take()
                 if batch:
                     self._commit(batch)

@@ -1,21 +1,37 @@
-"""Real files below one directory, which is held open: a renamed parent changes nothing."""
+"""Real files below one directory.
+
+The directory is held open, so that an operation never hits another directory that took its
+path. Whether it is still the one at its path is asked before answers are given (J13).
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 
 from attrs import define, field
 from zope.interface import implementer
 
 from .interfaces import IFile, IFiles
+from .lock import Lock, identity
+from .records import JournalError
 
 
 @implementer(IFile)
 @define(eq=False)
 class RealFile:
-    """A file descriptor opened for appending."""
+    """A file descriptor opened for appending.
+
+    :ivar identity: the file's device and inode.
+    """
 
     _fd: int
+    identity: tuple[int, int] = field(init=False)
+
+    @identity.default
+    def _identify(self) -> tuple[int, int]:
+        found = os.fstat(self._fd)
+        return found.st_dev, found.st_ino
 
     def write(self, data: bytes) -> None:
         """Append `data`, going on after a short write."""
@@ -40,14 +56,21 @@ class RealFile:
 @implementer(IFiles)
 @define(eq=False)
 class RealFiles:
-    """The files of the directory `path`, which must exist."""
+    """The files of the directory `path`, which must exist.
+
+    :ivar lock: what keeps other writers away; it moves with the directory.
+    """
 
     path: str
+    lock: Lock | None = None
     _dir: int = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """Hold the directory open."""
-        self._dir = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        self._dir = self._open_directory()
+
+    def _open_directory(self) -> int:
+        return os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
 
     def _open(self, name: str, flags: int) -> RealFile:
         flags |= os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW
@@ -85,3 +108,55 @@ class RealFiles:
     def sync_directory(self) -> None:
         """Call fsync(2) on the directory."""
         os.fsync(self._dir)
+
+    def link(self, old: str, new: str) -> None:
+        """Call linkat(2)."""
+        os.link(old, new, src_dir_fd=self._dir, dst_dir_fd=self._dir, follow_symlinks=False)
+
+    def is_current(self, name: str, file: IFile) -> bool:
+        """Compare device and inode; the lock must be in place, too."""
+        assert isinstance(file, RealFile)
+        return file.identity == identity(f"{self.path}/{name}") and (
+            self.lock is None or self.lock.is_in_place()
+        )
+
+    def renew(self) -> None:
+        """Open the directory at the path again, and lock it."""
+        here = os.fstat(self._dir)
+        try:
+            os.mkdir(self.path, 0o700)
+        except FileExistsError:
+            pass
+        else:
+            _sync_name(self.path)
+        fd = self._open_directory()
+        try:
+            found = os.fstat(fd)
+            if found.st_dev != here.st_dev:
+                # What is written there would be out of sight when things are put back.
+                raise OSError(
+                    errno.EXDEV,
+                    f"{self.path} is on another file system than before: one was mounted or "
+                    "unmounted there; put it back",
+                )
+            if found.st_ino != here.st_ino:
+                os.fchmod(fd, 0o700)
+            if self.lock is not None:
+                self.lock.renew()
+        except JournalError as error:
+            os.close(fd)
+            raise OSError(errno.EBUSY, str(error)) from None
+        except OSError:
+            os.close(fd)
+            raise
+        os.close(self._dir)
+        self._dir = fd
+
+
+def _sync_name(path: str) -> None:
+    """Make the name of a new directory durable."""
+    parent = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)

@@ -145,3 +145,15 @@ class IFiles(Interface):
 
     def sync_directory() -> None:
         """Make the directory's names durable (fsync of the directory)."""
+
+    def link(old: str, new: str) -> None:
+        """Give a file a second name."""
+
+    def is_current(name: str, file: IFile) -> bool:
+        """Return whether an open file is the one that the next start would find as `name`."""
+
+    def renew() -> None:
+        """Go on in the directory that is at :attr:`path` now; make it if there is none.
+
+        :raises OSError: this process cannot be its only writer, or another file system is there.
+        """

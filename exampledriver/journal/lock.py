@@ -18,8 +18,12 @@ from .records import JournalError
 
 @define(eq=False)
 class Lock:
-    """A lock file, held."""
+    """A lock file, held.
 
+    :ivar path: where it was made.
+    """
+
+    path: Path
     _fd: int
 
     @classmethod
@@ -40,9 +44,25 @@ class Lock:
                 f"{path.parent} is in use by {_describe(holder)}: stop that first, or give "
                 "this one a directory of its own"
             ) from None
-        lock = cls(fd)
+        lock = cls(path, fd)
         lock.sign()
         return lock
+
+    def is_in_place(self) -> bool:
+        """Return whether another process that takes the lock would find this one."""
+        held = os.fstat(self._fd)
+        return identity(self.path) == (held.st_dev, held.st_ino)
+
+    def renew(self) -> None:
+        """Hold the lock file that is at the path now, making it if there is none.
+
+        :raises JournalError: another process holds it; the text says which.
+        :raises OSError: it cannot be opened.
+        """
+        if not self.is_in_place():
+            other = Lock.take(self.path)
+            os.close(self._fd)
+            self._fd = other._fd
 
     def sign(self) -> None:
         """Write this process's id into the lock file, for the one who finds it locked."""
@@ -52,6 +72,15 @@ class Lock:
     def release(self) -> None:
         """Let another process have the directory."""
         os.close(self._fd)
+
+
+def identity(path: str | Path) -> tuple[int, int] | None:
+    """Return device and inode of what is at a path; ``None`` if that cannot be seen."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _describe(holder: str) -> str:

@@ -9,6 +9,8 @@ steps is the promise (J1 to J8 in ``docs/journal.md``):
 - *An I/O error*: what the page cache holds is unknown from then on, so the file
   is not trusted again. The map is written to a fresh file first; until that is
   durable, changes fail.
+- *A journal that is not at its name any more* (deleted, moved, replaced) is found
+  before an answer, at the latest after a second: the map is written to a fresh file there.
 - *Compaction*: the map as it stands is written to ``journal.new``, a piece after
   each batch; then what changed meanwhile, fsync, rename, fsync of the directory.
 """
@@ -16,9 +18,10 @@ steps is the promise (J1 to J8 in ``docs/journal.md``):
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 from attrs import define, field
@@ -40,8 +43,10 @@ _log = Logger()
 JOURNAL = "journal"
 NEW = "journal.new"
 TORN = "journal.torn-"
-#: How many torn tails are kept for inspection; the oldest go first.
-TORN_KEPT = 16
+#: What somebody put in the journal's place while it was written.
+REPLACED = "journal.replaced-"
+#: How many files of one kind are kept for inspection; the oldest go first.
+KEPT = 16
 #: How much larger than twice the live map the file may grow, in bytes.
 SLACK = 1 << 20
 #: How many bytes a step of compaction writes, between two batches.
@@ -134,6 +139,8 @@ class Log:
     _rewrite: _Rewrite | None = field(default=None, init=False)
     _retry_at: int = field(default=0, init=False)
     _clean: bool = field(default=False, init=False)
+    #: The file at the journal's name is not ours.
+    _displaced: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with an empty map."""
@@ -144,9 +151,10 @@ class Log:
         """The durable map, with what is kept of the values."""
         return self._live.entries
 
-    def open(self) -> None:
+    def open(self, first: Mapping[str, bytes] = MappingProxyType({})) -> None:
         """Read the journal, or make the first one.
 
+        :param first: the values, as JSON, with which the first one begins.
         :raises JournalError: it is damaged, or of a newer version.
         :raises OSError: the directory cannot be read or written.
         """
@@ -155,7 +163,7 @@ class Log:
             # A compaction that did not end; the journal it would have replaced is whole.
             self.files.remove(NEW)
         if JOURNAL not in names:
-            self.begin({})
+            self.begin({key: self.codec.read(value) for key, value in first.items()})
             return
         data = self.files.read(JOURNAL)
         try:
@@ -191,9 +199,7 @@ class Log:
 
     def _set_aside(self, names: set[str], tail: bytes) -> None:
         """Keep a torn tail beside the journal, and say so."""
-        kept = sorted(name for name in names if name.startswith(TORN))
-        for name in kept[: max(0, len(kept) + 1 - TORN_KEPT)]:
-            self.files.remove(name)
+        self._make_room(names, TORN)
         try:
             where = f"kept as {self.files.path}/{keep_beside(self.files, TORN, tail)}"
         except OSError as error:
@@ -205,18 +211,31 @@ class Log:
             where=where,
         )
 
+    def _make_room(self, names: Iterable[str], prefix: str) -> None:
+        """Remove the oldest of the files that are kept, so that one more may be."""
+        kept = sorted(name for name in names if name.startswith(prefix))
+        for name in kept[: max(0, len(kept) + 1 - KEPT)]:
+            self.files.remove(name)
+
+    def look(self) -> None:
+        """Write a fresh journal if the one that is written is not at its name any more (J13)."""
+        if self._file is not None and not self.files.is_current(JOURNAL, self._file):
+            self._displaced = True
+            self._heal(_gone())
+
     def commit(self, changes: Sequence[Change]) -> None:
         """Make `changes` durable, all of them or none.
 
         :raises CatalogError: none of them has happened.
         """
+        self.look()
         if self._file is None:
             # An earlier I/O error: nothing is appended before the file is a new one.
             try:
                 self._write_fresh()
             except OSError as error:
                 raise self._failed(error) from error
-            _log.info("the journal was written anew and is trusted again")
+            _log.info("a fresh journal was written; changes are accepted again")
         assert self._file is not None
         durable = self._records
         data = b"".join(
@@ -233,6 +252,9 @@ class Log:
         except OSError as error:
             self._heal(error)
             raise self._failed(error) from error
+        if not self.files.is_current(JOURNAL, self._file):
+            self.look()
+            raise self._failed(_gone())
         self._records += len(changes)
         self._length += len(data)
         self._clean = False
@@ -258,9 +280,9 @@ class Log:
     def _heal(self, error: OSError) -> None:
         """After an I/O error: give the file up, and try to go on with a fresh one."""
         _log.critical(
-            "the journal {path} failed ({error}) and is not trusted any more",
+            "the journal {path} is not trusted any more: {error}",
             path=f"{self.files.path}/{JOURNAL}",
-            error=error,
+            error=error.strerror or error,
         )
         self._abandon_rewrite()
         if self._file is not None:
@@ -276,10 +298,10 @@ class Log:
         except OSError as worse:
             _log.critical(
                 "a fresh journal could not be written ({error}): changes fail until it can",
-                error=worse,
+                error=worse.strerror or worse,
             )
         else:
-            _log.info("the journal was written anew and is trusted again")
+            _log.info("a fresh journal was written, with all {n} entries", n=len(self.entries))
 
     def _failed(self, error: OSError) -> CatalogError:
         if self.doubtful:
@@ -298,16 +320,32 @@ class Log:
 
     def _write_fresh(self) -> None:
         """Write the whole map to a fresh journal, at once."""
+        self.files.renew()
         rewrite = _Rewrite.begin(self)
         try:
             while rewrite.step():
                 pass
             records = rewrite.complete()
+            if self._displaced:
+                self._keep_replacement()
             rewrite.publish()
         except OSError:
             _close_quietly(rewrite.file)
             raise
         self._adopt(rewrite, records)
+
+    def _keep_replacement(self) -> None:
+        """Give what was put in the journal's place another name."""
+        names = self.files.names()
+        if JOURNAL in names:
+            self._make_room(names, REPLACED)
+            name = REPLACED + _timestamp()
+            self.files.link(JOURNAL, name)
+            _log.warn(
+                "the file in the journal's place is kept as {path}/{name}",
+                path=self.files.path,
+                name=name,
+            )
 
     def _adopt(self, rewrite: _Rewrite, records: int) -> None:
         if self._file is not None:
@@ -316,7 +354,7 @@ class Log:
         # Values may have grown or shrunk since they were read, such as by another root.
         self._live.size += rewrite.live
         self._clean = True
-        self.doubtful = False
+        self.doubtful = self._displaced = False
 
     @property
     def _compaction_due(self) -> bool:
@@ -329,7 +367,8 @@ class Log:
         return self._rewrite is not None or self._compaction_due
 
     def step(self) -> bool:
-        """Do a piece of compaction if one is due; return whether there is more to do."""
+        """Look, and do a piece of compaction if one is due; return whether there is more to do."""
+        self.look()
         if not self.due:
             return False
         try:
@@ -382,6 +421,10 @@ class Log:
     def close(self) -> None:
         """Say in the file that all of it is durable, and close it."""
         self._abandon_rewrite()
+        self.look()
+        if self._file is None:
+            with suppress(OSError):  # the last chance of a map whose file was given up
+                self._write_fresh()
         if self._file is None:
             return
         if not self._clean:
@@ -397,7 +440,7 @@ def keep_beside(files: IFiles, prefix: str, data: bytes) -> str:
 
     :raises OSError: it could not be kept.
     """
-    name = prefix + datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+    name = prefix + _timestamp()
     file = files.create(name)
     try:
         file.write(data)
@@ -406,6 +449,14 @@ def keep_beside(files: IFiles, prefix: str, data: bytes) -> str:
         file.close()
     files.sync_directory()
     return name
+
+
+def _timestamp() -> str:
+    return datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def _gone() -> OSError:
+    return OSError(errno.ENOENT, "it was deleted, moved or replaced while the plugin ran")
 
 
 def _close_quietly(file: IFile) -> None:

@@ -76,12 +76,14 @@ class CrashFiles:
     :ivar plan: asked before each call, by the call's name.
     :ivar space: how many bytes fit, or ``None``.
     :ivar calls: how many calls there have been.
+    :ivar elsewhere: another file system was mounted at the directory's path.
     """
 
     path: str = "/state"
     plan: Plan = no_faults
     space: int | None = None
     calls: int = 0
+    elsewhere: bool = False
     _durable: dict[str, _Inode] = field(factory=dict)
     _names: dict[str, _Inode] = field(factory=dict)
     _unsynced: list[_DirectoryOperation] = field(factory=list)
@@ -147,6 +149,22 @@ class CrashFiles:
         if name not in self._names:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
         self._change("remove", lambda names: void(names.pop(name, None)))
+
+    def link(self, old: str, new: str) -> None:
+        inode = self._names[old]
+
+        def link(names: dict[str, _Inode]) -> None:
+            names[new] = inode
+
+        self._change("link", link)
+
+    def is_current(self, name: str, file: IFile) -> bool:
+        assert isinstance(file, CrashFile)
+        return self._names.get(name) is file._inode
+
+    def renew(self) -> None:
+        if self.elsewhere:
+            raise OSError(errno.EXDEV, "another file system is there")
 
     def sync_directory(self) -> None:
         verdict = self.asked("sync_directory")

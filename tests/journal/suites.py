@@ -78,3 +78,25 @@ class FilesSuite(SynchronousTestCase):
         for call in (files.read, files.append, files.remove):
             self.assertRaises(FileNotFoundError, call, "a")
         self.assertRaises(FileNotFoundError, files.rename, "a", "b")
+
+    def test_link(self) -> None:
+        """A link is a second name of the same file, which a rename of the first one leaves."""
+        files = self.files()
+        files.create("a").write(b"a")
+        files.link("a", "kept")
+        files.create("b").write(b"b")
+        files.rename("b", "a")
+        self.assertEqual((files.read("a"), files.read("kept")), (b"b", b"a"))
+
+    def test_current(self) -> None:
+        """An open file is current until its name is removed, or means another file."""
+        files = self.files()
+        file = files.create("a")
+        self.assertTrue(files.is_current("a", file))
+        files.create("b").close()
+        files.rename("b", "a")
+        self.assertFalse(files.is_current("a", file))
+        files.remove("a")
+        self.assertFalse(files.is_current("a", file))
+        files.renew()
+        self.assertTrue(files.is_current("a", files.create("a")))

@@ -16,6 +16,7 @@ from zope.interface.verify import verifyObject
 
 from exampledriver.journal import CatalogError, ICatalog, Journal, open_journal
 from exampledriver.journal.log import Log
+from tests.process import until
 
 from .crashfiles import CrashFiles
 
@@ -65,6 +66,18 @@ class JournalTests(TestCase):
         again = open_journal(path, reactor)
         self.assertEqual(dict(again.entries()), {f"k{n}": {"n": n} for n in range(100) if n != 7})
         await again.close()
+
+    async def test_watch(self) -> None:
+        """An idle journal that is deleted is there again within some seconds (J13)."""
+        path = Path(self.mktemp())
+        path.mkdir()
+        journal = open_journal(path, reactor)
+        self.addCleanup(journal.close)
+        await journal.put("a", {})
+        (path / "journal").unlink()
+        journal.watch()
+        await deferToThread(until, (path / "journal").exists, "the fresh journal")
+        self.assertEqual(dict(open_journal(path, reactor).entries()), {"a": {}})
 
     async def test_group_commit(self) -> None:
         """Changes that are asked for during a sync share the next one (J5)."""

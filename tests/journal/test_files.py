@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.journal import JournalError, Lock
 from exampledriver.journal.files import RealFiles
 from exampledriver.journal.interfaces import IFiles
 
@@ -59,6 +61,56 @@ class RealFilesTests(suites.FilesSuite):
         os.symlink("/etc/passwd", Path(files.path, "a"))
         self.assertRaises(OSError, files.read, "a")
         self.assertRaises(OSError, files.create, "a")
+
+    def test_renamed_directory(self) -> None:
+        """A file of a renamed directory is not current; renewing makes the directory, mode 0700."""
+        base = Path(self.mktemp())
+        base.mkdir()
+        path = base / "state"
+        path.mkdir()
+        lock = Lock.take(path / "lock")
+        files = RealFiles(str(path), lock)
+        file = files.create("a")
+        self.assertTrue(files.is_current("a", file))
+        path.rename(base / "moved")
+        self.assertFalse(files.is_current("a", file))
+        files.renew()
+        self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o700)
+        self.assertTrue(files.is_current("a", files.create("a")))
+        self.assertRaises(JournalError, Lock.take, path / "lock")
+        Lock.take(base / "moved/lock").release()
+        lock.release()
+
+    def test_another_file_system(self) -> None:
+        """A directory of another file system at the path is not written to."""
+        path = Path(self.mktemp())
+        path.mkdir()
+        files = RealFiles(str(path))
+        file = files.create("a")
+        path.rename(f"{path}.away")
+        with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+            path.symlink_to(other)
+            self.assertFalse(files.is_current("a", file))
+            error = self.assertRaises(OSError, files.renew)
+            self.assertIn("is on another file system than before", str(error))
+            self.assertEqual(os.listdir(other), [])
+
+    def test_deleted_lock(self) -> None:
+        """A file whose directory another process may lock is not current."""
+        path = Path(self.mktemp())
+        path.mkdir()
+        lock = Lock.take(path / "lock")
+        self.addCleanup(lock.release)
+        files = RealFiles(str(path), lock)
+        file = files.create("a")
+        (path / "lock").unlink()
+        self.assertFalse(files.is_current("a", file))
+        other = Lock.take(path / "lock")
+        error = self.assertRaises(OSError, files.renew)
+        self.assertIn("is in use by process", str(error))
+        other.release()
+        files.renew()
+        self.assertTrue(files.is_current("a", file))
 
 
 def _name(fd: int) -> str:

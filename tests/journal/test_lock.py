@@ -37,3 +37,17 @@ class LockTests(SynchronousTestCase):
         error = self.assertRaises(JournalError, Lock.take, self.path)
         self.assertIn("in use by another process: ", str(error))
         lock.release()
+
+    def test_deleted(self) -> None:
+        """A deleted lock file keeps nobody away: it is noticed, and taken again if it is free."""
+        lock = Lock.take(self.path)
+        self.assertTrue(lock.is_in_place())
+        self.path.unlink()
+        self.assertFalse(lock.is_in_place())
+        other = Lock.take(self.path)
+        self.assertRaises(JournalError, lock.renew)
+        other.release()
+        lock.renew()
+        self.assertTrue(lock.is_in_place())
+        self.assertRaises(JournalError, Lock.take, self.path)
+        lock.release()

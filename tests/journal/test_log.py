@@ -9,10 +9,10 @@ from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.journal.interfaces import CatalogError
-from exampledriver.journal.log import JOURNAL, NEW, TORN, TORN_KEPT, Log
+from exampledriver.journal.log import JOURNAL, KEPT, NEW, REPLACED, TORN, Log
 from exampledriver.journal.records import DamagedError, JournalError, scan
 
-from .crashfiles import CrashFiles
+from .crashfiles import CrashFiles, no_faults
 
 
 def opened(files: CrashFiles, slack: int = 1 << 20) -> Log:
@@ -118,11 +118,11 @@ class TornTests(SynchronousTestCase):
     def test_bounded(self) -> None:
         """The oldest torn tails go when there are too many (J8)."""
         files = self.torn(b"torn!")
-        for number in range(TORN_KEPT + 3):
+        for number in range(KEPT + 3):
             files.create(f"{TORN}2020{number:02}").close()
         opened(files)
         kept = sorted(name for name in files.names() if name.startswith(TORN))
-        self.assertEqual(len(kept), TORN_KEPT)
+        self.assertEqual(len(kept), KEPT)
         self.assertNotIn(f"{TORN}202000", kept)
 
     def test_disk_full(self) -> None:
@@ -222,6 +222,112 @@ class UntrustedTests(SynchronousTestCase):
             pass
         log.commit([("c", b"{}")])
         self.assertEqual(reread(files), {"a": b"{}", "c": b"{}"})
+
+
+class DisplacedTests(SynchronousTestCase):
+    """The journal that is written is the one that the next start finds (J13)."""
+
+    def displaced(self, *steps: str) -> tuple[CrashFiles, Log]:
+        """Return a log with "a" in it, and do something to its file.
+
+        :param steps: ``remove``, or ``replace`` it by an older copy.
+        """
+        files = CrashFiles()
+        log = opened(files)
+        backup = files.read(JOURNAL)
+        log.commit([("a", b"{}")])
+        for step in steps:
+            if step == "remove":
+                files.remove(JOURNAL)
+            else:
+                copy = files.create("backup")
+                copy.write(backup)
+                copy.sync()
+                files.rename("backup", JOURNAL)
+            files.sync_directory()
+        return files, log
+
+    def test_next_change(self) -> None:
+        """A change after the loss of the file is durable, and so is all before it."""
+        for step in ("remove", "replace"):
+            files, log = self.displaced(step)
+            log.commit([("b", b"{}")])
+            self.assertEqual(reread(files), {"a": b"{}", "b": b"{}"})
+
+    def test_look(self) -> None:
+        """A look finds the loss without a change; it is logged."""
+        for step in ("remove", "replace"):
+            files, log = self.displaced(step)
+            with capturedLogs() as events:
+                log.step()
+            self.assertEqual(reread(files), {"a": b"{}"})
+            text = "\n".join(formatEvent(event) for event in events)
+            self.assertIn(f"{files.path}/{JOURNAL} is not trusted any more: it was deleted", text)
+            self.assertIn("a fresh journal was written, with all 1 entries", text)
+
+    def test_kept(self) -> None:
+        """What took the journal's place is kept under another name, the newest 16 of it."""
+        files, log = self.displaced()
+        for number in range(KEPT + 3):
+            file = files.create("other")
+            file.write(b"precious %d" % number)
+            files.rename("other", JOURNAL)
+            log.look()
+        kept = sorted(name for name in files.names() if name.startswith(REPLACED))
+        self.assertEqual(
+            [files.read(name) for name in kept], [b"precious %d" % n for n in range(3, KEPT + 3)]
+        )
+        self.assertEqual(reread(files), {"a": b"{}"})
+
+    def test_during_the_sync(self) -> None:
+        """A change whose file is lost before its answer has failed, now and after a restart."""
+        files, log = self.displaced()
+
+        def remove(call: str) -> None:
+            if call == "sync":
+                files.plan = no_faults
+                files.remove(JOURNAL)
+
+        files.plan = remove
+        error = self.assertRaises(CatalogError, log.commit, [("b", b"{}")])
+        self.assertIn("it was deleted, moved or replaced", str(error))
+        self.assertIn("nothing was changed", str(error))
+        self.assertEqual(reread(files), {"a": b"{}"})
+
+    def test_another_file_system(self) -> None:
+        """While a fresh file would be out of sight, changes fail and reads go on."""
+        files, log = self.displaced("remove")
+        files.elsewhere = True
+        error = self.assertRaises(CatalogError, log.commit, [("b", b"{}")])
+        self.assertIn("another file system is there", str(error))
+        self.assertEqual(log.entries, {"a": b"{}"})
+        files.elsewhere = False
+        log.commit([("c", b"{}")])
+        self.assertEqual(reread(files), {"a": b"{}", "c": b"{}"})
+
+    def test_closed(self) -> None:
+        """A file that is lost, and could not be written again at first, is written at the end."""
+        files, log = self.displaced("remove")
+        files.elsewhere = True
+        log.look()
+        files.elsewhere = False
+        log.close()
+        self.assertEqual(reread(files), {"a": b"{}"})
+        self.assertTrue(scan(files.read(JOURNAL)).clean)
+
+    def test_during_a_compaction(self) -> None:
+        """A compaction does not replace what took the journal's place."""
+        files, log = self.displaced()
+        log.commit([("b", b"{}")])
+        log.slack, log.piece = -1000, 1
+        self.assertTrue(log.step())
+        file = files.create("other")
+        file.write(b"precious")
+        files.rename("other", JOURNAL)
+        while log.step():
+            pass
+        self.assertIn(b"precious", [files.read(name) for name in files.names()])
+        self.assertEqual(reread(files), {"a": b"{}", "b": b"{}"})
 
 
 class CompactionTests(SynchronousTestCase):
