@@ -69,6 +69,7 @@ ALLOWED = {
         "admin.interfaces",
         "backends.interfaces",
         "backends.copying",
+        "backends.owned",
         "backends.trash",
     ],
     "volumes/removed": [

@@ -113,14 +113,15 @@ def _withheld() -> int:
     return ~0
 
 
-def give_access(fd: int, mode: int, uid: int | None, gid: int | None) -> None:
+def give_access(fd: int, mode: int | None, uid: int | None, gid: int | None) -> None:
     """Give an open directory its permissions, its owner and its group; ``None`` is as it is.
 
     :raises OSError: it could not be done.
     """
     if uid is not None or gid is not None:
         os.fchown(fd, -1 if uid is None else uid, -1 if gid is None else gid)
-    os.fchmod(fd, mode)
+    if mode is not None:
+        os.fchmod(fd, mode)
 
 
 def is_left(name: str, suffix: str) -> bool:

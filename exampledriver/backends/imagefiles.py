@@ -233,7 +233,7 @@ def _fill(staged: Path, options: ImageOptions) -> None:
 def _prepare(directory: Path, access: owned.Access) -> None:
     """Make the root of a new file system that of a new volume."""
     remove_lost_and_found(directory)
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         access.give(fd)
     finally:

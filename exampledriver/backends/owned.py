@@ -62,9 +62,22 @@ _DEFAULT = Access()
 def change(directory: Path, options: Mapping[str, str]) -> None:
     """Give a directory the owner, group and permissions that options ask for, if they do.
 
+    The directory may come from an archive or a container: a symbolic link in its place is not
+    followed.
+
+    :raises NotADirectoryError: it is not a directory.
     :raises OSError: it could not be done.
     """
-    if "uid" in options or "gid" in options:
-        os.chown(directory, int(options.get("uid", "-1")), int(options.get("gid", "-1")))
-    if "mode" in options:
-        os.chmod(directory, int(options["mode"], 8))
+    if not READERS.keys() & options.keys():
+        return
+    uid, gid, mode = (options.get(key) for key in ("uid", "gid", "mode"))
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        give_access(
+            fd,
+            None if mode is None else int(mode, 8),
+            None if uid is None else int(uid),
+            None if gid is None else int(gid),
+        )
+    finally:
+        os.close(fd)

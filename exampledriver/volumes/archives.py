@@ -8,7 +8,7 @@ from pathlib import Path
 from attrs import define
 
 from ..admin.interfaces import Fields, Report
-from ..backends.copying import placing
+from ..backends import owned
 from ..backends.copying.archive import Manifest
 from ..backends.copying.channels import Channel
 from ..backends.copying.exporting import export_tree
@@ -121,7 +121,7 @@ class Archives(Copying):
                 def fill(volume: StoredVolume, content: Path, scratch: Path) -> Copied:
                     with self._copier(volume).filling(content) as tree:
                         copied.append(archive.extract(tree, scratch))
-                        placing.own(tree, options)
+                        owned.change(tree, options)
                     return copied[0]
 
                 origin = self._origin("importing", fill, wanted["backend"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import durable
+from exampledriver.backends import durable, owned
 from exampledriver.backends.durable import make_directory, make_parents
 from exampledriver.backends.trash import MANIFEST, Trash
 
@@ -147,3 +147,35 @@ class DurableTests(SynchronousTestCase):
 
 def _denied(*arguments: object) -> None:
     raise PermissionError(1, "Operation not permitted")
+
+
+class OwnedTests(SynchronousTestCase):
+    """Owner and permissions that options set."""
+
+    def setUp(self) -> None:
+        self.base = Path(os.path.realpath(self.mktemp()))
+        self.base.mkdir()
+
+    def test_change(self) -> None:
+        """A directory gets what options ask for, and keeps the rest."""
+        directory = self.base / "db"
+        directory.mkdir(mode=0o751)
+        before = directory.stat()
+        owned.change(directory, {"gid": str(os.getegid())})
+        self.assertEqual(directory.stat().st_mode, before.st_mode)
+        owned.change(directory, {"mode": "0705", "size": "1G"})
+        self.assertEqual(directory.stat().st_mode & 0o7777, 0o705)
+
+    def test_no_link(self) -> None:
+        """Only a directory is given an owner or permissions, never the target of a link."""
+        target, file = self.base / "target", self.base / "file"
+        target.mkdir(mode=0o700)
+        file.touch(mode=0o600)
+        os.symlink("target", self.base / "to-directory")
+        os.symlink("file", self.base / "to-file")
+        os.mkfifo(self.base / "fifo", 0o600)
+        before = {path: os.lstat(path) for path in self.base.iterdir()}
+        options = {"mode": "0777", "uid": str(os.geteuid()), "gid": str(os.getegid())}
+        for path in before.keys() - {target}:
+            self.assertRaises(NotADirectoryError, owned.change, path, options)
+        self.assertEqual({path: os.lstat(path) for path in self.base.iterdir()}, before)

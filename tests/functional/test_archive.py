@@ -33,18 +33,17 @@ class Trickle(io.BytesIO):
         return super().read(min(count or 0, 777))
 
 
-def hostile(*members: tarfile.TarInfo, data: bytes = b"") -> bytes:
+def hostile(*members: tarfile.TarInfo, data: bytes = b"", root: bool = True) -> bytes:
     """Return an archive with these behind a manifest and the root; their data is `data`."""
     output = io.BytesIO()
     with tarfile.open(fileobj=output, mode="w", format=tarfile.PAX_FORMAT) as tar:
         manifest = tarfile.TarInfo(archive.MANIFEST)
         manifest.size = len(MANIFEST.to_bytes())
         tar.addfile(manifest, io.BytesIO(MANIFEST.to_bytes()))
-        root = tarfile.TarInfo("data")
-        root.type = tarfile.DIRTYPE
-        tar.addfile(root)
-        for member in members:
-            tar.addfile(member, io.BytesIO(data))
+        if root:
+            tar.addfile(member("data", tarfile.DIRTYPE))
+        for one in members:
+            tar.addfile(one, io.BytesIO(data))
     return output.getvalue()
 
 
@@ -113,11 +112,23 @@ class ArchiveTests(SynchronousTestCase):
         self.imported(self.exported())
         self.assertEqual(fingerprint(self.target), fingerprint(self.source))
 
-    def test_single_file(self) -> None:
-        """A volume that is one file, an image, fits."""
-        self.source.write_bytes(os.urandom(100_000))
-        self.imported(self.exported())
-        self.assertEqual(fingerprint(self.target), fingerprint(self.source))
+    def test_root(self) -> None:
+        """The root of a volume is a directory: no other node is exported or imported as one."""
+        self.source.write_bytes(b"a file")
+        self.assertIn("Not a directory", str(self.assertRaises(VolumeError, self.exported)))
+        for kind, text in (
+            (tarfile.REGTYPE, "a file"),
+            (tarfile.SYMTYPE, "a symbolic link"),
+            (tarfile.LNKTYPE, "a hard link"),
+            (tarfile.FIFOTYPE, "a FIFO"),
+            (tarfile.CHRTYPE, "a device node"),
+            (tarfile.BLKTYPE, "a device node"),
+        ):
+            found = self.refused(hostile(member("data", kind, "/"), root=False))
+            expected = f'member "data" is {text}: the root of a volume must be a directory'
+            self.assertEqual(found, expected)
+            found = self.refused(hostile(member("data", kind, "data/x")))
+            self.assertEqual(found, expected)
 
     def test_other_tools(self) -> None:
         """GNU tar extracts the archive, and sha256sum checks its checksums."""

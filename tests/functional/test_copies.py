@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import sys
 import tarfile
 import time
 
+from exampledriver.backends.copying.archive import MANIFEST, Manifest
 from exampledriver.backends.copying.fingerprints import fingerprint
 from tests.admin.command import admin, done, loaded, refused
 from tests.backends.forest import plant
@@ -227,6 +229,26 @@ class ArchiveTests(CopiesCase):
             self.assertIn(text, refused(self.daemon, "volume", "import", "new", str(archive)))
             self.assertEqual(self.left(), before)
         self.assertEqual(self.daemon.names(), ["db"])
+
+    def test_root_is_a_link(self) -> None:
+        """An archive whose root is a link to a directory of the host changes nothing there."""
+        outside = self.base / "outside"
+        outside.mkdir(mode=0o700)
+        archive = self.base / "bad.tar"
+        with tarfile.open(archive, "w", format=tarfile.PAX_FORMAT) as tar:
+            manifest = tarfile.TarInfo(MANIFEST)
+            content = Manifest("db").to_bytes()
+            manifest.size = len(content)
+            tar.addfile(manifest, io.BytesIO(content))
+            root = tarfile.TarInfo("data")
+            root.type, root.linkname = tarfile.SYMTYPE, str(outside)
+            tar.addfile(root)
+        before, left = os.lstat(outside), self.left()
+        words = "volume", "import", "new", str(archive), "-o", "mode=0777", "-o", "uid=0"
+        text = refused(self.daemon, *words)
+        self.assertIn('member "data" is a symbolic link: the root of a volume must be', text)
+        self.assertEqual(os.lstat(outside), before)
+        self.assertEqual(self.left(), left)
 
     def test_interrupted(self) -> None:
         """An import whose command dies leaves nothing, nor does an export."""

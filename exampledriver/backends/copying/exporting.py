@@ -74,7 +74,7 @@ def export_tree(
     """
     check_no_mounts(source)
     with explained("opening", source.parts):
-        top = os.open(source, os.O_PATH | os.O_NOFOLLOW)
+        top = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         with TemporaryFile(dir=scratch) as lines:
             return _Writer(output, progress, lines).write(top, manifest)

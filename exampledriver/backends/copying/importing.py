@@ -42,6 +42,15 @@ _SPECIAL = {
     tarfile.BLKTYPE: stat.S_IFBLK,
 }
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
+#: What a member is, for error texts.
+_KINDS = {
+    tarfile.REGTYPE: "a file",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.FIFOTYPE: "a FIFO",
+    tarfile.CHRTYPE: "a device node",
+    tarfile.BLKTYPE: "a device node",
+}
 
 
 @define(eq=False)
@@ -56,7 +65,6 @@ class Import:
     devices: bool = field(factory=lambda: os.geteuid() == 0)
     manifest: Manifest = field(init=False)
     _members: Members = field(init=False)
-    _made_file: bool = field(default=False, init=False)
     _parent: int = field(default=-1, init=False)
     _name: str = field(default="", init=False)
     _root: int = field(default=-1, init=False)
@@ -103,7 +111,7 @@ class Import:
                 while member is not None and member.name != CHECKSUMS:
                     self._make(member)
                     member = self._members.next()
-                if self._root < 0 and not self._made_file:
+                if self._root < 0:
                     raise ArchiveError("the archive holds no data")
                 self._verify(member)
             for parts, metadata in reversed(self._directories):
@@ -188,6 +196,11 @@ class Import:
             member.mtime_ns,
             member.xattrs,
         )
+        if not parts and member.kind != tarfile.DIRTYPE:
+            kind = _KINDS.get(member.kind, f"of type {member.kind!r}")
+            raise ArchiveError(
+                f"member {quoted(member.name)} is {kind}: the root of a volume must be a directory"
+            )
         if member.stored and member.kind != tarfile.REGTYPE:
             raise ArchiveError(f"member {quoted(member.name)} is no file and has data")
         with explained("importing", parts):
@@ -196,7 +209,6 @@ class Import:
                 self._directory(parts, directory, name)
                 self._directories.append((parts, metadata))
                 return
-            self._made_file = True
             if member.kind == tarfile.LNKTYPE:
                 self._link(member, directory, name)
                 self.progress.advance(files=1)

@@ -60,17 +60,6 @@ def place(name: str, final: Path, fill: Fill, about: bytes, trash: Trash) -> Cop
     return made
 
 
-def own(directory: Path, options: Mapping[str, str]) -> None:
-    """Give a directory the owner, group and permissions that options ask for, if they do.
-
-    :raises OSError: it could not be done.
-    """
-    if "uid" in options or "gid" in options:
-        os.chown(directory, int(options.get("uid", "-1")), int(options.get("gid", "-1")))
-    if "mode" in options:
-        os.chmod(directory, int(options["mode"], 8))
-
-
 def take_back(final: Path) -> None:
     """Delete what :func:`place` has made and the journal does not know.
 
