@@ -87,7 +87,7 @@ ALLOWED = {
     "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors", "volumes.values"],
     "volumes/values": ["volumes.errors"],
     "volumes/errors": ["plugin.errors"],
-    "cli": ["cli", "journal", "settings"],
+    "cli": ["cli", "journal", "processes", "settings"],
     "cli/unixhttp": [],
     # An archive's file has its name when it is whole.
     "cli/transfer": ["cli", "backends.copying.outputs", "volumes.errors"],

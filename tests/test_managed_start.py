@@ -8,6 +8,9 @@ from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.backends.mounts import Mount, parse
+from exampledriver.processes import Proc
+
 _FILE = Path(__file__).parents[1] / "tap/managed/start.py"
 
 #: The plugin's propagated mount, the volumes on top of it, and what a killed run has left.
@@ -41,11 +44,11 @@ class CheckTests(SynchronousTestCase):
     def check(self, ours: list[str], engines: list[str] | None) -> None:
         """Check with these mounts; None if the engine's cannot be read."""
 
-        def mounts(process: int | str) -> list[list[str]]:
+        def mounts(process: int | str) -> list[Mount]:
             found = {"self": [OTHER, *ours], ENGINE: engines}[process]
             if found is None:
                 raise PermissionError
-            return [line.format(root=self.root).split() for line in found]
+            return parse("\n".join(found).format(root=self.root).encode())
 
         self.start.mounts = mounts
         self.start.check_seen(ENGINE)
@@ -70,13 +73,14 @@ class CheckTests(SynchronousTestCase):
 
     def test_odd_paths(self) -> None:
         """Mounts of the host may have any bytes in their paths."""
-        file = Path(self.mktemp())
-        line = b"1 2 0:3 / /m/\xe9\xe2\x80\xa8\x0b rw shared:7 - ext4 /dev/vda rw\n"
-        file.write_bytes(line * 2)
-        self.patch(self.start, "Path", lambda path: file)
+        proc = Path(self.mktemp())
+        (proc / str(ENGINE)).mkdir(parents=True)
+        line = b"1 2 0:3 / /m/\xe9\xe2\x80\xa8\x0b\r rw shared:7 - nfs shared:8 rw\n"
+        (proc / str(ENGINE) / "mountinfo").write_bytes(line + b"short\n" + line)
+        self.patch(self.start, "PROC", Proc(str(proc)))
         first, second = self.start.mounts(ENGINE)
         self.assertEqual(first, second)
-        self.assertEqual(self.start.groups(first, "shared"), {"7"})
+        self.assertEqual(first.peers("shared"), {"7"})
 
     def test_left(self) -> None:
         """What a killed run has left mounted is seen."""

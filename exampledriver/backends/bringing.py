@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..processes import PROC
 from ..volumes.errors import BusyError, VolumeError, quoted
 from .copying import placing
 from .copying.copiers import TreeCopier
@@ -16,7 +17,7 @@ from .copying.progress import Progress
 from .copying.trees import Copied
 from .durable import sync
 from .explaining import described
-from .mounts import holders, mounts_inside
+from .mounts import holders, mounts_inside, named
 from .trash import Trash
 
 
@@ -41,7 +42,7 @@ def check_source(name: str, path: str, root: str, move: bool) -> str:
     inside = mounts_inside(real)
     if inside:
         raise BusyError(
-            f"volume {quoted(name)}: {', '.join(inside)} is mounted in {path}; unmount that first"
+            f"volume {quoted(name)}: {named(inside)} is mounted in {path}; unmount that first"
         )
     if move and _mount_id(real) != _mount_id(root):
         raise VolumeError(
@@ -50,12 +51,12 @@ def check_source(name: str, path: str, root: str, move: bool) -> str:
     return real
 
 
-def _mount_id(path: str) -> str:
+def _mount_id(path: str) -> bytes:
     """Return the number of the mount that a path lies in: only within one can be renamed."""
     fd = os.open(path, os.O_PATH)
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as file:
-            return next((line for line in file if line.startswith("mnt_id:")), "")
+        lines = PROC.read("self", f"fdinfo/{fd}").split(b"\n")
+        return next((line for line in lines if line.startswith(b"mnt_id:")), b"")
     finally:
         os.close(fd)
 

@@ -25,7 +25,7 @@ from .copying.trees import Copied
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .explaining import described, explained, failures
 from .interfaces import IBackend, ICopyable, IResizable
-from .mounts import Holder, holders, inside, mounts_inside
+from .mounts import Holder, holders, inside, mounts_inside, named
 from .trash import Trash, manifest
 
 #: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
@@ -289,7 +289,7 @@ class DirectoryBackend:
             mounted = mounts_inside(volume.mountpoint)
             if mounted:
                 raise BusyError(
-                    f"volume {quoted(volume.name)}: {', '.join(mounted)} is mounted inside it; "
+                    f"volume {quoted(volume.name)}: {named(mounted)} is mounted inside it; "
                     "unmount that, then remove the volume"
                 )
 

@@ -16,6 +16,8 @@ from functools import cache
 from hashlib import sha256
 from pathlib import Path
 
+from .. import processes
+
 _STAGED = ".exampledriver-new"
 
 
@@ -106,10 +108,10 @@ def _withheld() -> int:
 
     The daemon's is what it was started with. Where it cannot be told, nothing is given.
     """
-    with suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        for line in file:
-            if line.startswith("Umask:"):
-                return int(line.split()[1], 8) | ~0o1777
+    with suppress(OSError):
+        umask = processes.status("self", "Umask")
+        if umask:
+            return int(umask[0], 8) | ~0o1777
     return ~0
 
 

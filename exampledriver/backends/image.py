@@ -16,6 +16,7 @@ from attrs import define, evolve, field
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ..processes import printable
 from ..volumes import values
 from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
@@ -27,7 +28,7 @@ from .explaining import explained
 from .freezing import thaw
 from .growing import alone, check_may_grow, check_room, enlarge, grow_mounted, remove_lost_and_found
 from .imagecopies import ImageCopier
-from .imagefiles import SCRATCH, STAGED, ImageFiles
+from .imagefiles import SCRATCH, STAGED, ImageFiles, backing_file
 from .imageoptions import IMAGE, ImageOptions, parse
 from .interfaces import IBackend, ICopyable, IResizable
 from .mounted import MountedBackend
@@ -135,10 +136,11 @@ class ImageBackend(MountedBackend):
 
     def check_ours(self, volume: StoredVolume, found: Sequence[mounts.Mount]) -> str:
         """See that what is mounted is the volume's file."""
-        file = _backing_file(found[-1])
+        # Btrfs has no device number that says which device it is on.
+        file = backing_file(f"/sys/dev/block/{found[-1].device}")
         if file in (None, str(self.file(volume))):
             return ""
-        return f"something else ({file}) is mounted at {volume.mountpoint}: unmount that"
+        return f"something else ({printable(file)}) is mounted at {volume.mountpoint}: unmount that"
 
     def look_unmounted(self, volume: StoredVolume) -> str:
         """See that the file is there."""
@@ -297,13 +299,3 @@ def _clear(path: Path) -> None:
             path.unlink()
     except OSError as error:
         _log.warn("{path}: was left half made, and stays: {error}", path=str(path), error=error)
-
-
-def _backing_file(mount: mounts.Mount) -> str | None:
-    """Return the file of the loop device that is mounted; ``None`` if that is not known."""
-    # Btrfs has no device number that says which device it is on.
-    try:
-        path = f"/sys/dev/block/{mount.device}/loop/backing_file"
-        return Path(path).read_text(encoding="utf-8").rstrip("\n")
-    except OSError:
-        return None

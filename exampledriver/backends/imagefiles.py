@@ -189,9 +189,9 @@ class ImageFiles:
         limit = time.monotonic() + seconds
         while True:
             found = [
-                f"/dev/{path.parent.parent.name}"
-                for path in Path("/sys/block").glob("loop*/loop/backing_file")
-                if _backs(path, file)
+                f"/dev/{device.name}"
+                for device in Path("/sys/block").glob("loop*")
+                if backing_file(str(device)) == str(file)
             ]
             if not found or time.monotonic() > limit:
                 return found
@@ -212,11 +212,18 @@ def _written(place: Path) -> Iterator[None]:
         os.close(fd)
 
 
-def _backs(path: Path, file: Path) -> bool:
+def backing_file(device: str) -> str | None:
+    """Return the file of a loop device; ``None`` if it has none, or that is not known.
+
+    Any name may be there: the kernel shows those of every program's devices, and as they are.
+
+    :param device: its directory in ``/sys``.
+    """
     try:
-        return path.read_text(encoding="utf-8").rstrip("\n") == str(file)
+        name = Path(device, "loop/backing_file").read_bytes()
     except OSError:
-        return False
+        return None
+    return os.fsdecode(name.removesuffix(b"\n"))
 
 
 def _fill(staged: Path, options: ImageOptions) -> None:

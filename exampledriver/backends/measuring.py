@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from .mounts import inside, parse
+from .mounts import around, here, inside
 
 #: Seconds of work at a time, and how much longer it rests than it worked.
 _WORK, _REST = 0.005, 4.0
@@ -86,19 +86,9 @@ def measure(path: str, pulse: Callable[[], None]) -> Measure:
     """
     # setpriority(2): on Linux a thread has a priority of its own.
     os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
-    with open("/proc/self/mountinfo", "rb") as file:
-        mountinfo = file.read()
-    kinds = [
-        line.partition(b" - ")[2].split(b" ", 1)[0].decode("ascii", "replace")
-        for line in mountinfo.splitlines()
-    ]
-    mounts = parse(mountinfo)
-    over = [
-        (len(mount.mountpoint), number)
-        for number, mount in enumerate(mounts)
-        if inside(path, mount.mountpoint)
-    ]
-    kind = kinds[max(over)[1]]
+    mounts = here()
+    over = around(path, mounts)
+    kind = over.source()[0] if over else "a file system that is not known"
     if kind not in LOCAL:
         raise MeasureError(f"not measured: {path} is on {kind}, which may be slow or not answer")
     mounted = {m.mountpoint for m in mounts if m.mountpoint != path and inside(m.mountpoint, path)}

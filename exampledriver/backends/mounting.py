@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from twisted.logger import Logger
 
+from .. import processes
 from . import mounts
 from .commands import CommandError, run
 
@@ -147,15 +148,14 @@ def hint(kind: str, error: CommandError, seconds: float) -> str:
 
 def is_capable(capability: int) -> bool:
     """Tell whether this process has a capability, which is given by its bit."""
-    with open("/proc/self/status", encoding="ascii") as file:
-        (effective,) = (line.split()[1] for line in file if line.startswith("CapEff:"))
-    return bool(int(effective, 16) >> capability & 1)
+    effective = processes.status("self", "CapEff")
+    return bool(effective and int(effective[0], 16) >> capability & 1)
 
 
 def _in_kernel(kind: str) -> bool:
     """Tell whether the kernel has a type of file system; a mount has loaded its module."""
-    with open("/proc/filesystems", encoding="ascii") as file:
-        return any(line.split()[-1] == kind for line in file)
+    with open("/proc/filesystems", "rb") as file:
+        return any(line.split()[-1:] == [os.fsencode(kind)] for line in file)
 
 
 def mount(kind: str, options: Sequence[str], device: str, target: str, seconds: float) -> None:
@@ -216,14 +216,5 @@ def file_system(path: str) -> tuple[str, str]:
 
     :param path: real and absolute; what is mounted at it counts.
     """
-    found = ("", "")
-    longest = -1
-    with open("/proc/self/mountinfo", "rb") as file:
-        for line in file:
-            words = line.split(b" ")
-            place = mounts.unescape(words[4])
-            if mounts.inside(path, place) and len(place) >= longest:
-                longest = len(place)
-                rest = words[words.index(b"-") + 1 :]
-                found = os.fsdecode(rest[0]), mounts.unescape(rest[1])
-    return found
+    found = mounts.around(path, mounts.here())
+    return found.source() if found else ("", "")

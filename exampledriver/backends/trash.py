@@ -21,7 +21,7 @@ from twisted.logger import Logger
 from ..volumes.model import StoredVolume
 from .copying.removing import remove_tree
 from .durable import sync
-from .mounts import holders, mounts_inside
+from .mounts import holders, mounts_inside, named
 
 _log = Logger()
 
@@ -151,11 +151,10 @@ class Trash:
                 return 0, ""  # a removal or a restore is at work in it
             try:
                 # In anybody's namespace: a container may have what was removed under it.
-                mounted = mounts_inside(str(slot)) or [
+                where = named(mounts_inside(str(slot))) or ", ".join(
                     holder.describe() for holder in holders(str(slot.resolve()))
-                ]
-                if mounted:
-                    where = ", ".join(mounted)
+                )
+                if where:
                     return 0, f"mounted, and not to be deleted under its users: {where}"
                 volumes = len([path for path in slot.iterdir() if path.name != MANIFEST])
                 remove_tree(slot)

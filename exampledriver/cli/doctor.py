@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, define, field
 
+from ..processes import printable
 from ..settings import DEFAULTS
-from .tables import plain
 
 if TYPE_CHECKING:
     from .checks import Check, Finding, Installation
@@ -123,7 +123,7 @@ class Report:
             lines += _wrapped(f"{finding.severity.upper()} ({finding.check}): ", finding.what)
             lines += _wrapped("  why: ", finding.why)
             # Commands are copied, so they are not broken.
-            first, *others = map(plain, finding.fix.splitlines())
+            first, *others = map(printable, finding.fix.split("\n"))
             lines += [f"  fix: {first}", *(f"       {line}" for line in others), ""]
         for check, why in self.not_made:
             lines += [*_wrapped(f"NOT MADE ({check}): ", why), ""]
@@ -145,7 +145,7 @@ def _number(count: int, thing: str) -> str:
 
 def _wrapped(head: str, text: str) -> list[str]:
     return textwrap.wrap(
-        head + plain(text),
+        head + printable(text),
         _WIDTH,
         subsequent_indent="       ",
         break_long_words=False,

@@ -8,17 +8,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from ..processes import printable
+
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
-
-
-def plain(text: object) -> str:
-    """Return a text on one line, with nothing in it that a terminal obeys."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table; columns are as wide as they need to be, the last one is not padded."""
-    texts = [list(head), *([plain(cell) for cell in row] for row in rows)]
+    texts = [list(head), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in texts) for column in range(len(head))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -83,7 +80,7 @@ def show_json(found: object) -> None:
 
 def note(text: str) -> None:
     """Tell people something beside the output."""
-    print(plain(text), file=sys.stderr)
+    print(printable(text), file=sys.stderr)
 
 
 def confirmed(question: str) -> bool:

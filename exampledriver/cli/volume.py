@@ -6,9 +6,10 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ..processes import printable
 from . import copies
 from .client import AdminError, Client, add_socket, pairs
-from .tables import note, number, plain, show_json, since, size, table, usage
+from .tables import note, number, show_json, since, size, table, usage
 
 #: Makes the completion offer the names of volumes for an argument.
 VOLUME = "VOLUME"
@@ -159,7 +160,7 @@ def resize(options: argparse.Namespace) -> int:
     if options.json:
         show_json(found)
     else:
-        print(f"{options.name}: {plain(found['Options']['size'])}")
+        print(f"{options.name}: {printable(found['Options']['size'])}")
     return 0
 
 
@@ -193,7 +194,7 @@ def release(options: argparse.Namespace) -> int:
     if not found["Released"]:
         print(f"{options.name}: no mounts were counted")
     for mount_id, count in found["Released"].items():
-        print(f"{options.name}: {count} dropped of {plain(mount_id)}")
+        print(f"{options.name}: {count} dropped of {printable(mount_id)}")
     return 0
 
 

@@ -31,6 +31,8 @@ from twisted.python.failure import Failure
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from ..processes import printable
+
 #: The permissions of a log file: its owner writes, its group (``adm`` on Debian) may read.
 FILE_MODE = 0o640
 
@@ -106,7 +108,7 @@ def _lines(event: LogEvent) -> list[str]:
     text = _message(event).rstrip()
     if not text and "log_failure" not in event:
         return []
-    return [_one_line(text), *(f"    {_one_line(line)}" for line in _traceback(event).splitlines())]
+    return [printable(text), *(f"    {printable(line)}" for line in _traceback(event).splitlines())]
 
 
 def as_text(event: LogEvent) -> str | None:
@@ -116,15 +118,6 @@ def as_text(event: LogEvent) -> str | None:
         return None
     level = event.get("log_level", LogLevel.info).name
     return f"{_moment(event)} {level:<5} " + "\n".join(lines) + "\n"
-
-
-def _one_line(text: str) -> str:
-    """Return a text, which may come from outside, with nothing in it that a terminal obeys."""
-    if text.isprintable():
-        return text
-    return "".join(
-        sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text
-    )
 
 
 def as_journal(event: LogEvent) -> str | None:

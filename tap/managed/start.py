@@ -18,6 +18,9 @@ import os
 import subprocess
 from pathlib import Path
 
+from exampledriver.backends.mounts import Mount, parse
+from exampledriver.processes import PROC
+
 #: The directory of the host, and the plugin's ``propagatedMount``; both as in config.json.
 DATA = Path("/data")
 ROOT = Path("/var/lib/exampledriver/volumes")
@@ -35,18 +38,12 @@ def mount_volumes() -> None:
         subprocess.run(["/usr/bin/mount", "--rbind", volumes, ROOT], check=True)
 
 
-def mounts(process: int | str) -> list[list[str]]:
-    """Return the mounts of a process, as the fields of proc_pid_mountinfo(5)."""
-    text = Path(f"/proc/{process}/mountinfo").read_bytes().decode("utf-8", "surrogateescape")
-    return [line.split(" ") for line in text.split("\n") if line]
+def mounts(process: int | str) -> list[Mount]:
+    """Return the mounts of a process that can be read."""
+    return [mount for mount in parse(PROC.read(process, "mountinfo")) if mount.device]
 
 
-def groups(fields: list[str], kind: str) -> set[str]:
-    """Return the peer groups that a mount is of a kind of: ``shared`` or ``master``."""
-    return {word.partition(":")[2] for word in fields[6:] if word.startswith(f"{kind}:")}
-
-
-def is_reached(theirs: list[list[str]], peers: set[str]) -> bool:
+def is_reached(theirs: list[Mount], peers: set[str]) -> bool:
     """Tell whether what is mounted on a mount of these peer groups appears among other mounts.
 
     It appears in all of a peer group, in the slaves of that, and in their peer groups:
@@ -54,18 +51,18 @@ def is_reached(theirs: list[list[str]], peers: set[str]) -> bool:
     """
     new = reached = peers
     while new:
-        slaves = [fields for fields in theirs if new & groups(fields, "master")]
-        new = {group for fields in slaves for group in groups(fields, "shared")} - reached
+        slaves = [mount for mount in theirs if new & mount.peers("master")]
+        new = {group for mount in slaves for group in mount.peers("shared")} - reached
         reached = reached | new
-    return any(reached & (groups(f, "shared") | groups(f, "master")) for f in theirs)
+    return any(reached & (m.peers("shared") | m.peers("master")) for m in theirs)
 
 
 def check_seen(engine: int) -> None:
     """End this process if a process of the engine does not get what is mounted here."""
-    ours = {fields[0]: fields for fields in mounts("self") if fields[4] == str(ROOT)}
+    ours = {mount.number: mount for mount in mounts("self") if mount.mountpoint == str(ROOT)}
     # What is mounted on top may be the volumes themselves, that a killed run has left there.
-    lowest = [fields for fields in ours.values() if fields[1] not in ours]
-    peers = {group for fields in lowest for group in groups(fields, "shared")}
+    lowest = [mount for mount in ours.values() if mount.parent not in ours]
+    peers = {group for mount in lowest for group in mount.peers("shared")}
     try:
         seen = is_reached(mounts(engine), peers)
     except OSError:

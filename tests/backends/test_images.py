@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from exampledriver.backends import filesystems, growing, mounting
 from exampledriver.backends.freezing import frozen, thaw_all
 from exampledriver.backends.image import ImageBackend
-from exampledriver.backends.imagefiles import ImageFiles
+from exampledriver.backends.imagefiles import ImageFiles, backing_file
 from exampledriver.backends.mounts import Mount
 from exampledriver.backends.trash import Trash
 from exampledriver.volumes.errors import BusyError, VolumeError
@@ -48,6 +48,19 @@ class FreezingTests(SynchronousTestCase):
             self.assertEqual(len(asked), 2)
         thaw_all()
         self.assertEqual(len(asked), 3)
+
+
+class LoopTests(SynchronousTestCase):
+    """The loop devices of a machine, which are not only the daemon's."""
+
+    def test_names(self) -> None:
+        """The file of a loop device may have any name."""
+        device = Path(self.mktemp())
+        self.assertIsNone(backing_file(str(device)))
+        (device / "loop").mkdir(parents=True)
+        for name in (b"/a/\xff.img", b"/a\r", b"/a\n", b"/a b\x85"):
+            (device / "loop/backing_file").write_bytes(name + b"\n")
+            self.assertEqual(os.fsencode(backing_file(str(device)) or ""), name)
 
 
 class ImageTests(SynchronousTestCase):

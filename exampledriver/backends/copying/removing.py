@@ -13,7 +13,7 @@ import stat
 from pathlib import Path
 
 from ...volumes.errors import quoted
-from ..mounts import mounts_inside
+from ..mounts import mounts_inside, named
 from .nodes import handle
 from .progress import Progress
 from .syscalls import SUBVOLUME, delete_subvolume
@@ -39,7 +39,7 @@ def remove_tree(path: Path, progress: Progress | None = None) -> None:
             return
         mounted = mounts_inside(os.path.realpath(path))
         if mounted:
-            raise OSError(errno.EBUSY, f"{', '.join(mounted)} is mounted inside", os.fspath(path))
+            raise OSError(errno.EBUSY, f"{named(mounted)} is mounted inside", os.fspath(path))
         if os.fstat(top).st_ino == SUBVOLUME and _delete_subvolume(path):
             return
         _open_up(top)

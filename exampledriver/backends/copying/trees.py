@@ -15,7 +15,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from ...volumes.errors import VolumeError
-from ..mounts import mounts_inside
+from ..mounts import mounts_inside, named
 from .files import copy_apart, copy_data
 from .nodes import (
     Metadata,
@@ -64,7 +64,7 @@ def check_no_mounts(source: Path) -> None:
     real = os.path.realpath(source)
     mounted = [path for path in mounts_inside(real) if path != real]
     if mounted:
-        raise VolumeError(f"{', '.join(mounted)} is mounted inside; unmount that, then try again")
+        raise VolumeError(f"{named(mounted)} is mounted inside; unmount that, then try again")
 
 
 def copy_tree(source: Path, target: Path, progress: Progress, apart: bool = False) -> Copied:

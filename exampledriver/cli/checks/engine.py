@@ -99,8 +99,8 @@ def _dockerd(at: Installation) -> int:
     pid = peer(at.docker)
     if command(pid) != "dockerd":
         # Behind a socket that systemd made is systemd.
-        text = _DOCKER_PID.read_text() if _DOCKER_PID.exists() else ""
-        pid = int(text) if text.strip().isdigit() else 0
+        text = _DOCKER_PID.read_bytes().strip() if _DOCKER_PID.exists() else b""
+        pid = int(text) if text.isdigit() else 0
     if command(pid) != "dockerd":
         raise CannotLookError(f"behind {at.docker} is no dockerd that can be seen from here")
     return pid

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...backends.kinds import judge as judge_volume
-from ...backends.mounts import here, inside
+from ...backends.mounts import around, here
 from ...journal import JournalError
 from ...journal.log import JOURNAL
 from ...journal.repair import judge
@@ -162,10 +162,8 @@ def judge_space(where: str, path: Path, space: os.statvfs_result) -> Iterator[Fi
 
 
 def _mountpoint(path: Path) -> str:
-    return max(
-        (mount.mountpoint for mount in here() if inside(os.path.realpath(path), mount.mountpoint)),
-        key=len,
-    )
+    found = around(os.path.realpath(path), here())
+    return found.mountpoint if found else str(path)
 
 
 def journal(at: Installation) -> Iterator[Finding]:

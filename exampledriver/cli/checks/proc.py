@@ -6,34 +6,33 @@ import os
 import re
 from pathlib import Path
 
-_PROC = Path("/proc")
+from ...processes import PROC, Proc, status
 
 
-def started(pid: int) -> int | None:
+def started(pid: int, proc: Proc = PROC) -> int | None:
     """Return when a process started, in clock ticks since the boot."""
     try:
-        stat = (_PROC / str(pid) / "stat").read_text(errors="replace")
+        # proc_pid_stat(5): the name, in parentheses, may hold anything; field 22 is the time.
+        words = proc.read(pid, "stat").rpartition(b")")[2].split()
     except OSError:
         return None
-    # proc_pid_stat(5): the name, in parentheses, may hold anything; field 22 is the time.
-    return int(stat.rpartition(")")[2].split()[19])
+    return int(words[19]) if len(words) > 19 and words[19].isdigit() else None
 
 
-def user(pid: int) -> int | None:
+def user(pid: int, proc: Proc = PROC) -> int | None:
     """Return the effective user id of a process."""
     try:
-        status = (_PROC / str(pid) / "status").read_text(errors="replace")
+        words = status(pid, "Uid", proc)
     except OSError:
         return None
-    found = re.search(r"^Uid:\s+\d+\s+(\d+)", status, re.MULTILINE)
-    return int(found[1]) if found else None
+    return int(words[1]) if len(words) > 1 and words[1].isdecimal() else None
 
 
 def holds(pid: int, path: Path) -> bool:
     """Tell whether a process has a file open."""
     try:
         wanted = os.stat(path)
-        fds = list(os.scandir(_PROC / str(pid) / "fd"))
+        fds = list(os.scandir(f"/proc/{pid}/fd"))
     except OSError:
         return False
     return any(_is(fd.path, wanted) for fd in fds)
@@ -46,11 +45,12 @@ def _is(path: str, wanted: os.stat_result) -> bool:
         return False
 
 
-def unit(pid: int) -> str:
+def unit(pid: int, proc: Proc = PROC) -> str:
     """Return the systemd service that a process belongs to, or an empty text."""
     try:
-        groups = (_PROC / str(pid) / "cgroup").read_text(errors="replace")
+        groups = proc.read(pid, "cgroup")
     except OSError:
         return ""
-    found = re.search(r"/([^/\n]+\.service)$", groups, re.MULTILINE)
-    return found[1] if found else ""
+    # The kernel allows every byte but a line feed in the name of a group; systemd does not.
+    found = re.search(rb"/([A-Za-z0-9:_.@\\-]+\.service)$", groups, re.MULTILINE)
+    return found[1].decode("ascii") if found else ""

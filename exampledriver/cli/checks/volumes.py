@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...backends.kinds import MOUNTED
-from ...backends.mounts import holders, mounts_inside
+from ...backends.mounts import UNREADABLE, holders, mounts_inside
 from ...volumes.errors import InvalidNameError
 from ...volumes.model import check_name
 from .findings import CannotLookError, Finding, quoted
@@ -124,7 +124,7 @@ def _leaked_count(at: Installation, volume: Known, mount_id: str, count: int) ->
 def _leaked_mounts(at: Installation) -> Iterator[Finding]:
     root = os.path.realpath(at.root)
     for mountpoint in mounts_inside(root):
-        if mountpoint == root:
+        if mountpoint in (root, UNREADABLE):
             continue
         name = Path(mountpoint).relative_to(root).parts[0]
         volume = at.volumes().get(name)
