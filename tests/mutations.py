@@ -25,6 +25,7 @@ USING = "exampledriver/volumes/using.py"
 PACKED = "exampledriver/volumes/packed.py"
 REGISTRY = "exampledriver/backends/registry.py"
 ROOT = "exampledriver/backends/root.py"
+TRASH = "exampledriver/backends/trash.py"
 
 
 @frozen
@@ -275,6 +276,27 @@ MUTATIONS = [
     Mutation(
         "a root with volumes is served with an empty map", "exampledriver/backends/adoption.py",
         "    if names and not adopt:", "    if False:", "tests.backends.test_adoption",
+    ),
+    Mutation(
+        "a purge deletes before the slot is marked durably", TRASH,
+        "                if marked:\n                    sync(self.path)\n",
+        "                pass\n", "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "a purge deletes from a slot that is not marked", TRASH,
+        "        os.rename(slot.path, path)\n        return Slot(path",
+        "        path = slot.path\n        return Slot(path",
+        "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "a purge deletes what a crash may put back to its old place", TRASH,
+        "        if unsynced:\n", "        if False:\n", "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "a partly deleted volume is restored as if it were whole",
+        "exampledriver/volumes/removed.py",
+        "        if one.partial and not partial:", "        if False:",
+        "tests.volumes.test_administration",
     ),
 ]  # fmt: skip
 

@@ -129,7 +129,7 @@ class AdminServer:
             Call(
                 "Admin.Restore",
                 lambda message: administration.restore(
-                    message.text("Which"), _optional(message, "Name")
+                    message.text("Which"), _optional(message, "Name"), _flag(message, "Partial")
                 ),
                 _fields,
                 changes="Which",

@@ -87,11 +87,12 @@ class IAdministration(Interface):
     def trash() -> Answer[Sequence[Fields]]:
         """Return what is in the trash, oldest first."""
 
-    def restore(which: str, name: str) -> Answer[Fields]:
+    def restore(which: str, name: str, partial: bool = False) -> Answer[Fields]:
         """Bring a removed volume back; return it, with ``Slot``: where it was.
 
         :param which: a slot of the trash, or the name of a volume: the one removed last.
         :param name: its name from now on, or an empty text for the one that it had.
+        :param partial: bring back what is left of one that a purge has begun to delete.
         """
 
     def purge(which: Sequence[str], older_than: float, report: Report) -> Answer[Fields]:

@@ -17,21 +17,24 @@ from attrs import frozen
 
 from ..volumes.errors import NoSuchVolumeError, VolumeError, quoted
 from .durable import sync
-from .trash import MANIFEST, Trash, slot_time
+from .trash import MANIFEST, Slot, Trash
 
 
 @frozen
 class Removed:
     """A removed volume.
 
-    :ivar slot: the name of its place in the trash.
+    :ivar slot: the name of its slot.
+    :ivar place: where its slot is.
     :ivar path: where its directory is.
     :ivar at: when it was removed.
     :ivar created: when it was created, in RFC 3339; empty if that is not known.
     :ivar there: its directory is there; not so where a restore was cut short.
+    :ivar partial: a purge has begun to delete it: what is there may not be whole.
     """
 
     slot: str
+    place: str
     name: str
     path: str
     at: datetime
@@ -39,6 +42,7 @@ class Removed:
     created: str
     options: Mapping[str, str]
     there: bool
+    partial: bool
 
 
 def removed(trash: Trash) -> list[Removed]:
@@ -47,23 +51,17 @@ def removed(trash: Trash) -> list[Removed]:
     :raises OSError: it cannot be read.
     """
     found: list[Removed] = []
-    try:
-        slots = sorted(os.listdir(trash.path))
-    except FileNotFoundError:
-        return []
-    for slot in slots:
-        moment = slot_time(slot)
-        if moment is not None:
-            # A purge may be at work in it.
-            with suppress(FileNotFoundError):
-                found += _slot(trash.path / slot, moment)
+    for slot in trash.slots():
+        # A purge may be at work in it.
+        with suppress(FileNotFoundError):
+            found += _in_slot(slot)
     return found
 
 
-def _slot(slot: Path, at: datetime) -> list[Removed]:
-    manifest = _manifest(slot / MANIFEST)
+def _in_slot(slot: Slot) -> list[Removed]:
+    manifest = _manifest(slot.path / MANIFEST)
     # Names of volumes begin with no dot; notes do.
-    names = {entry.name for entry in os.scandir(slot) if not entry.name.startswith(".")}
+    names = {entry.name for entry in os.scandir(slot.path) if not entry.name.startswith(".")}
     told = manifest.get("name")
     names_told = {told} if isinstance(told, str) else set()
     found = []
@@ -73,13 +71,15 @@ def _slot(slot: Path, at: datetime) -> list[Removed]:
         found.append(
             Removed(
                 slot.name,
+                str(slot.path),
                 name,
-                str(slot / name),
-                at,
+                str(slot.path / name),
+                slot.at,
                 str(mine.get("backend", "directory")),
                 str(mine.get("created", "")),
                 {str(k): str(v) for k, v in options.items()} if isinstance(options, dict) else {},
                 name in names,
+                slot.deleting,
             )
         )
     return found
@@ -109,13 +109,13 @@ def bring_back(trash: Trash, what: Removed, name: str, target: str) -> None:
                 f"volume {quoted(name)}: {target} is in the way and belongs to no volume: move "
                 "it away, or restore under another name"
             )
-        if not there and not (done and (trash.path / what.slot / MANIFEST).exists()):
+        if not there and not (done and os.path.lexists(os.path.join(what.place, MANIFEST))):
             raise NoSuchVolumeError(f"trash {what.slot}: {what.path} is gone: purged, or restored")
         try:
             if there:
                 os.rename(what.path, target)
             sync(os.path.dirname(target))
-            sync(trash.path / what.slot)
+            sync(what.place)
         except OSError as error:
             raise VolumeError(
                 f"volume {quoted(name)}: moving {what.path} to {target}: {error.strerror}"
@@ -128,7 +128,7 @@ def forget(trash: Trash, what: Removed) -> None:
     :raises OSError: it could not be done; there is no data in it.
     """
     with trash.claimed(what.slot) as mine:
-        slot = trash.path / what.slot
+        slot = Path(what.place)
         if mine and not os.path.lexists(what.path):
             (slot / MANIFEST).unlink(missing_ok=True)
             with suppress(FileNotFoundError):

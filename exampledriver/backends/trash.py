@@ -2,20 +2,24 @@
 
 The time is when the volume was removed, in UTC to the microsecond. A name that
 comes again does not collide, and a name of 255 characters still fits.
+
+Before the first file of a slot is deleted, the slot is renamed to ``TIME.deleting``, durably:
+what a purge has begun to delete is never taken for whole.
 """
 
 from __future__ import annotations
 
+import errno
 import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import shlex
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Lock
 
 import msgspec
-from attrs import define, field
+from attrs import define, field, frozen
 from twisted.logger import Logger
 
 from ..volumes.model import StoredVolume
@@ -32,7 +36,40 @@ TRASH = ".trash"
 #: keeps it apart from every volume's name. Slots of older versions have none.
 MANIFEST = ".volume.json"
 
+#: Ends the name of a slot whose deletion has begun. Older versions leave such a slot alone.
+DELETING = ".deleting"
+
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
+#: How many slots one step marks: a crash leaves no more than these to be finished.
+_MOST = 256
+
+
+@frozen
+class Slot:
+    """A place in the trash.
+
+    :ivar name: the name for people and programs, which is the time alone.
+    :ivar at: when what is in it was removed, by the wall clock.
+    :ivar deleting: its deletion has begun: what is in it may not be whole.
+    """
+
+    path: Path
+    name: str
+    at: datetime
+    deleting: bool
+
+
+@frozen
+class Purged:
+    """What became of a slot that was to be deleted.
+
+    :ivar volumes: how many volumes were deleted with it.
+    :ivar why: why it is still there, or an empty text.
+    """
+
+    slot: str
+    volumes: int
+    why: str
 
 
 @define(eq=False)
@@ -74,7 +111,7 @@ class Trash:
                     file.write(manifest)
                 os.rename(directory, slot / (name or directory.name))
             except OSError:
-                shutil.rmtree(slot)
+                _remove_empty(slot)
                 raise
         finally:
             with self._lock:
@@ -101,15 +138,23 @@ class Trash:
 
     def _slot(self, moment: datetime) -> Path:
         while True:
-            slot = self.path / slot_name(moment)
-            try:
-                with self._lock:
-                    slot.mkdir(mode=0o700)
-                    self._claimed.add(slot.name)
-            except FileExistsError:
-                moment += timedelta(microseconds=1)
-            else:
+            with self._lock, suppress(FileExistsError):
+                slot = self.path / free_slot_name(self.path, moment)
+                slot.mkdir(mode=0o700)
+                self._claimed.add(slot.name)
                 return slot
+
+    def slots(self) -> list[Slot]:
+        """Return the slots, oldest first.
+
+        :raises OSError: the trash cannot be read.
+        """
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        found = [slot for slot in (read_slot(self.path / name) for name in names) if slot]
+        return sorted(found, key=lambda slot: slot.name)
 
     @contextmanager
     def claimed(self, slot: str) -> Iterator[bool]:
@@ -128,41 +173,105 @@ class Trash:
     def purge(self, older_than: timedelta) -> int:
         """Delete for good what was removed more than `older_than` ago; return how many volumes.
 
-        What cannot be deleted, and what has something mounted in it, stays and is logged.
+        What an earlier purge began to delete goes as well. What cannot be deleted, and what has
+        something mounted in it, stays and is logged.
         """
-        if not self.path.is_dir():
-            return 0
         limit = datetime.now(timezone.utc) - older_than
+        due = [slot.name for slot in self.slots() if slot.deleting or slot.at <= limit]
         purged = 0
-        for slot in sorted(self.path.iterdir()):
-            removed = slot_time(slot.name)
-            if removed is not None and removed <= limit:
-                count, why = self.purge_slot(slot.name)
-                purged += count
-                if why:
-                    _log.warn("{slot} is not purged: {why}", slot=str(slot), why=why)
+        for start in range(0, len(due), _MOST):
+            for one in self.purge_slots(due[start : start + _MOST]):
+                purged += one.volumes
+                if one.why:
+                    where = str(self.path / one.slot)
+                    _log.warn("{slot} is not purged: {why}", slot=where, why=one.why)
         return purged
 
-    def purge_slot(self, name: str) -> tuple[int, str]:
-        """Delete a slot for good; return how many volumes were in it, and why it is not done."""
-        slot = self.path / name
-        with self.claimed(name) as mine:
-            if not mine:
-                return 0, ""  # a removal or a restore is at work in it
+    def purge_slots(self, names: Collection[str]) -> list[Purged]:
+        """Delete slots for good; return what became of each.
+
+        All of them are marked durably before the first file is deleted.
+        """
+        with ExitStack() as claims:
+            marked: list[Slot] = []
+            done: list[Purged] = []
+            for name in names:
+                # Otherwise a removal or a restore is at work in it.
+                if claims.enter_context(self.claimed(name)):
+                    self._begin(name, marked, done)
             try:
-                # In anybody's namespace: a container may have what was removed under it.
-                where = named(mounts_inside(str(slot))) or ", ".join(
-                    holder.describe() for holder in holders(str(slot.resolve()))
-                )
-                if where:
-                    return 0, f"mounted, and not to be deleted under its users: {where}"
-                volumes = len([path for path in slot.iterdir() if path.name != MANIFEST])
-                remove_tree(slot)
-            except FileNotFoundError:
-                return 0, ""  # another one was there first
+                if marked:
+                    sync(self.path)
             except OSError as error:
-                return 0, str(error)
-        return volumes, ""
+                return [*done, *(Purged(slot.name, 0, str(error)) for slot in marked)]
+            return [*done, *map(_deleted, marked)]
+
+    def _begin(self, name: str, marked: list[Slot], done: list[Purged]) -> None:
+        """Mark a slot as being deleted, if nobody uses what is in it."""
+        slot = self._find(name)
+        if slot is None:
+            return  # another one was there first
+        try:
+            # In anybody's namespace: a container may have what was removed under it.
+            where = named(mounts_inside(str(slot.path))) or ", ".join(
+                holder.describe() for holder in holders(str(slot.path.resolve()))
+            )
+            if where:
+                why = f"mounted, and not to be deleted under its users: {where}"
+                done.append(Purged(name, 0, why))
+                return
+            marked.append(slot if slot.deleting else self._mark(slot))
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            why = f"{error}{immutable(error, self.path, slot.path)}"
+            done.append(Purged(name, 0, why))
+
+    def _find(self, name: str) -> Slot | None:
+        paths = (self.path / f"{name}{DELETING}", self.path / name)
+        return next((read_slot(path) for path in paths if os.path.lexists(path)), None)
+
+    def _mark(self, slot: Slot) -> Slot:
+        with self._lock:
+            unsynced = slot.name in self._unsynced
+        if unsynced:
+            # A crash must not find the volume at its old place, half deleted.
+            self.sync()
+        path = slot.path.with_name(slot.name + DELETING)
+        os.rename(slot.path, path)
+        return Slot(path, slot.name, slot.at, True)
+
+
+def _deleted(slot: Slot) -> Purged:
+    """Delete a slot that is marked. What it was is deleted last."""
+    try:
+        inside = [path for path in slot.path.iterdir() if path.name != MANIFEST]
+        for path in inside:
+            remove_tree(path)
+        _remove_empty(slot.path)
+    except FileNotFoundError:
+        return Purged(slot.name, 0, "")  # another one was there first
+    except OSError as error:
+        return Purged(slot.name, 0, f"{error}{immutable(error, slot.path)}")
+    return Purged(slot.name, len(inside) or 1, "")
+
+
+def _remove_empty(slot: Path) -> None:
+    """Remove a slot that has nothing in it but what was to be known."""
+    (slot / MANIFEST).unlink(missing_ok=True)
+    slot.rmdir()
+
+
+def immutable(error: OSError, *paths: Path) -> str:
+    """Return what to do about a file that nobody may delete, to be added to an error's text."""
+    if error.errno != errno.EPERM or os.geteuid() != 0:
+        return ""
+    where = " ".join(shlex.quote(str(path)) for path in paths)
+    recursive = "-R " if len(paths) == 1 else ""
+    return (
+        f'; it is immutable or append-only, as lsattr shows: "chattr {recursive}-i -a {where}" '
+        "ends that"
+    )
 
 
 def manifest(volume: StoredVolume) -> bytes:
@@ -181,6 +290,25 @@ def slot_time(name: str) -> datetime | None:
         return datetime.strptime(name, _FORMAT).replace(tzinfo=timezone.utc)
     except ValueError:
         return None
+
+
+def read_slot(path: Path) -> Slot | None:
+    """Return the slot at a path of the trash; ``None`` if the name is not a slot's."""
+    name = path.name.removesuffix(DELETING)
+    at = slot_time(name)
+    return None if at is None else Slot(path, name, at, name != path.name)
+
+
+def free_slot_name(trash: Path, moment: datetime) -> str:
+    """Return the name of a slot that is not in the trash yet, deleted or not.
+
+    :param moment: in UTC, for the name, or as little later as needed.
+    """
+    while True:
+        name = slot_name(moment)
+        if not any(os.path.lexists(trash / f"{name}{end}") for end in ("", DELETING)):
+            return name
+        moment += timedelta(microseconds=1)
 
 
 def _private(path: str, flags: int) -> int:

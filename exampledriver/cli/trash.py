@@ -35,6 +35,9 @@ def add_to(rooms: Any) -> None:
         "which", metavar=REMOVED, help="a slot of the list, or a name: the one removed last"
     )
     made.add_argument("--as", dest="new", default="", metavar="NEW", help="under another name")
+    made.add_argument(
+        "--partial", action="store_true", help="restore what a purge has left of a volume"
+    )
     _as_json(made)
     made.set_defaults(action=restore)
 
@@ -79,7 +82,7 @@ def show(options: argparse.Namespace) -> int:
                 one["Slot"],
                 one["Name"],
                 since(one["RemovedAt"]),
-                since(one["PurgedAt"]) if one["PurgedAt"] else "never",
+                _purged(one),
                 usage(one["Usage"])[0],
                 usage(one["Usage"])[1],
                 ",".join(f"{key}={value}" for key, value in one["Options"].items()) or "-",
@@ -90,9 +93,16 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
+def _purged(one: Mapping[str, Any]) -> str:
+    """Return when a volume is deleted for good, or that this has begun."""
+    if one["State"] != "whole":
+        return str(one["State"])
+    return since(one["PurgedAt"]) if one["PurgedAt"] else "never"
+
+
 def restore(options: argparse.Namespace) -> int:
     """Bring a removed volume back."""
-    fields = {"Which": options.which, "Name": options.new}
+    fields = {"Which": options.which, "Name": options.new, "Partial": options.partial}
     found = Client(options.admin).ask("Restore", fields)
     if options.json:
         show_json(found)

@@ -279,9 +279,9 @@ class Administration:
         """Return what is in the trash, oldest first."""
         return await self._removed.listed()
 
-    async def restore(self, which: str, name: str) -> Fields:
+    async def restore(self, which: str, name: str, partial: bool = False) -> Fields:
         """Bring a removed volume back, the one removed last if there are several."""
-        target, about = await self._removed.restore(which, name)
+        target, about = await self._removed.restore(which, name, partial)
         return {**self._shown(self._service.about(target)), **about}
 
     async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:

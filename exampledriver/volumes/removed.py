@@ -11,7 +11,7 @@ from twisted.logger import Logger
 from ..admin.interfaces import Fields, Report
 from ..backends.bringing import copy, delete_copy, move
 from ..backends.removed import Removed, bring_back, forget, removed
-from ..backends.trash import Trash
+from ..backends.trash import Purged, Trash
 from ..plugin.volume import rfc3339
 from .errors import NoSuchVolumeError, VolumeError, quoted
 from .health import Threads
@@ -66,7 +66,7 @@ class RemovedVolumes:
 
     async def listed(self) -> Sequence[Fields]:
         """Return what is in the trash, oldest first."""
-        found = [one for one in await self._in_trash() if one.there]
+        found = [one for one in await self._in_trash() if one.there or one.partial]
         left = [(_trash_key(one), one.path) for one in found]
         for key, path in left:
             self._usages.ask(key, path)
@@ -75,6 +75,8 @@ class RemovedVolumes:
             {
                 "Slot": one.slot,
                 "Name": one.name,
+                "State": "partly deleted" if one.partial else "whole",
+                "Path": one.path,
                 "RemovedAt": rfc3339(one.at),
                 "PurgedAt": self.until(one.at),
                 "CreatedAt": one.created or None,
@@ -85,9 +87,10 @@ class RemovedVolumes:
             for one in found
         ]
 
-    async def restore(self, which: str, name: str) -> tuple[str, Fields]:
+    async def restore(self, which: str, name: str, partial: bool = False) -> tuple[str, Fields]:
         """Bring a removed volume back, the one removed last if there are several.
 
+        :param partial: bring back also what a purge has begun to delete.
         :return: its name now, and ``Slot`` and ``Others``: where it was, and what else of that
             name is in the trash.
         """
@@ -95,8 +98,10 @@ class RemovedVolumes:
         if not found:
             raise NoSuchVolumeError(f"trash: {_not_in_trash(which)}")
         # One whose restore was cut short has no directory there: it is completed, unless there
-        # is a whole one.
+        # is another one.
         one = ([one for one in found if one.there] or found)[-1]
+        if one.partial and not partial:
+            raise VolumeError(_partly_deleted(one, [other for other in found if other.there]))
         target = name or one.name
         options = {"backend": one.backend, **one.options}
         await self._service.create(target, options, self._restored(one))
@@ -129,7 +134,7 @@ class RemovedVolumes:
 
     async def purge(self, which: Sequence[str], older_than: float, report: Report) -> Fields:
         """Delete for good what is in the trash."""
-        found = [one for one in await self._in_trash() if one.there]
+        found = [one for one in await self._in_trash() if one.there or one.partial]
         for text in which:
             if not any(text in (one.slot, one.name) for one in found):
                 raise NoSuchVolumeError(f"trash: {_not_in_trash(text)}")
@@ -137,7 +142,7 @@ class RemovedVolumes:
         wanted = [
             one
             for one in found
-            if (not older_than or one.at <= limit)
+            if (not older_than or one.partial or one.at <= limit)
             and (not which or {one.slot, one.name} & set(which))
         ]
         purged: list[Fields] = []
@@ -145,16 +150,19 @@ class RemovedVolumes:
         for number, one in enumerate(wanted):
             shown = {"Slot": one.slot, "Name": one.name}
             about = {**shown, "Done": number, "Of": len(wanted)}
-            count, why = await self._waits.telling(report, about, self._purge_slot(one.slot))
-            if count:
-                purged.append(shown)
+            why = await self._waits.telling(report, about, self._purge_slot(one.slot))
+            if why:
+                kept.append({**shown, "Why": why})
             else:
-                kept.append({**shown, "Why": why or "a removal, a restore or a purge is at it"})
+                purged.append(shown)
         return {"Purged": purged, "Kept": kept}
 
-    async def _purge_slot(self, slot: str) -> tuple[int, str]:
-        purged: tuple[int, str] = await self._delete_threads(self._trash.purge_slot, slot)
-        return purged
+    async def _purge_slot(self, slot: str) -> str:
+        """Delete a slot; return why it is still there, or an empty text."""
+        done: list[Purged] = await self._delete_threads(self._trash.purge_slots, [slot])
+        if not any(one.volumes or one.why for one in done):
+            return "a removal, a restore or a purge is at it"
+        return "; ".join(one.why for one in done)
 
 
 def _moment(created: str) -> datetime | None:
@@ -167,7 +175,18 @@ def _moment(created: str) -> datetime | None:
 
 
 def _trash_key(one: Removed) -> Key:
-    return one.slot, one.name
+    return one.slot, one.name, one.partial
+
+
+def _partly_deleted(one: Removed, found: Sequence[Removed]) -> str:
+    """Return why a volume is not restored of which files are missing, and what to do."""
+    whole = [other.slot for other in found if not other.partial]
+    others = f"; whole are: {', '.join(whole)}" if whole else ""
+    return (
+        f"trash {one.slot}: volume {quoted(one.name)} is partly deleted: a purge has begun, and "
+        'ends with the next one; "exampledriver trash restore --partial '
+        f'{one.slot}" brings back what is left{others}'
+    )
 
 
 def _not_in_trash(which: str) -> str:

@@ -4,8 +4,9 @@ A program, for root: ``python -m tests.functional.tasks --kills 20``. The real c
 real daemon for each kind of work, and the daemon gets SIGKILL at a random moment of it; now and
 then the one that starts after it too. Then every volume that was there before has its contents,
 the new one is whole or not there, nothing is staged, mounted or on a loop device that nobody
-counts, and the same command is a success, or says that its work is done. It prints what it
-counted, and exits with 1 at the first fault.
+counts, and the same command is a success, or says that its work is done. What is in the trash
+is whole, or is said to be partly deleted and not restored as if it were whole. It prints what
+it counted, and exits with 1 at the first fault.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from attrs import define, field, frozen
 
@@ -39,6 +41,8 @@ from tests.process import PATIENCE, Daemon, remove_directory, short_directory, u
 RESTARTS = 4
 #: How large the image is at first that grows while it is mounted, in MiB.
 _USED = 300
+#: How many files a purge deletes that takes long enough to be killed in the middle.
+_MANY = 20_000
 #: What belongs in a root.
 OURS = {".lock", ".trash", ".snapshots", ".images"}
 
@@ -78,6 +82,7 @@ def tasks(base: Path, size: int) -> list[Task]:
         Task("restore", ("trash", "restore", "gone"), "no removed volume"),
         Task("restore image", ("trash", "restore", "lost"), "no removed volume"),
         Task("purge", ("trash", "purge", "--yes", "gone"), "no removed volume"),
+        Task("purge many", ("trash", "purge", "--yes", "gone"), "no removed volume"),
         Task("purge image", ("trash", "purge", "--yes", "lost"), "no removed volume"),
         Task("create image", ("volume", "create", "new", *image)),
         Task("rm image", ("volume", "rm", "lost"), "no such volume"),
@@ -189,6 +194,11 @@ class Killer:
         elif name in ("restore", "purge"):
             done(daemon, "volume", "create", "gone", "-o", "from=db")
             done(daemon, "volume", "rm", "gone")
+        elif name == "purge many":
+            daemon.ok("Create", Name="gone")
+            for number in range(_MANY):
+                (daemon.root / f"gone/{number}").touch()
+            daemon.ok("Remove", Name="gone")
         elif name in ("restore image", "purge image", "rm image"):
             daemon.ok("Create", Name="lost", Opts={"backend": "image", "size": "16M"})
             self._images["lost"] = self._fill("lost")
@@ -236,7 +246,10 @@ class Killer:
         """Tell whether a work is done; what is there must be whole."""
         daemon = self.daemon
         names = set(daemon.names())
-        trash = {one["Name"] for one in loaded(daemon, "trash", "list", "--json")}
+        removed = loaded(daemon, "trash", "list", "--json")
+        for one in removed:
+            self._look_at_removed(one, name)
+        trash = {one["Name"] for one in removed}
         if name in ("snapshot", "snapshot-rm"):
             found = {one["Label"] for one in loaded(daemon, "volume", "snapshots", "db", "--json")}
             for label in found:
@@ -267,6 +280,20 @@ class Killer:
             return volume not in names
         assert volume not in names
         return volume not in trash
+
+    def _look_at_removed(self, one: Mapping[str, Any], name: str) -> None:
+        """See that a removed volume is whole, or is not restored as if it were."""
+        if one["State"] == "whole":
+            path = Path(one["Path"])
+            if name == "purge many":
+                assert len(os.listdir(path)) == _MANY, "a purge that was cut short looks whole"
+            elif path.is_dir():
+                whole = [self._whole, *([self._changed] if name == "rollback" else [])]
+                assert fingerprint(path) in whole, f"{path} is not whole"
+            return
+        self.counts[f"{name}: partly deleted"] += 1
+        found = admin(self.daemon, "trash", "restore", one["Slot"])
+        assert found.returncode == 1 and "is partly deleted" in found.stderr, found.stderr
 
     def _whole_archive(self, archive: Path) -> None:
         done(self.daemon, "volume", "import", "read-back", str(archive))

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 from exampledriver.backends.bringing import copy
 from exampledriver.backends.mounts import Holder
-from exampledriver.backends.trash import MANIFEST
+from exampledriver.backends.trash import DELETING, MANIFEST
 from exampledriver.volumes.administration import A_WHILE
 from exampledriver.volumes.errors import (
     BusyError,
@@ -201,6 +201,61 @@ class RestoreTests(AdminCase):
         self.assertEqual(self.world.trash(), ["a", "b"])
         self.do(self.administration.purge(["a"], 0, said.append))
         self.assertEqual(self.world.trash(), ["b"])
+
+    def partly_deleted(self) -> Path:
+        """Remove a volume, and let a purge die which has begun to delete it."""
+        self.removed("db", mode="750")
+        (slot,) = (self.world.root / ".trash").iterdir()
+        return slot.rename(f"{slot}{DELETING}")
+
+    def test_partly_deleted(self) -> None:
+        """What a purge has begun to delete is shown as such, and not restored as if whole."""
+        slot = self.partly_deleted()
+        (shown,) = self.do(self.administration.trash())
+        self.assertEqual((shown["Name"], shown["State"]), ("db", "partly deleted"))
+        self.assertEqual(shown["Slot"], slot.name.removesuffix(DELETING))
+        for which in ("db", str(shown["Slot"])):
+            text = self.fails(VolumeError, self.administration.restore(which, ""))
+            self.assertIn(f'trash restore --partial {shown["Slot"]}"', text)
+        self.assertEqual(self.administration.names(), [])
+
+    def test_partly_deleted_and_whole(self) -> None:
+        """A name of which the last is partly deleted does not give an older one unasked."""
+        self.removed("db")
+        (older,) = (str(one["Slot"]) for one in self.do(self.administration.trash()))
+        self.do(self.service.create("db", {}))
+        self.do(self.service.remove("db"))
+        self.world.settle()
+        newer = max((self.world.root / ".trash").iterdir())
+        newer.rename(f"{newer}{DELETING}")
+        text = self.fails(VolumeError, self.administration.restore("db", ""))
+        self.assertIn(f"whole are: {older}", text)
+        self.do(self.administration.restore(older, ""))
+        self.assertEqual(self.content("db"), "precious")
+
+    def test_partial(self) -> None:
+        """What is left comes back, with its options, when that is asked for."""
+        slot = self.partly_deleted()
+        self.do(self.administration.restore("db", "left", True))
+        self.assertEqual(self.content("left"), "precious")
+        self.assertEqual(self.service.about("left").to_json()["options"], {"mode": "0750"})
+        self.assertFalse(slot.exists())
+
+    def test_partial_cut_short(self) -> None:
+        """A restore of what is left that a crash cut short is completed by the same call."""
+        slot = self.partly_deleted()
+        os.rename(slot / "db", self.world.root / "db")
+        self.start()
+        self.do(self.administration.restore("db", "", True))
+        self.assertEqual(self.content("db"), "precious")
+        self.assertFalse(slot.exists())
+
+    def test_purge_ends(self) -> None:
+        """A purge ends what an earlier one began, also where only newer ones are to stay."""
+        self.partly_deleted()
+        found = self.do(self.administration.purge([], 1e9, lambda fields: None))
+        self.assertEqual([one["Name"] for one in found["Purged"]], ["db"])
+        self.assertEqual(list((self.world.root / ".trash").iterdir()), [])
 
     def test_claimed(self) -> None:
         """What is being restored is not purged under it."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from twisted.internet.defer import execute
 from twisted.internet.task import Clock
@@ -11,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends import trash
 from exampledriver.backends.mounts import Holder
-from exampledriver.backends.trash import MANIFEST, Trash
+from exampledriver.backends.removed import removed
+from exampledriver.backends.trash import DELETING, MANIFEST, Trash, free_slot_name
 from exampledriver.settings import parse_retention
 from exampledriver.volumes.purge import TrashPurger
 
@@ -114,3 +119,123 @@ class PurgeTests(SynchronousTestCase):
         """A directory that cannot be moved stays, and no empty slot is left."""
         self.assertRaises(FileNotFoundError, self.trash.put, self.root / "nosuch", b"{}")
         self.assertEqual(list((self.root / ".trash").iterdir()), [])
+
+    def fail_to_delete(self, error: BaseException) -> Any:
+        """Let the deletion of every file fail."""
+        return self.patch(os, "unlink", _raising(error))
+
+    def test_marked_first(self) -> None:
+        """A slot is marked durably as being deleted before its first file goes."""
+        self.removed("a")
+        self.removed("b")
+        calls: list[str] = []
+        unlink, rename, fsync = os.unlink, os.rename, os.fsync
+
+        def note_unlink(path: str, *, dir_fd: int | None = None) -> None:
+            calls.append("unlink")
+            unlink(path, dir_fd=dir_fd)
+
+        def note_rename(old: Path, new: Path) -> None:
+            calls.append(f"rename {Path(new).suffix}")
+            rename(old, new)
+
+        def note_fsync(fd: int) -> None:
+            calls.append(f"fsync {os.path.basename(os.readlink(f'/proc/self/fd/{fd}'))}")
+            fsync(fd)
+
+        self.trash.sync()
+        for name, wrapper in (("unlink", note_unlink), ("rename", note_rename)):
+            self.patch(os, name, wrapper)
+        self.patch(os, "fsync", note_fsync)
+        self.assertEqual(self.trash.purge(timedelta()), 2)
+        marked = [f"rename {DELETING}", f"rename {DELETING}", "fsync .trash"]
+        self.assertEqual(calls[:4], [*marked, "unlink"])
+
+    def test_not_durable_yet(self) -> None:
+        """A removal that the disk may not have is made durable before its files go."""
+        self.removed("a")
+        (slot,) = self.root.glob(".trash/*")
+        self.trash._unsynced.add(slot.name)
+        synced: list[bool] = []
+        self.patch(Trash, "sync", lambda trash: synced.append(slot.exists()))
+        self.trash.purge(timedelta())
+        self.assertEqual(synced, [True])
+
+    def killed(self) -> None:
+        """Let the process die before a purge deletes its first file."""
+        patch = self.fail_to_delete(KeyboardInterrupt())
+        self.assertRaises(KeyboardInterrupt, self.trash.purge, timedelta())
+        patch.restore()
+        self.trash = Trash(self.root)
+
+    def test_cut_short(self) -> None:
+        """What a purge has begun to delete says so, and the next purge ends it."""
+        self.removed("a")
+        self.killed()
+        (one,) = removed(self.trash)
+        self.assertEqual((one.name, one.partial, one.there), ("a", True, True))
+        self.assertTrue(Path(one.place, MANIFEST).exists())
+        self.assertEqual(self.trash.purge(timedelta(days=1000)), 1)
+        self.assertEqual(os.listdir(self.trash.path), [])
+
+    def test_by_name(self) -> None:
+        """A slot has one name for people, whether its deletion has begun or not."""
+        self.removed("a")
+        (whole,) = removed(self.trash)
+        self.killed()
+        (partial,) = removed(self.trash)
+        self.assertEqual(whole.slot, partial.slot)
+        (done,) = self.trash.purge_slots([whole.slot])
+        self.assertEqual((done.volumes, done.why), (1, ""))
+        self.assertEqual(os.listdir(self.trash.path), [])
+
+    def test_same_name(self) -> None:
+        """A slot gets no name that one has which is being deleted."""
+        self.removed("a")
+        (slot,) = self.trash.slots()
+        self.killed()
+        self.assertNotEqual(free_slot_name(self.trash.path, slot.at), slot.name)
+
+    def test_older_versions(self) -> None:
+        """A slot without a manifest is marked as well, and one that is empty goes."""
+        for name in ("20260101T000000.000000Z", f"20260101T000000.000001Z{DELETING}"):
+            (self.trash.path / name).mkdir(parents=True)
+        (self.trash.path / "20260101T000000.000000Z/a").mkdir()
+        (self.trash.path / "20260101T000000.000000Z/a/file").write_text("x")
+        self.killed()
+        (one,) = removed(self.trash)
+        self.assertEqual((one.name, one.partial, one.options), ("a", True, {}))
+        self.trash.purge(timedelta())
+        self.assertEqual(os.listdir(self.trash.path), [])
+
+    def test_immutable(self) -> None:
+        """A file that nobody may delete is named, and so is the command that changes that."""
+        self.removed("a")
+        self.patch(os, "geteuid", lambda: 0)
+        patch = self.fail_to_delete(PermissionError(errno.EPERM, "Not permitted", "data"))
+        (slot,) = self.trash.slots()
+        (done,) = self.trash.purge_slots([slot.name])
+        self.assertEqual(done.volumes, 0)
+        self.assertIn(f"{slot.path}{DELETING}/a/data", done.why)
+        self.assertIn(f'"chattr -R -i -a {slot.path}{DELETING}"', done.why)
+        patch.restore()
+        self.assertEqual(self.trash.purge(timedelta()), 1)
+
+    def test_no_mark(self) -> None:
+        """Nothing is deleted of a slot that cannot be marked, or not durably."""
+        self.removed("a")
+        self.trash.sync()
+        for name in ("rename", "fsync"):
+            denied = PermissionError(errno.EPERM, "Not permitted")
+            patch = self.patch(os, name, _raising(denied))
+            (done,) = self.trash.purge_slots([slot.name for slot in self.trash.slots()])
+            patch.restore()
+            self.assertIn("Not permitted", done.why)
+            self.assertEqual(len(list(self.root.glob(".trash/*/a/data"))), 1)
+
+
+def _raising(error: BaseException) -> Callable[..., None]:
+    def fail(*words: object, **options: object) -> None:
+        raise error
+
+    return fail

@@ -43,7 +43,7 @@ def remove_tree(path: Path, progress: Progress | None = None) -> None:
         if os.fstat(top).st_ino == SUBVOLUME and _delete_subvolume(path):
             return
         _open_up(top)
-        _empty(os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY), progress or Progress())
+        _empty(path, os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY), progress or Progress())
     finally:
         os.close(top)
     os.rmdir(path)
@@ -57,15 +57,16 @@ def _delete_subvolume(path: Path) -> bool:
         os.close(parent)
 
 
-def _empty(here: int, progress: Progress) -> None:
+def _empty(path: Path, here: int, progress: Progress) -> None:
     """Delete what is in a directory: down into one after the other, up again, and it is gone.
 
+    :param path: the directory's, for error texts.
     :param here: the directory; it is closed.
     """
+    #: The way down: the names of the directories, and those that led to them.
+    way: list[tuple[str, os.stat_result]] = []
     try:
         device = os.fstat(here).st_dev
-        #: The way down: the names of the directories, and those that led to them.
-        way: list[tuple[str, os.stat_result]] = []
         #: For each directory on it, and the first: the directories in it that are left.
         left = [_delete_files(here, device, progress)]
         while left:
@@ -82,6 +83,11 @@ def _empty(here: int, progress: Progress) -> None:
                 if not os.path.samestat(os.fstat(here), above):
                     raise OSError(f"{quoted(name)} was moved meanwhile")
                 os.rmdir(name, dir_fd=here)
+    except OSError as error:
+        if isinstance(error.filename, str):
+            # Where it is, and not only what it is called.
+            error.filename = os.path.join(path, *(name for name, _ in way), error.filename)
+        raise
     finally:
         os.close(here)
 

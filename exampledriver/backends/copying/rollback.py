@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from hashlib import sha256
 from pathlib import Path
 
 from ...volumes.errors import VolumeError
 from ..durable import make_directory, sync
-from ..trash import MANIFEST, TRASH, slot_name
+from ..trash import MANIFEST, TRASH, free_slot_name
 from .copiers import ICopier, duplicate
 from .nodes import identity
 from .notes import read_note, text, write_note
@@ -117,10 +117,8 @@ def _finish(aside: Path, root: Path) -> str:
 
 
 def _make_slot(aside: Path) -> None:
-    moment = datetime.now(timezone.utc)
-    while os.path.lexists(aside.parent / slot_name(moment)):
-        moment += timedelta(microseconds=1)
-    rename_new(aside, aside.parent / slot_name(moment))
+    trash = aside.parent
+    rename_new(aside, trash / free_slot_name(trash, datetime.now(timezone.utc)))
 
 
 def recover(root: Path) -> list[str]:
