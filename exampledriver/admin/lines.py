@@ -9,12 +9,15 @@ from __future__ import annotations
 from typing import cast
 
 from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.http import Request
 from twisted.web.iweb import IRequest
+from zope.interface import implementer
 
 from ..plugin.message import encode
-from ..plugin.wire import reply
+from ..plugin.wire import Pieces, reply
 from .interfaces import Fields
 
 CONTENT_TYPE = b"application/x-ndjson"
@@ -26,13 +29,15 @@ def content(request: IRequest) -> bytes:
     return body.read() if body is not None else b""
 
 
+@implementer(IPushProducer)
 @define(eq=False)
 class Lines:
-    """The lines of one answer; nothing is written to a client that has gone."""
+    """The lines of one answer. A client that has gone, or does not read, gets no progress."""
 
     _request: IRequest
     _begun: bool = field(default=False, init=False)
     _gone: bool = field(default=False, init=False)
+    _full: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Take note of when the client goes."""
@@ -43,19 +48,34 @@ class Lines:
 
     def report(self, progress: Fields) -> None:
         """Write a line that tells how far the work is."""
-        if self._gone:
+        if self._gone or self._full:
             return
         if not self._begun:
             self._begun = True
+            cast(Request, self._request).registerProducer(self, True)
             self._request.setResponseCode(200)
             self._request.setHeader(b"Content-Type", CONTENT_TYPE)
         self._request.write(encode({"Progress": progress}) + b"\n")
 
-    def end(self, status: int, body: bytes | list[bytes]) -> bytes:
+    def end(self, status: int, body: bytes | Pieces) -> bytes | Deferred[bytes]:
         """Return what is left to be written of the answer.
 
         Once lines were written its status is 200; the last line has ``Err`` for an error.
         """
         if not self._begun:
             return reply(self._request, status, body)
+        if not self._gone:
+            cast(Request, self._request).unregisterProducer()
         return (body if isinstance(body, bytes) else b"".join(body)) + b"\n"
+
+    def pauseProducing(self) -> None:
+        """Write no progress: what was written before has not been read."""
+        self._full = True
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        self._full = False
+
+    def stopProducing(self) -> None:
+        """Write nothing more: the client has gone."""
+        self._gone = True

@@ -9,6 +9,8 @@ What is different from a plain ``twisted.web.server.Site``, and why:
   ``getRequestHostname`` fails for it.
 - Bodies are bounded, by :data:`MAX_BODY` for most protocols; what comes beyond is read, not kept,
   and answered with 413.
+- A client that does not read its answers gets no further one: the next request of its connection
+  begins when the socket has taken the answer before it, and until then nothing more is read.
 - What Twisted itself refuses (a malformed head) is answered in JSON too.
 - :meth:`PluginSite.drain` closes connections without cutting an answer.
 """
@@ -19,6 +21,7 @@ from collections.abc import Callable, Mapping
 from io import BytesIO
 from time import time
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,7 +31,6 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IReadDescriptor,
     ITCPTransport,
-    ITransport,
 )
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -41,6 +43,7 @@ from twisted.web.server import Request, Site, version
 from .errors import BadRequest, TooLarge
 from .known import Head, Known, divided
 from .message import CONTENT_TYPE, encode
+from .sending import SOME, Sending
 from .wire import Answered, Pieces, Read
 
 #: The largest body that is read, in bytes, unless a protocol needs more.
@@ -125,8 +128,10 @@ class PluginChannel(HTTPChannel):
     requestFactory = PluginRequest
     #: The head that is being read, if all of its request came at once, and the body's size.
     _head: Head | None = None
-    #: The answer to a known request that is waited for.
-    _later: Deferred[Answered] | None = None
+    #: The answer to a known request that is waited for, or being written.
+    _later: Deferred[Any] | None = None
+    #: The last request has been answered, and the next one waits until the client reads.
+    _held = False
 
     # Twisted's, by the name that it has in a subclass: 1 before the first line of a request.
     _HTTPChannel__first_line: int
@@ -141,33 +146,66 @@ class PluginChannel(HTTPChannel):
             if ask is not None:
                 answered = ask()
                 if isinstance(answered, Deferred):
-                    self._wait(answered)
-                else:
-                    self.site.send(self.transport, *answered)
+                    self._wait(answered.addCallback(self._answer))
+                elif (rest := self.site.send(self, *answered)) is not None:
+                    self._wait(rest)
                 return
             self._head = divided(data)
         super().dataReceived(data)
         self._head = None
 
-    def _wait(self, answered: Deferred[Answered]) -> None:
-        """Answer later; what comes meanwhile is kept, as Twisted does it while it has a request."""
+    def _wait(self, work: Deferred[Any]) -> None:
+        """Go on later; what comes meanwhile is kept, as Twisted does it while it has a request."""
         self._handlingRequest = True
         self.setRawMode()
-        self._later = answered
-        answered.addCallbacks(self._answer, lambda gone: gone.trap(CancelledError))
+        self._later = work
+        work.addCallbacks(self._answered, lambda gone: gone.trap(CancelledError))
 
-    def _answer(self, answered: Answered) -> None:
-        self._later = None
+    def _answer(self, answered: Answered) -> Any:
         last = not self.persistent or self.site.draining
-        self.site.send(self.transport, *answered, last=last)
         if last:
+            self.persistent = False
+        return self.site.send(self, *answered, last=last)
+
+    def _answered(self, _: object) -> None:
+        self._later = None
+        if self.persistent:
+            self._next()
+        else:
             self.loseConnection()
+
+    def _next(self) -> None:
+        """Read the next request, once the client reads its answers."""
+        self._held = self._waitingForTransport
+        if self._held:
             return
-        if not self._waitingForTransport:
-            self._networkProducer.resumeProducing()
+        self._networkProducer.resumeProducing()
         self._handlingRequest = False
         kept, self._dataBuffer = b"".join(self._dataBuffer), []
         self.setLineMode(kept)
+
+    def requestDone(self, request: BaseRequest) -> None:
+        """Go on with the next request, or close."""
+        self.requests.remove(request)
+        self._answered(None)
+
+    def pauseProducing(self) -> None:
+        """Read no more, and begin no request: the client does not read what it is sent."""
+        if self._between_requests:
+            self._handlingRequest = self._held = True
+            self.setRawMode()
+        super().pauseProducing()
+        self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        super().resumeProducing()
+        if self._waitingForTransport:
+            return  # for what the resumed answer has written
+        if self._held:
+            self._next()
+        elif sum(map(len, self._dataBuffer)) <= self._optimisticEagerReadSize:
+            self._networkProducer.resumeProducing()
 
     @property
     def _between_requests(self) -> bool:
@@ -202,7 +240,12 @@ class PluginChannel(HTTPChannel):
     @property
     def busy(self) -> bool:
         """Whether a request has been read, wholly or in part, and not been answered."""
-        return bool(self.requests) or bool(self._buffer) or self._later is not None
+        return (
+            bool(self.requests)
+            or bool(self._buffer)
+            or bool(self._dataBuffer)
+            or self._later is not None
+        )
 
     def checkPersistence(self, request: BaseRequest, version: bytes) -> bool:
         """Let a draining site answer this request as the connection's last."""
@@ -288,11 +331,12 @@ class PluginSite(Site):
         return channel
 
     def send(
-        self, transport: ITransport, status: int, body: bytes | Pieces, last: bool = False
-    ) -> None:
+        self, channel: PluginChannel, status: int, body: bytes | Pieces, last: bool = False
+    ) -> Deferred[bytes] | None:
         """Write a whole answer, with the headers of Twisted's own.
 
         :param last: it is the connection's last.
+        :return: if the answer is long, fires when all of it has been written.
         """
         second = int(time())
         if second != self._second:
@@ -307,10 +351,17 @@ class PluginSite(Site):
         if status != 200 or last:
             close = b"\r\nConnection: close" if last else b""
             begin = (_LINES.get(status) or _line(status)) + close + self._fixed
+        transport = channel.transport
         if isinstance(body, bytes):
             transport.write(b"%s%d\r\n\r\n%s" % (begin, len(body), body))
-        else:
-            transport.writeSequence([b"%s%d\r\n\r\n" % (begin, sum(map(len, body))), *body])
+            return None
+        size = sum(map(len, body))
+        head = b"%s%d\r\n\r\n" % (begin, size)
+        if size < SOME:
+            transport.writeSequence([head, *body])
+            return None
+        transport.write(head)
+        return Sending(channel, transport.writeSequence, iter(body)).start()
 
     def startFactory(self) -> None:
         """Start without the access log and its clock."""

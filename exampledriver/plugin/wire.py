@@ -25,6 +25,7 @@ from .awaiting import bridged
 from .errors import PluginError, explained, refusal
 from .message import CONTENT_TYPE, Message, encode
 from .redaction import masked
+from .sending import Sending
 
 if TYPE_CHECKING:
     from klein import Klein
@@ -354,19 +355,30 @@ class Wire:
         target = unquote_to_bytes(request.uri.split(b"?")[0]).decode("utf-8", "replace")
         asked = f"{request.method.decode()} {target[:200]}"
         found = refusal(failure, self._next_id(), asked)
-        return reply(request, found.status, _body(refused(found.text)))
+        body = encode(refused(found.text))
+        _begin(request, found.status, len(body))
+        return body
 
 
-def reply(request: IRequest, status: int, body: bytes | Pieces) -> bytes:
-    """Set status and headers of an answer and return its body."""
-    if isinstance(body, list):
-        body = b"".join(body)
+def reply(request: IRequest, status: int, body: bytes | Pieces) -> bytes | Deferred[bytes]:
+    """Set status and headers of an answer and return its body.
+
+    A long one is written as its client reads it; then the end of it is returned.
+    """
+    if isinstance(body, bytes):
+        _begin(request, status, len(body))
+        return body
+    _begin(request, status, sum(map(len, body)))
+    client = cast(Request, request)
+    return Sending(client, lambda some: client.write(b"".join(some)), iter(body)).start()
+
+
+def _begin(request: IRequest, status: int, size: int) -> None:
     request.setResponseCode(status)
     request.setHeader(b"Content-Type", CONTENT_TYPE)
-    request.setHeader(b"Content-Length", b"%d" % len(body))
+    request.setHeader(b"Content-Length", b"%d" % size)
     if status == 405:
         request.setHeader(b"Allow", b"POST")
-    return body
 
 
 def _body(fields: Fields) -> bytes | Pieces:

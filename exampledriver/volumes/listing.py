@@ -2,7 +2,8 @@
 
 A List of a hundred thousand volumes hands out the pieces that were made before. A change makes
 one piece anew, at the next List. The first List, and what has changed much since the last, is
-made piece by piece in a thread, so that Gets go on.
+made piece by piece in a thread, so that Gets go on. Lists that come meanwhile wait for it and share
+its pieces.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import define, field
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredLock
 
 from ..plugin.volume import Volume, encoded
 from ..plugin.wire import Answer
@@ -83,6 +84,8 @@ class Listing:
     _pieces: list[_Piece] = field(factory=list, init=False)
     #: The first name that may be in each piece.
     _firsts: list[str] = field(factory=list, init=False)
+    #: Held while many pieces are made.
+    _making: DeferredLock = field(factory=DeferredLock, init=False)
 
     def changed(self, name: str) -> None:
         """Take note that a volume was made, removed, mounted or unmounted."""
@@ -102,13 +105,12 @@ class Listing:
         if not self._pieces:
             self._pieces = _pieces(sorted(self._volumes))
             self._firsts = [piece.names[0] for piece in self._pieces]
-        missing = [piece for piece in self._pieces if piece.made is None]
-        if len(missing) > _AT_ONCE:
-            return Deferred.fromCoroutine(self._slowly(missing))
+        if len([piece for piece in self._pieces if piece.made is None]) > _AT_ONCE:
+            return self._making.run(lambda: Deferred.fromCoroutine(self._slowly()))
         return self._made()
 
-    async def _slowly(self, missing: list[_Piece]) -> Sequence[bytes]:
-        for piece in missing:
+    async def _slowly(self) -> Sequence[bytes]:
+        for piece in list(self._pieces):
             if piece.made is None:
                 changes = piece.changes
                 made = await self._threads(_encoded, self._known(piece))

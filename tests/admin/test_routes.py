@@ -102,6 +102,26 @@ class LineTests(AdminCase):
         self.assertEqual([one["Name"] for one in line["Purged"]], ["a", "b"])
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
 
+    def test_unread(self) -> None:
+        """While the client does not read, no progress is kept for it; the answer still comes."""
+        held = self.holding()
+        self.removed("a")
+        self.removed("b")
+        self.begin("Purge", What="all")
+        self.client.received()
+        self.client.channel.pauseProducing()
+        held[0]()
+        for _ in range(1000):
+            self.world.clock.advance(5)
+        self.assertEqual(self.client.received(), b"")
+        self.client.channel.resumeProducing()
+        self.world.clock.advance(5)
+        (line,) = lines(b"\r\n\r\n" + self.client.received())
+        self.assertEqual(line["Progress"]["Done"], 1)
+        held[1]()
+        (line,) = lines(b"\r\n\r\n" + self.client.received())
+        self.assertEqual(len(line["Purged"]), 2)
+
     def test_error_at_the_end(self) -> None:
         """An error after progress is the last line's Err."""
         source = self.world.base / "source"

@@ -118,6 +118,16 @@ class ManyTests(ServiceCase):
         self.assertEqual(list(self.waited(answer)), [f"v{number}" for number in range(10)])
         self.assertEqual(len(listed(self.service)), 10)
 
+    def test_shared(self) -> None:
+        """Lists that come meanwhile make nothing again: they wait, and share the same bytes."""
+        answers: list[Any] = [self.service.list() for _ in range(3)]
+        for _ in range(4):
+            self.assertEqual(len(self.waiting), 1)
+            self.run_one()
+        found = [self.successResultOf(answer) for answer in answers]
+        for one, other in zip(found[0], found[2], strict=True):
+            self.assertIs(one, other)
+
     def test_changes_meanwhile(self) -> None:
         """What changes while the thread is at work is shown as it is at the end."""
         answer = self.service.list()
