@@ -26,6 +26,7 @@ PACKED = "exampledriver/volumes/packed.py"
 REGISTRY = "exampledriver/backends/registry.py"
 ROOT = "exampledriver/backends/root.py"
 TRASH = "exampledriver/backends/trash.py"
+PLACES = "exampledriver/backends/places.py"
 
 
 @frozen
@@ -297,6 +298,15 @@ MUTATIONS = [
         "exampledriver/volumes/removed.py",
         "        if one.partial and not partial:", "        if False:",
         "tests.volumes.test_administration",
+        "a directory whose file system is not mounted is mounted", PLACES,
+        "return _difference(name, path, home, noted, found) if found != noted else \"\"",
+        "return \"\"",
+        "tests.volumes.test_places",
+    ),
+    Mutation(
+        "an older volume's file system is not noted at its first Mount", USING,
+        "                await self._note_first_place(volume)\n", "                pass\n",
+        "tests.volumes.test_places",
     ),
 ]  # fmt: skip
 

@@ -103,6 +103,7 @@ ALLOWED = {
         "volumes.errors",
         "backends.kinds",
         "backends.mounts",
+        "backends.places",
     ],
     "configuration": ["backends.kinds", "volumes.errors", "volumes.schedule"],
     "tap": ["options", "building", "daemon", "journal"],

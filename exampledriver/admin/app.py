@@ -120,6 +120,12 @@ class AdminServer:
                 changes="Name",
             ),
             Call(
+                "Admin.Accept",
+                lambda message: administration.accept(message.text("Name")),
+                _fields,
+                changes="Name",
+            ),
+            Call(
                 "Admin.Resize",
                 lambda message: administration.resize(message.text("Name"), message.text("Size")),
                 _fields,

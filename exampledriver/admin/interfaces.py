@@ -75,6 +75,13 @@ class IAdministration(Interface):
         :raises PluginError: the kernel says that the volume is in use, or the ID is not counted.
         """
 
+    def accept(name: str) -> Answer[Fields]:
+        """Note that a volume's directory is meant to be in the file system that it is in now.
+
+        :return: the volume, with ``Was`` and ``Place``, which are empty if not known.
+        :raises PluginError: it cannot be reached, or there is no such volume.
+        """
+
     def bring(
         name: str, options: Mapping[str, str], source: str, move: bool, report: Report
     ) -> Answer[Fields]:

@@ -24,7 +24,7 @@ from .copying.removing import remove_tree
 from .directory import DirectoryBackend
 from .durable import is_left, sync
 from .explaining import explained
-from .interfaces import IBackend, ICopyable, IResizable
+from .interfaces import IBackend, ICopyable, IPlaced, IResizable
 from .mounted import failed
 from .subvolumes import SubvolumeCopier
 
@@ -84,7 +84,7 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     return Wanted(BTRFS, dict(sorted(options.items())))
 
 
-@implementer(IBackend, ICopyable, IResizable)
+@implementer(IBackend, ICopyable, IPlaced, IResizable)
 @define(eq=False)
 class BtrfsBackend:
     """The backend ``btrfs``: what a directory under the root does, but for how it is made."""
@@ -262,8 +262,12 @@ class BtrfsBackend:
         """Do removals again that a crash undid."""
         return self._directory.settle([], removed)
 
+    def place(self, volume: StoredVolume) -> str:
+        """Return which file system it lies in."""
+        return self._directory.place(volume)
+
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
-        """Stat it and ask the kernel."""
+        """Read it and ask the kernel."""
         return self._directory.look(volume, mounted)
 
     def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:

@@ -17,14 +17,14 @@ from zope.interface import implementer
 from ..volumes import values
 from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
 from ..volumes.model import DIRECTORY, FROM, StoredVolume, Wanted
-from . import owned, projects
+from . import owned, places, projects
 from .clones import clone_options, taken_over
 from .copying.copiers import ICopier, TreeCopier
 from .copying.progress import Progress
 from .copying.trees import Copied
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .explaining import described, explained, failures
-from .interfaces import IBackend, ICopyable, IResizable
+from .interfaces import IBackend, ICopyable, IPlaced, IResizable
 from .mounts import Holder, holders, inside, mounts_inside, named
 from .trash import Trash, manifest
 
@@ -103,7 +103,7 @@ class DirectoryCopier(TreeCopier):
                 projects.limit(str(target), values.size_bytes(self.volume.options["size"]))
 
 
-@implementer(IBackend, ICopyable, IResizable)
+@implementer(IBackend, ICopyable, IPlaced, IResizable)
 @define(eq=False)
 class DirectoryBackend:
     """The backend ``directory``.
@@ -247,7 +247,7 @@ class DirectoryBackend:
             os.rmdir(volume.mountpoint)
 
     def mount(self, volume: StoredVolume) -> str:
-        """Check that the directory is there, and is no other one."""
+        """Check that the directory is there, and is not another one."""
         trouble = self._trouble(volume)
         if trouble:
             raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
@@ -261,21 +261,16 @@ class DirectoryBackend:
         return frozenset()
 
     def _trouble(self, volume: StoredVolume) -> str:
-        path = volume.mountpoint
-        try:
-            real = os.path.realpath(path, strict=True)
-        except FileNotFoundError:
-            return (
-                f"its directory {path} is missing: mount the file system that holds it, or bring "
-                "the directory back, or remove the volume"
-            )
-        except OSError as error:
-            return f"its directory {path} cannot be reached: {error.strerror}"
-        if real != path:
-            return f"its directory {path} is now a symbolic link to {real}: put the directory back"
-        if not os.path.isdir(path):
-            return f"{path} is not a directory any more: put the directory back"
-        return ""
+        return places.trouble(volume.name, volume.mountpoint, self._home(volume), volume.place)
+
+    def _home(self, volume: StoredVolume) -> str:
+        """Return the directory in whose mount the volume's lies if nothing else is mounted."""
+        return str(self.root) if self.keeps_data(volume) else "/"
+
+    def place(self, volume: StoredVolume) -> str:
+        """Return which file system the directory lies in."""
+        with explained(volume, "looking at"):
+            return places.place(volume.mountpoint, self._home(volume))
 
     def check_unused(self, volume: StoredVolume) -> None:
         """Ask the kernel for mounts of the directory, and for mounts inside it."""
@@ -353,7 +348,7 @@ class DirectoryBackend:
             )
 
     def look(self, volume: StoredVolume, mounted: bool) -> tuple[str, str | None]:
-        """Stat the directory and ask the kernel."""
+        """Read the directory's first entries and ask the kernel."""
         trouble = self._trouble(volume)
         return trouble, described(self.find_holders(volume.mountpoint)) if mounted else None
 

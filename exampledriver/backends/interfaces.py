@@ -132,6 +132,18 @@ class IRooted(Interface):
         """
 
 
+class IPlaced(Interface):
+    """What a backend offers whose volumes are directories in file systems that others mount."""
+
+    def place(volume: StoredVolume) -> str:
+        """Return which file system the volume's directory lies in; see :class:`.StoredVolume`.
+
+        Empty for a volume of a kind that the driver itself mounts. Blocks.
+
+        :raises VolumeError: its directory cannot be reached.
+        """
+
+
 class ICopyable(Interface):
     """A kind of storage whose volumes can be copied: snapshots, clones, archives."""
 

@@ -16,7 +16,15 @@ from ..volumes.model import StoredVolume, Wanted
 from . import kinds
 from .clones import clone_options, taken_over
 from .copying.copiers import ICopier
-from .interfaces import IBackend, IConfigured, ICopyable, IMeasurable, IResizable, IRooted
+from .interfaces import (
+    IBackend,
+    IConfigured,
+    ICopyable,
+    IMeasurable,
+    IPlaced,
+    IResizable,
+    IRooted,
+)
 from .kinds import Choice
 from .measuring import Measure, measure
 from .root import Root
@@ -28,7 +36,7 @@ _NOT_COPIED = {
 }
 
 
-@implementer(IBackend, IConfigured, ICopyable, IMeasurable, IResizable, IRooted)
+@implementer(IBackend, IConfigured, ICopyable, IMeasurable, IPlaced, IResizable, IRooted)
 @define(eq=False)
 class Backends:
     """The kinds of storage by name.
@@ -137,6 +145,12 @@ class Backends:
         trouble = self.home.trouble_of(volume)
         found, users = self.of(volume).look(volume, mounted)
         return trouble or found, users
+
+    def place(self, volume: StoredVolume) -> str:
+        """Return which file system the volume's directory lies in."""
+        placed = IPlaced(self.of(volume), None)
+        found: str = placed.place(volume) if placed else ""
+        return found
 
     def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what was half made; list what is no volume's."""

@@ -11,6 +11,8 @@ from . import copies
 from .client import AdminError, Client, add_socket, pairs
 from .tables import note, number, show_json, since, size, table, usage
 
+#: What the daemon says of a directory in the same file system as the root, or as /.
+OWN = "."
 #: Makes the completion offer the names of volumes for an argument.
 VOLUME = "VOLUME"
 
@@ -53,6 +55,10 @@ def add_to(rooms: Any) -> None:
     made = command("resize", resize, "give a volume another size, mounted or not")
     made.add_argument("name", metavar=VOLUME)
     made.add_argument("size", metavar="SIZE", help="such as 20G; powers of 1024")
+    as_json(made)
+
+    made = command("accept", accept, "accept that a volume's file system is another one now")
+    made.add_argument("name", metavar=VOLUME)
     as_json(made)
 
     made = command("mounts", mounts, "show who has mounted what: counts, and what the kernel says")
@@ -161,6 +167,18 @@ def resize(options: argparse.Namespace) -> int:
         show_json(found)
     else:
         print(f"{options.name}: {printable(found['Options']['size'])}")
+    return 0
+
+
+def accept(options: argparse.Namespace) -> int:
+    """Accept where a volume's directory is now."""
+    found = Client(options.admin).ask("Accept", {"Name": options.name})
+    if options.json:
+        show_json(found)
+    else:
+        where = {"": "not noted", OWN: "no file system of its own"}
+        was, place = (where.get(text, printable(text)) for text in (found["Was"], found["Place"]))
+        print(f"{options.name}: {place}" + (f"; was {was}" if was != place else ""))
     return 0
 
 

@@ -193,6 +193,12 @@ class Administration:
         await self._service.resize(name, size)
         return self._shown(self._service.about(name))
 
+    async def accept(self, name: str) -> Fields:
+        """Note that a volume's directory is meant to be where it is; return the volume."""
+        before = self._service.about(name).place
+        changed = await self._service.accept(name)
+        return {**self._shown(changed), "Was": before, "Place": changed.place}
+
     async def release(self, name: str, mount_id: str) -> Fields:
         """Drop mount counts that an engine left behind, if the kernel says nobody uses it."""
         volume = self._service.about(name)

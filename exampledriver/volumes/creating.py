@@ -13,7 +13,7 @@ from ..backends.interfaces import IConfigured
 from ..journal.interfaces import CatalogError
 from ..plugin.errors import PluginError
 from .errors import ConflictError, VolumeError, quoted
-from .model import FROM, StoredVolume, Wanted, check_name
+from .model import FROM, OWN, StoredVolume, Wanted, check_name
 from .origins import ICloner, Origin
 from .packed import GENERATION
 from .state import State
@@ -127,12 +127,13 @@ class Creation:
         volume = StoredVolume(name, place, created, wanted.options, wanted.backend)
         await self._state.settler.free(name, "the one of that name that was removed is in the way")
         if not self._state.backend.settles(volume):
-            await self._make(volume, {}, origin)
+            _, volume = await self._make(volume, {}, origin)
         else:
             generation = self._state.settler.begin()
             made = None
             try:
-                if await self._make(volume, {GENERATION: generation}, origin):
+                new, volume = await self._make(volume, {GENERATION: generation}, origin)
+                if new:
                     made = volume
             finally:
                 self._state.settler.end(generation, made)
@@ -141,10 +142,13 @@ class Creation:
 
     async def _make(
         self, volume: StoredVolume, more: Mapping[str, object], origin: Origin | None
-    ) -> bool:
-        """Make a volume's place and journal it; return whether the place is new."""
+    ) -> tuple[bool, StoredVolume]:
+        """Make a volume's directory and journal it; return whether that is new, and the volume.
 
-        def make_and_post(volume: StoredVolume) -> tuple[bool, Deferred[None]]:
+        :param more: what the journal says besides if it is new; given for a directory of the root.
+        """
+
+        def make_and_post(volume: StoredVolume) -> tuple[bool, StoredVolume, Deferred[None]]:
             if origin is not None:
                 trouble = self._state.root_trouble()
                 if trouble:
@@ -157,18 +161,34 @@ class Creation:
                 if origin is not None:
                     origin.undo(volume)
                 raise
-            return new, self._state.catalog.post(
-                volume.name, {**volume.to_json(), **(more if new else {})}
+            volume = self._placed(volume, OWN if new and more else "")
+            return (
+                new,
+                volume,
+                self._state.catalog.post(
+                    volume.name, {**volume.to_json(), **(more if new else {})}
+                ),
             )
 
-        new, written = await self._state.threads(make_and_post, volume)
+        new, volume, written = await self._state.threads(make_and_post, volume)
         try:
             await self._state.posted(written)
         except CatalogError as error:
             if new or origin is not None:
                 await self._undo(volume, origin)
             raise VolumeError(f"volume {quoted(volume.name)}: {error}") from error
-        return bool(new)
+        return bool(new), volume
+
+    def _placed(self, volume: StoredVolume, place: str) -> StoredVolume:
+        """Return a volume with the file system noted that its directory lies in."""
+        if not place:
+            try:
+                place = self._state.place(volume)
+            except VolumeError as error:
+                _log.warn("{error}; the first Mount notes where it is", error=error)
+        # Not evolve(), which calls ten times as many functions: each Create comes by here.
+        name, where, created = volume.name, volume.mountpoint, volume.created
+        return StoredVolume(name, where, created, volume.options, volume.backend, place)
 
     async def _undo(self, volume: StoredVolume, origin: Origin | None) -> None:
         try:

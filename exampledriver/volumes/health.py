@@ -120,6 +120,11 @@ class HealthChecks:
         self._outdate(name)
         self._looks[name] = Look(self._clock.seconds(), "", None)
 
+    def doubt(self, volume: StoredVolume, mounted: bool) -> None:
+        """Look at a volume again, whatever was found before: a Mount has failed."""
+        self._outdate(volume.name)
+        self._look(volume, mounted)
+
     def released(self, name: str) -> None:
         """Take note that somebody has let go of a volume."""
         self._outdate(name)

@@ -38,6 +38,10 @@ def check_name(name: str) -> None:
 #: The kind of a volume when nothing is said.
 DIRECTORY = "directory"
 
+#: The :attr:`StoredVolume.place` of a directory in the same mount as the root, or as ``/`` if it
+#: does not live in the root.
+OWN = "."
+
 #: The option that asks for a copy of a volume's data, or of a snapshot's: ``NAME[@LABEL]``.
 FROM = "from"
 
@@ -68,6 +72,8 @@ class StoredVolume:
     :ivar created: to the second, with a time zone.
     :ivar options: their canonical texts, by name.
     :ivar backend: the kind of storage.
+    :ivar place: which file system its directory lies in, as a text that is the same after a
+        reboot; empty if that has not been noted, or the driver itself mounts it.
     """
 
     name: str
@@ -75,6 +81,7 @@ class StoredVolume:
     created: datetime
     options: Mapping[str, str]
     backend: str = DIRECTORY
+    place: str = ""
 
     def difference(self, wanted: Wanted) -> str:
         """Say how what is wanted differs, or return an empty string."""
@@ -84,12 +91,15 @@ class StoredVolume:
 
     def to_json(self) -> dict[str, object]:
         """Return the journal's value for this volume; its key is the name."""
-        return {
+        value: dict[str, object] = {
             "backend": self.backend,
             "created": rfc3339(self.created),
             "mountpoint": self.mountpoint,
             "options": dict(self.options),
         }
+        if self.place:
+            value["place"] = self.place
+        return value
 
     @classmethod
     def from_json(
@@ -117,11 +127,13 @@ class StoredVolume:
         created = value.get("created")
         options = value.get("options")
         backend = value.get("backend")
+        place = value.get("place", "")
         if not (
             isinstance(mountpoint, str)
             and isinstance(created, str)
             and isinstance(options, dict)
             and isinstance(backend, str)
+            and isinstance(place, str)
         ):
             raise ValueError("it lacks a field")
         # Python 3.10 reads no "Z".
@@ -129,7 +141,7 @@ class StoredVolume:
         if moment.tzinfo is None:
             raise ValueError(f"created={created!r} has no time zone")
         kept = _stored_options(backend, options, judge)
-        return cls(name, mountpoint, moment, kept, backend)
+        return cls(name, mountpoint, moment, kept, backend, place)
 
 
 #: Backends and options that were judged before: many volumes have the same, and share them.

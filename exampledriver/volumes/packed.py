@@ -48,11 +48,13 @@ class Shared:
     :ivar wanted: their backend and their options.
     :ivar text: the options as JSON.
     :ivar removing: their removal has begun.
+    :ivar place: which file system their directories lie in; see :class:`.StoredVolume`.
     """
 
     wanted: Wanted
     text: bytes
     removing: bool
+    place: str = ""
 
 
 class Packed(msgspec.Struct, frozen=True, gc=False):
@@ -97,6 +99,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     mountpoint: str
     options: msgspec.Raw
     generation: Annotated[int, msgspec.Meta(ge=0)] = 0
+    place: str = ""
     removing: bool = False
 
 
@@ -106,8 +109,8 @@ class Packer:
 
     _place: Place
     _judge: Judge
-    _by_text: dict[tuple[str, bytes], Shared] = field(factory=dict, init=False)
-    _by_options: dict[tuple[str, tuple[tuple[str, str], ...]], Shared] = field(
+    _by_text: dict[tuple[str, bytes, str], Shared] = field(factory=dict, init=False)
+    _by_options: dict[tuple[str, tuple[tuple[str, str], ...], str], Shared] = field(
         factory=dict, init=False
     )
 
@@ -117,12 +120,12 @@ class Packer:
 
     def _pack(self, value: _Written) -> Packed:
         text = bytes(value.options)
-        shared = self._by_text.get((value.backend, text))
+        shared = self._by_text.get((value.backend, text, value.place))
         if shared is None or value.removing:
-            shared = self._read(value.backend, text, value.removing)
+            shared = self._read(value.backend, text, value.place, value.removing)
         return _packed(value.created, value.generation, shared)
 
-    def _read(self, backend: str, text: bytes, removing: bool = False) -> Shared:
+    def _read(self, backend: str, text: bytes, place: str, removing: bool = False) -> Shared:
         """Read options.
 
         :raises ValueError: they are none.
@@ -132,29 +135,33 @@ class Packer:
             self._judge(backend, options)
         except BadRequest as error:
             raise ValueError(str(error)) from error
-        shared = Shared(Wanted(backend, options), text, removing)
+        shared = Shared(Wanted(backend, options), text, removing, place)
         if not removing and len(self._by_text) < _MOST:
-            self._by_text[backend, text] = shared
+            self._by_text[backend, text, place] = shared
         return shared
 
     def _unpack(self, name: str, packed: Packed) -> bytes:
         generation = packed.generation
-        return b'{"backend":"%s","created":"%s",%s"mountpoint":%s,"options":%s%s}' % (
+        return b'{"backend":"%s","created":"%s",%s"mountpoint":%s,"options":%s%s%s}' % (
             packed.shared.wanted.backend.encode("ascii"),
             rfc3339(packed.created).encode("ascii"),
             b'"generation":%d,' % generation if generation else b"",
             json.dumps(self._place(name, packed.shared.wanted)).encode("ascii"),
             packed.shared.text,
+            b',"place":%s' % json.dumps(packed.shared.place).encode("ascii")
+            if packed.shared.place
+            else b"",
             b',"removing":true' if packed.shared.removing else b"",
         )
 
     def pack(self, volume: StoredVolume, generation: int = 0) -> Packed:
         """Pack a volume, which is not removed."""
-        backend, key = volume.backend, (volume.backend, tuple(volume.options.items()))
+        backend, place = volume.backend, volume.place
+        key = backend, tuple(volume.options.items()), place
         shared = self._by_options.get(key)
         if shared is None:
             text = json.dumps(dict(volume.options), separators=(",", ":")).encode("ascii")
-            shared = self._by_text.get((backend, text)) or self._read(backend, text)
+            shared = self._by_text.get((backend, text, place)) or self._read(backend, text, place)
             if len(self._by_options) < _MOST:
                 self._by_options[key] = shared
         return _packed(volume.created, generation, shared)
@@ -176,9 +183,12 @@ class Packer:
 
     def volume(self, name: str, packed: Packed) -> StoredVolume:
         """Return a volume that was packed."""
-        wanted = packed.shared.wanted
-        place = self._place(name, wanted)
-        return StoredVolume(name, place, packed.created, wanted.options, wanted.backend)
+        shared = packed.shared
+        wanted = shared.wanted
+        where = self._place(name, wanted)
+        return StoredVolume(
+            name, where, packed.created, wanted.options, wanted.backend, shared.place
+        )
 
 
 @define(eq=False)

@@ -180,6 +180,10 @@ class VolumeService:
         """Give a volume another size; see :meth:`.Use.resize`."""
         return self._use.resize(name, size)
 
+    def accept(self, name: str) -> Work[StoredVolume]:
+        """Note where a volume's directory is now; see :meth:`.Use.accept`."""
+        return self._use.accept(name)
+
     def holding(self, name: str, done: str) -> AbstractAsyncContextManager[StoredVolume]:
         """Keep a volume from all changes; see :meth:`.Use.holding`."""
         return self._use.holding(name, done)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from attrs import define, field
 from twisted.internet.defer import Deferred
 
-from ..backends.interfaces import IBackend, IRooted
+from ..backends.interfaces import IBackend, IPlaced, IRooted
 from ..journal.interfaces import ICatalog
 from .errors import NoSuchVolumeError, quoted
 from .health import HealthChecks, Threads
@@ -63,6 +63,17 @@ class State:
         """Return why nothing may be done where volumes live; empty if all is well. Blocks."""
         rooted = IRooted(self.backend, None)
         return rooted.trouble() if rooted else ""
+
+    def place(self, volume: StoredVolume) -> str:
+        """Return which file system a volume's directory lies in. Blocks.
+
+        Empty for a volume that the driver itself mounts.
+
+        :raises VolumeError: it cannot be reached.
+        """
+        placed = IPlaced(self.backend, None)
+        found: str = placed.place(volume) if placed else ""
+        return found
 
     def publish(self, volume: StoredVolume) -> None:
         """Let everybody see a volume, or how it is now."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from attrs import define, evolve
+from twisted.logger import Logger
 
 from ..backends.interfaces import IResizable
 from ..journal.interfaces import CatalogError
@@ -14,6 +15,8 @@ from .errors import VolumeError, quoted
 from .holds import Hold
 from .model import StoredVolume, check_name
 from .state import State
+
+_log = Logger()
 
 
 @define(eq=False)
@@ -32,7 +35,13 @@ class Use:
             volume = self._state.known(name)
             self._state.holds.mounted(name)
             await self._state.settler.settled(name)
-            path: str = await self._state.threads(self._state.backend.mount, volume)
+            try:
+                path: str = await self._state.threads(self._state.backend.mount, volume)
+            except VolumeError:
+                self._state.health.doubt(volume, bool(self._state.ledger.of(name)))
+                raise
+            if not volume.place:
+                await self._note_first_place(volume)
             try:
                 await self._state.ledger.add(name, mount_id)
             except CatalogError as error:
@@ -42,6 +51,42 @@ class Use:
             self._state.listing.changed(name)
             self._state.health.good(name)
         return path
+
+    async def _note_first_place(self, volume: StoredVolume) -> None:
+        """Note the place of a volume of an older journal: a full disk must not bar its Mount."""
+        try:
+            await self._note_place(volume)
+        except VolumeError as error:
+            _log.warn("{error}; the next Mount notes where its directory is", error=error)
+
+    async def _note_place(self, volume: StoredVolume) -> StoredVolume:
+        """Note which file system the directory of a volume lies in; its lock is held.
+
+        :raises VolumeError: it cannot be reached.
+        """
+        place = await self._state.threads(self._state.place, volume)
+        if place == volume.place:
+            return volume
+        changed = evolve(volume, place=place)
+        try:
+            await self._state.catalog.put(volume.name, changed.to_json())
+        except CatalogError as error:
+            raise VolumeError(f"volume {quoted(volume.name)}: {error}") from error
+        self._state.publish(changed)
+        return changed
+
+    async def accept(self, name: str) -> StoredVolume:
+        """Note that a volume's directory is meant to be in the file system that it is in now.
+
+        :raises NoSuchVolumeError: there is no such volume.
+        :raises VolumeError: its directory cannot be reached, or the journal not written.
+        """
+        async with self._state.locks.held(name):
+            volume = self._state.known(name)
+            await self._state.settler.settled(name)
+            changed = await self._note_place(volume)
+            self._state.health.forget(name)
+        return changed
 
     async def unmount(self, name: str, mount_id: str) -> None:
         """Count one mount less; one that is not known is a success.

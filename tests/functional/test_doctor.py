@@ -95,6 +95,8 @@ class HealthyTests(DoctorCase):
             seen = {path: path.lstat() for path in self.base.rglob("*") if path.name != "log"}
             return {path: (s.st_mtime_ns, s.st_mode, s.st_size) for path, s in seen.items()}
 
+        journal = self.daemon.state / "journal"
+        until(lambda: b".settled" in journal.read_bytes(), "what the daemon writes by itself")
         before = files()
         self.examine()
         self.assertEqual(files(), before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -43,12 +44,17 @@ def stored(options: Mapping[str, str] = {}, created: datetime = NOON) -> StoredV
 class CodecTests(SynchronousTestCase):
     """The journal's values in memory."""
 
-    @given(OPTIONS, SECONDS, st.integers(0, 2**40), st.booleans())
+    @given(OPTIONS, SECONDS, st.integers(0, 2**40), st.booleans(), st.text(max_size=9))
     def test_round_trip(
-        self, options: Mapping[str, str], created: datetime, generation: int, removing: bool
+        self,
+        options: Mapping[str, str],
+        created: datetime,
+        generation: int,
+        removing: bool,
+        where: str,
     ) -> None:
         """What is written of a packed value is, byte for byte, what was read."""
-        volume = stored(options, created)
+        volume = evolve(stored(options, created), place=where)
         value = dict(volume.to_json())
         if generation:
             value["generation"] = generation

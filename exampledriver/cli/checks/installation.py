@@ -41,6 +41,7 @@ class Known:
     :ivar options: in their canonical form.
     :ivar counts: how often each mount ID is counted.
     :ivar backend: its kind of storage.
+    :ivar place: which file system its directory lay in; see :class:`.StoredVolume`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Known:
     options: Mapping[str, str]
     counts: Mapping[str, int]
     backend: str = DIRECTORY
+    place: str = ""
 
 
 @define(eq=False)
@@ -150,6 +152,7 @@ class Installation:
         try:
             answer = ask(self.socket, "POST", "/VolumeDriver.List", b"{}\n")
             volumes = json.loads(answer.body)["Volumes"] or []
+            places = self._places()
             found = [
                 Known(
                     volume["Name"],
@@ -157,12 +160,21 @@ class Installation:
                     volume["Status"]["Options"],
                     volume["Status"].get("MountIDs", {}),
                     volume["Status"].get("Backend", DIRECTORY),
+                    places.get(volume["Name"], ""),
                 )
                 for volume in volumes
             ]
         except (OSError, DeadError, SilentError, NoHTTPError, ValueError, LookupError, TypeError):
             return None  # what is wrong with the socket is another check's business
         return {volume.name: volume for volume in found}
+
+    def _places(self) -> dict[str, str]:
+        """Return what the journal has noted of where directories lie, as far as it can be read."""
+        try:
+            entries = self._entries(self.state)
+        except (CannotLookError, OSError):
+            return {}  # which is another check's business
+        return {name: str(value.get("place", "")) for name, value in entries.items()}
 
     def _stored(self) -> dict[str, Known]:
         boot = _BOOT_ID.read_text(encoding="ascii").strip()
@@ -181,7 +193,8 @@ class Installation:
                 os.path.realpath(self.root), name
             )
             backend = str(value.get("backend", DIRECTORY))
-            found[name] = Known(name, mountpoint, options, counts.get(name, {}), backend)
+            place = str(value.get("place", ""))
+            found[name] = Known(name, mountpoint, options, counts.get(name, {}), backend, place)
         return found
 
     def pid(self) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ...backends.kinds import MOUNTED
 from ...backends.mounts import UNREADABLE, holders, mounts_inside
+from ...backends.places import trouble
 from ...volumes.errors import InvalidNameError
 from ...volumes.model import check_name
 from .findings import CannotLookError, Finding, quoted
@@ -28,15 +29,16 @@ def directories(at: Installation) -> Iterator[Finding]:
     for volume in known.values():
         if volume.backend in MOUNTED and volume.mountpoint in mounted:
             continue  # its server may be dead, and whoever looks at it waits for ever
-        trouble = _trouble(at, volume.mountpoint)
-        if trouble:
+        found = _trouble(at, volume)
+        if found:
             yield Finding(
                 "directories",
                 "problem",
-                f'volume "{volume.name}": {trouble}',
+                f'volume "{volume.name}": {found}',
                 "containers that use it do not start; the volume is kept until somebody removes it",
                 f"ls -d {quoted(at.root)}/.trash/*/{quoted(volume.name)}   # was it removed?\n"
                 f"findmnt -T {quoted(volume.mountpoint)}   # is its file system mounted?\n"
+                f"exampledriver volume accept {quoted(volume.name)}   # if another one is meant\n"
                 f"docker volume rm {quoted(volume.name)}   # if it is not wanted any more",
             )
     at.exists("root", at.root)
@@ -46,19 +48,16 @@ def directories(at: Installation) -> Iterator[Finding]:
             yield _stray(at, name)
 
 
-def _trouble(at: Installation, mountpoint: str) -> str:
-    at.looking_at = mountpoint
+def _trouble(at: Installation, volume: Known) -> str:
+    at.looking_at = path = volume.mountpoint
     try:
-        real = os.path.realpath(mountpoint, strict=True)
-    except FileNotFoundError:
-        return f"its directory {mountpoint} is missing"
+        os.stat(path)
     except PermissionError:
-        raise CannotLookError(f"{mountpoint}: permission denied: run doctor as root") from None
-    except OSError as error:
-        return f"its directory {mountpoint} cannot be reached: {error.strerror}"
-    if real != mountpoint:
-        return f"its directory {mountpoint} is now a symbolic link to {real}"
-    return "" if os.path.isdir(mountpoint) else f"{mountpoint} is not a directory any more"
+        raise CannotLookError(f"{path}: permission denied: run doctor as root") from None
+    except OSError:
+        pass
+    home = "/" if "mountpoint" in volume.options else os.path.realpath(at.root)
+    return trouble(volume.name, path, home, volume.place)
 
 
 def _stray(at: Installation, name: str) -> Finding:
