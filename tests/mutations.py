@@ -298,6 +298,8 @@ MUTATIONS = [
         "exampledriver/volumes/removed.py",
         "        if one.partial and not partial:", "        if False:",
         "tests.volumes.test_administration",
+    ),
+    Mutation(
         "a directory whose file system is not mounted is mounted", PLACES,
         "return _difference(name, path, home, noted, found) if found != noted else \"\"",
         "return \"\"",
