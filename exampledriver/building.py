@@ -6,7 +6,7 @@ import os
 import signal
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -90,6 +90,14 @@ def _endpoints(options: Options) -> list[CheckedEndpoint | Announced]:
         if options[word]:
             raise StartError(f"--{word}={options[word]} is of no use without --spec-dir")
     return list(options["endpoints"])
+
+
+def _known_as(name: str, endpoints: Sequence[object]) -> str:
+    """Return what engines call the driver: a socket of a name is a driver of that name."""
+    for endpoint in endpoints:
+        if isinstance(endpoint, UnixEndpoint) and endpoint.path.suffix == ".sock":
+            return endpoint.path.stem
+    return name
 
 
 def _check_ours(option: str, path: Path) -> None:
@@ -306,6 +314,8 @@ def build(options: Options, reactor: Any) -> DaemonService:
             looks,
             waits,
             _version,
+            _known_as(options["name"], endpoints),
+            options["configuration"].choice.default,
         ),
         reactor,
         copies,

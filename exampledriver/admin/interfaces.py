@@ -24,7 +24,11 @@ class IAdministration(Interface):
     """
 
     def about() -> Answer[Fields]:
-        """Return what the daemon is: ``Version``, ``Root``, ``TrashRetention`` (seconds)."""
+        """Return what the daemon is: what engines call it, and what it does by default.
+
+        ``Version``, ``Root``, ``Volumes`` (how many), ``TrashRetention`` (seconds), ``Driver`` and
+        ``DefaultBackend``.
+        """
 
     def names() -> Answer[Sequence[str]]:
         """Return the names of the volumes, in order, at once."""

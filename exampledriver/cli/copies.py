@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from . import engine
 from .client import AdminError, Client, pairs
 from .tables import note, show_json, since, table
 from .transfer import read_archive, write_archive
@@ -49,6 +50,7 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
         "-o", "--opt", action="append", default=[], metavar="KEY=VALUE",
         help="an option, as of docker volume create; repeatable",
     )  # fmt: skip
+    engine.add_to(made)
     as_json(made)
 
 
@@ -131,17 +133,20 @@ def export(options: argparse.Namespace) -> int:
 def import_(options: argparse.Namespace) -> int:
     """Make a volume of an archive."""
     client, opts = Client(options.admin), pairs(options.opt)
-    client.ask("About")  # before anything is read
+    registering = engine.Registering.of(options, client)  # before anything is read
 
     def ask(channel: str) -> dict[str, Any]:
         fields = {"Name": options.new, "Opts": opts, "Channel": channel}
         return client.ask("Import", fields, _progress)
 
     done = read_archive(options.admin, options.file, ask)
+    (made,) = client.ask("Volumes", {"Names": [options.new]})["Volumes"]
+    registered = registering.register(made)
     if options.json:
-        show_json(done)
+        show_json({**done, "Engine": registered})
         return 0
     print(options.new)
+    engine.show(registered)
     archive = done["Archive"]
     note(f"{_done(done)}; it was {archive['Name']}, exported {archive['Exported']}")
     return 0

@@ -18,8 +18,17 @@ from typing import Any
 
 from attrs import define, field
 
+from . import engine
 from .client import AdminError, Client, UnreachableError, absolute, add_socket
-from .sources import NETSHARE, Step, docker_local, engine_volumes, local_persist, netshare
+from .sources import (
+    NETSHARE,
+    Step,
+    docker_local,
+    engine_volumes,
+    local_persist,
+    netshare,
+    with_labels,
+)
 from .tables import age, confirmed, note, show_json, table
 
 LOCAL_PERSIST = "/var/lib/docker/plugin-data/local-persist.json"
@@ -59,6 +68,7 @@ def add_to(rooms: Any) -> None:
     option("-y", "--yes", action="store_true", help="do not ask")
     option("--json", action="store_true", help="JSON in place of tables; needs --yes or --dry-run")
     add_socket(command)
+    engine.add_to(command)
     group = command.add_argument_group("local-persist")
     group.add_argument(
         "--state", type=absolute, default=Path(LOCAL_PERSIST), metavar="FILE",
@@ -81,10 +91,6 @@ def add_to(rooms: Any) -> None:
         help="what docker volume inspect prints, - for standard input (default: ask the engine)",
     )  # fmt: skip
     group.add_argument(
-        "--docker", type=Path, default=Path("/var/run/docker.sock"), metavar="SOCKET",
-        help="the engine (default: %(default)s)",
-    )  # fmt: skip
-    group.add_argument(
         "--nfs-type", choices=("nfs", "nfs4"), default="nfs4",
         help="what nfs means; netshare does not write it down (default: %(default)s)",
     )  # fmt: skip
@@ -100,11 +106,13 @@ class Planned:
     """A step, and what has become of it.
 
     :ivar state: ``to do``, ``there already``, ``refused``, ``done``, ``failed`` or ``not tried``.
+    :ivar engine: whether the volume is registered with Docker; see :mod:`.engine`.
     """
 
     step: Step
     state: str = "to do"
     why: str = ""
+    engine: Mapping[str, object] = field(factory=dict)
 
     def shown(self, credentials: Path) -> dict[str, object]:
         """Return it for machines."""
@@ -115,6 +123,7 @@ class Planned:
             "options": options_of(self.step, credentials),
             "state": self.state,
             "why": self.why,
+            "engine": {key.lower(): value for key, value in self.engine.items()},
         }
 
 
@@ -130,6 +139,7 @@ class Migration:
 
     client: Client
     credentials: Path
+    registering: engine.Registering
     steps: list[Planned] = field(factory=list)
 
     def judge(self) -> None:
@@ -195,6 +205,17 @@ class Migration:
         fields = self._fields(step, options_of(step, self.credentials))
         self.client.ask("Create" if step.what == "create" else "Bring", fields, _progress)
 
+    def register(self) -> None:
+        """Register the volumes that are there with Docker.
+
+        :raises AdminError: the daemon does not answer.
+        """
+        there = [planned for planned in self.steps if planned.state in ("done", "there already")]
+        for planned in there:
+            (volume,) = self.client.ask("Volumes", {"Names": [planned.step.name]})["Volumes"]
+            labels = volume.get("Labels") or planned.step.labels
+            planned.engine = self.registering.register({**volume, "Labels": labels})
+
     def show(self) -> None:
         """Print a table of all steps."""
         rows = []
@@ -242,7 +263,7 @@ def _steps(options: argparse.Namespace) -> list[Step]:
         return docker_local(options.docker_root, options.adopt, options.anonymous)
     drivers = {**NETSHARE, "nfs": options.nfs_type}
     if options.inspect is None:
-        return netshare(engine_volumes(options.docker, list(drivers)), drivers)
+        return netshare(engine_volumes(engine.Engine(options.docker), list(drivers)), drivers)
     try:
         if options.inspect == "-":
             return netshare(load(sys.stdin), drivers)
@@ -252,17 +273,33 @@ def _steps(options: argparse.Namespace) -> list[Step]:
         raise AdminError(f"--inspect {options.inspect}: is not JSON: {error}") from None
 
 
+def _labelled(steps: list[Step], options: argparse.Namespace) -> list[Step]:
+    """Return the steps with the labels that Docker keeps of the old volumes."""
+    driver = {"local-persist": "local-persist", "docker-local": "local"}.get(options.source)
+    if driver is None or options.no_engine:
+        return steps
+    try:
+        return with_labels(steps, engine.Engine(options.docker).volumes([driver]))
+    except engine.EngineError as error:
+        note(f"labels of the old volumes are not known: {error}")
+        return steps
+
+
 def run(options: argparse.Namespace) -> int:
     """Make the plan, print it, and carry it out."""
     if options.json and not (options.yes or options.dry_run):
         raise AdminError("--json asks nobody: give --yes or --dry-run with it")
-    steps = _steps(options)
+    steps = _labelled(_steps(options), options)
     missing = set(options.name) - {step.name for step in steps}
     if missing:
         raise AdminError(f"{options.source} has no volume {', '.join(sorted(missing))}")
     wanted = [step for step in steps if not options.name or step.name in options.name]
+    client = Client(options.admin)
     migration = Migration(
-        Client(options.admin), options.credentials, [Planned(step) for step in wanted]
+        client,
+        options.credentials,
+        engine.Registering.of(options, client),
+        [Planned(step) for step in wanted],
     )
     migration.judge()
     if not options.json:
@@ -275,6 +312,8 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             print()
             migration.show()
+    if not options.dry_run and not migration.count("not tried"):
+        migration.register()
     if options.json:
         shown = [planned.shown(options.credentials) for planned in migration.steps]
         show_json({"from": options.source, "dry_run": options.dry_run, "volumes": shown})
@@ -291,3 +330,10 @@ def _summary(migration: Migration, options: argparse.Namespace) -> None:
         note("what is done stays done: mend what failed, and run the same command again")
     elif migration.count("done"):
         note(_THEN[options.source])
+    known = [planned.engine for planned in migration.steps if planned.engine]
+    left = [one["Command"] for one in known if not one["Registered"]]
+    if left:
+        # Docker still has the old ones by these names.
+        note("When the old volumes are removed, register the new ones with Docker:")
+        for command in left:
+            note(f"  {command}")

@@ -8,12 +8,11 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from .client import AdminError
-from .unixhttp import DeadError, NoHTTPError, SilentError, ask
+from .engine import Engine, EngineError, labels_of
 
 #: Volumes without a name of their own, as Docker calls them.
 _ANONYMOUS = re.compile("[0-9a-f]{64}")
@@ -34,6 +33,7 @@ class Step:
     :ivar source: the directory that is copied or moved.
     :ivar secret: what belongs into a file of credentials, as ``key=value`` lines.
     :ivar refused: why it cannot be done, if that is known already.
+    :ivar labels: those of the old volume.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Step:
     source: str = ""
     secret: str = field(default="", repr=False)
     refused: str = ""
+    labels: Mapping[str, str] = field(factory=dict)
 
 
 def local_persist(state: Path) -> list[Step]:
@@ -179,35 +180,36 @@ def _netshare_steps(
             }
             who["password"] = password
             secret = "".join(f"{key}={value}\n" for key, value in who.items())
+        labels = labels_of(volume)
         if "share" in options or "device" in options:
-            yield Step(name, "create", options, secret=secret)
+            yield Step(name, "create", options, secret=secret, labels=labels)
         else:
             # netshare takes a name that is a share for one.
             why = (
                 "it has no share: its name is one. Give it a name: exampledriver volume create "
                 f"NAME -o backend=mount -o type={kind} -o share={name}"
             )
-            yield Step(name, "create", options, secret=secret, refused=why)
+            yield Step(name, "create", options, secret=secret, refused=why, labels=labels)
 
 
-def engine_volumes(socket: Path, drivers: Sequence[str]) -> object:
+def engine_volumes(engine: Engine, drivers: Sequence[str]) -> list[dict[str, Any]]:
     """Ask an engine for the volumes of some drivers.
 
     :raises AdminError: it does not answer.
     """
-    filters = quote(json.dumps({"driver": list(drivers)}))
     try:
-        answer = ask(socket, "GET", f"/volumes?filters={filters}")
-        found = json.loads(answer.body)
-    except (OSError, DeadError, SilentError, NoHTTPError, ValueError) as error:
+        return engine.volumes(drivers)
+    except EngineError as error:
         raise AdminError(
-            f"{socket}: the engine does not answer ({error}): name it with --docker, or give "
-            "--inspect with what docker volume inspect prints"
+            f"{error}; name the engine with --docker, or give --inspect with what docker volume "
+            "inspect prints"
         ) from None
-    volumes = found.get("Volumes") if isinstance(found, dict) else None
-    if answer.status != 200:
-        raise AdminError(f"{socket}: the engine answers {answer.status}: {found}")
-    return volumes or []
+
+
+def with_labels(steps: Sequence[Step], volumes: Sequence[Mapping[str, Any]]) -> list[Step]:
+    """Return the steps with the labels that an engine knows of their volumes."""
+    labels = {str(volume.get("Name")): labels_of(volume) for volume in volumes}
+    return [evolve(step, labels=labels.get(step.name, step.labels)) for step in steps]
 
 
 def _listed(place: Path) -> list[str]:

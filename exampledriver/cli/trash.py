@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..settings import parse_retention
+from . import engine
 from .client import AdminError, Client, add_socket
 from .tables import confirmed, note, number, show_json, since, table, usage
 
@@ -38,6 +39,7 @@ def add_to(rooms: Any) -> None:
     made.add_argument(
         "--partial", action="store_true", help="restore what a purge has left of a volume"
     )
+    engine.add_to(made)
     _as_json(made)
     made.set_defaults(action=restore)
 
@@ -103,11 +105,15 @@ def _purged(one: Mapping[str, Any]) -> str:
 def restore(options: argparse.Namespace) -> int:
     """Bring a removed volume back."""
     fields = {"Which": options.which, "Name": options.new, "Partial": options.partial}
-    found = Client(options.admin).ask("Restore", fields)
+    client = Client(options.admin)
+    registering = engine.Registering.of(options, client)
+    found = client.ask("Restore", fields)
+    registered = registering.register(found)
     if options.json:
-        show_json(found)
+        show_json({**found, "Engine": registered})
         return 0
     print(found["Name"])
+    engine.show(registered)
     if found["Others"]:
         note(
             f"this was {found['Slot']}, the last one of that name; still in the trash: "

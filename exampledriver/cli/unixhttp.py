@@ -1,7 +1,7 @@
 """HTTP over a UNIX socket, for asking somebody who may be dead, deaf or mad.
 
-Whoever is silent for :data:`SILENCE` or has not finished after :data:`LIMIT` is
-given up. Nothing here connects to anything but a UNIX socket.
+A peer that is silent for :data:`SILENCE` or has not finished after :data:`LIMIT` is
+abandoned, unless a call gives other limits. Nothing here connects to anything but a UNIX socket.
 """
 
 from __future__ import annotations
@@ -87,20 +87,31 @@ def peer(path: Path) -> int:
     return connection.pid
 
 
-def ask(path: Path, method: str, target: str, body: bytes = b"") -> Answer:
+def ask(
+    path: Path,
+    method: str,
+    target: str,
+    body: bytes = b"",
+    silence: float = SILENCE,
+    limit: float = LIMIT,
+    content_type: str = "",
+) -> Answer:
     """Make one request and return its answer.
 
+    :param silence: seconds that the other side may be silent.
+    :param limit: seconds for the whole answer.
     :raises DeadError, SilentError, NoHTTPError: there is no answer.
     :raises OSError: the socket cannot be reached at all.
     """
-    connection = Connection(path)
+    connection = Connection(path, silence)
+    headers = {"Content-Type": content_type} if content_type else {}
     try:
         connection.connect()
-        end = Timer(LIMIT, connection.sock.shutdown, [socket.SHUT_RDWR])
+        end = Timer(limit, connection.sock.shutdown, [socket.SHUT_RDWR])
         end.daemon = True
         end.start()
         try:
-            connection.request(method, target, body)
+            connection.request(method, target, body, headers)
             answer = connection.getresponse()
             read = answer.read(LARGEST)
         finally:
@@ -110,7 +121,7 @@ def ask(path: Path, method: str, target: str, body: bytes = b"") -> Answer:
     except BlockingIOError:
         raise SilentError("its queue of connections is full", connection.pid) from None
     except TimeoutError:
-        raise SilentError(f"no answer within {SILENCE:.0f} s", connection.pid) from None
+        raise SilentError(f"no answer within {silence:.0f} s", connection.pid) from None
     except (HTTPException, ConnectionError) as error:
         raise NoHTTPError(f"{type(error).__name__}: {error}") from None
     finally:

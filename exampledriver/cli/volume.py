@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..processes import printable
-from . import copies
+from . import copies, engine
 from .client import AdminError, Client, add_socket, pairs
 from .tables import note, number, show_json, since, size, table, usage
 
@@ -46,6 +46,7 @@ def add_to(rooms: Any) -> None:
         "-o", "--opt", action="append", default=[], metavar="KEY=VALUE",
         help="an option, as of docker volume create; repeatable",
     )  # fmt: skip
+    engine.add_to(made)
     as_json(made)
 
     made = command("rm", rm, "remove volumes that nobody uses; their data goes to the trash")
@@ -127,11 +128,15 @@ def inspect(options: argparse.Namespace) -> int:
 def create(options: argparse.Namespace) -> int:
     """Make a volume."""
     fields = {"Name": options.new, "Opts": pairs(options.opt)}
-    made = Client(options.admin).ask("Create", fields)
+    client = Client(options.admin)
+    registering = engine.Registering.of(options, client)
+    made = client.ask("Create", fields)
+    registered = registering.register(made)
     if options.json:
-        show_json(made)
+        show_json({**made, "Engine": registered})
     else:
         print(options.new)
+        engine.show(registered)
     return 0
 
 

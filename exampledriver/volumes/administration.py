@@ -45,6 +45,8 @@ class Administration:
 
     :ivar root: where volumes live.
     :ivar version: the daemon's.
+    :ivar driver: the name by which engines know the driver.
+    :ivar default: the backend of a volume whose options name none.
     """
 
     _service: VolumeService
@@ -58,6 +60,8 @@ class Administration:
     _look_threads: Threads
     _waits: Waits
     version: Callable[[], str]
+    driver: str = "exampledriver"
+    default: str = DIRECTORY
     #: The questions to the kernel under way, by volume: one that hangs is not asked twice.
     _asking: dict[str, list[Deferred[Any]]] = field(factory=dict, init=False)
 
@@ -66,6 +70,8 @@ class Administration:
         retention = self._removed.retention
         return {
             "Version": self.version(),
+            "Driver": self.driver,
+            "DefaultBackend": self.default,
             "Root": str(self._root),
             "Volumes": self._service.count,
             "TrashRetention": None if retention is None else retention.total_seconds(),

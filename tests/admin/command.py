@@ -20,7 +20,11 @@ def admin(daemon: Daemon, *words: str) -> subprocess.CompletedProcess[str]:
         timeout=2 * PATIENCE,
         stdin=subprocess.DEVNULL,
         cwd="/",
-        env={**os.environ, "EXAMPLEDRIVER_ADMIN": str(daemon.base / "run/admin.sock")},
+        env={
+            **os.environ,
+            "EXAMPLEDRIVER_ADMIN": str(daemon.base / "run/admin.sock"),
+            "DOCKER_HOST": f"unix://{daemon.base}/docker.sock",
+        },
     )
 
 

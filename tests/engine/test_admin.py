@@ -79,6 +79,73 @@ class AdminTests(DockerCase):
         self.assertLess(found["bytes"], 1_000_000)
 
 
+class RegisteredTests(DockerCase):
+    """Volumes that the administrator's command made, as Docker knows them then."""
+
+    def driver_of(self, name: str) -> str:
+        """Return the driver that Docker has for a name; empty if it knows no such volume."""
+        found = self.engine.docker("volume", "ls", "--format", "{{.Driver}}", "-f", f"name={name}")
+        return found.strip()
+
+    def known(self, name: str) -> tuple[object, object]:
+        """Return the options and labels that Docker has written down."""
+        (found,) = json.loads(self.engine.docker("volume", "inspect", name))
+        return found["Options"], found["Labels"]
+
+    def test_all(self) -> None:
+        """Docker knows the options of what create, restore and import have made."""
+        made = loaded(self.daemon, "volume", "create", "made", "-o", "mode=0750", "--json")
+        self.assertTrue(made["Engine"]["Registered"], made)
+        self.assertEqual(self.known("made"), ({"mode": "0750"}, {}))
+        archive = str(self.daemon.base / "archive")
+        done(self.daemon, "volume", "export", "made", archive)
+        found = loaded(self.daemon, "volume", "import", "read", archive, "--json")
+        self.assertTrue(found["Engine"]["Registered"], found)
+        self.assertEqual(self.known("read")[0], {"mode": "0750"})
+        self.engine.docker("volume", "rm", "made")
+        found = loaded(self.daemon, "trash", "restore", "made", "--json")
+        self.assertTrue(found["Engine"]["Registered"], found)
+        self.assertEqual(self.known("made"), ({"mode": "0750"}, {}))
+
+    def test_driver_away(self) -> None:
+        """While the driver is away, Docker refuses a registered volume, and replaces others."""
+        done(self.daemon, "volume", "create", "kept")
+        found = admin(self.daemon, "volume", "create", "lost", "--no-engine")
+        self.assertIn("to register it with Docker: docker volume create -d x lost", found.stderr)
+        self.engine.end(signal.SIGTERM)
+        self.engine.start()
+        self.daemon.kill()
+        for name, status in (("kept", 125), ("lost", 0)):
+            words = ("--rm", "--network=none", "-v", f"{name}:/data", "busybox:local", "true")
+            found = self.engine.run("run", *words)
+            self.assertEqual(found.returncode, status, found.stderr)
+        self.daemon.start()
+        self.assertEqual((self.driver_of("kept"), self.driver_of("lost")), ("x", "local"))
+
+    def test_by_hand(self) -> None:
+        """The command that is printed does the same; after a docker inspect a restart helps."""
+        found = admin(self.daemon, "volume", "create", "db", "-o", "mode=0750", "--no-engine")
+        command = found.stderr.split(": ", 1)[1].replace("docker ", "", 1).split()
+        self.engine.docker("volume", "inspect", "db")
+        self.engine.docker(*command)
+        self.assertEqual(self.known("db")[0], None)
+        again = admin(self.daemon, "volume", "create", "db", "-o", "mode=0750")
+        self.assertEqual(again.returncode, 0)
+        self.assertIn("until dockerd is restarted", again.stderr)
+        self.engine.end(signal.SIGTERM)
+        self.engine.start()
+        self.engine.docker(*command)
+        self.assertEqual(self.known("db")[0], {"mode": "0750"})
+
+    def test_another_driver(self) -> None:
+        """A name that Docker has for a local volume is a warning, and so is another driver's."""
+        self.engine.docker("volume", "create", "db")
+        found = admin(self.daemon, "volume", "create", "db")
+        self.assertEqual((found.returncode, found.stdout), (0, "db\n"))
+        self.assertIn('has a volume "db" of its driver "local"', found.stderr)
+        self.assertIn("run: docker volume create -d x db", found.stderr)
+
+
 class MigrateTests(DockerCase):
     """Docker's own volumes move in. The root is no mount of its own, as on most machines."""
 
@@ -111,6 +178,19 @@ class MigrateTests(DockerCase):
             self.assertEqual(self.daemon.names(), ["copied", "moved"])
             self.assertEqual(self.engine.sh(f"{name}:/data", "cat /data/file"), name)
         self.assertEqual(list(Path(self.daemon.base, "data/volumes").glob("*/_data")), [])
+
+    def test_registered(self) -> None:
+        """Labels move along; when the old volume is gone, the command registers the new one."""
+        self.make("db", "--label", "com.docker.compose.project=shop")
+        (found,) = json.loads(done(self.daemon, *self.words, "--yes", "--adopt"))["volumes"]
+        command = "docker volume create -d x --label com.docker.compose.project=shop db"
+        self.assertEqual(found["engine"]["command"], command)
+        self.assertIn("hides this one", found["engine"]["why"])
+        self.engine.docker("volume", "rm", "db")
+        self.engine.docker(*command.split()[1:])
+        (shown,) = json.loads(self.engine.docker("volume", "inspect", "db"))
+        self.assertEqual(shown["Labels"], {"com.docker.compose.project": "shop"})
+        self.assertEqual(shown["Driver"], "x")
 
     def test_in_use(self) -> None:
         """A volume that a container has is left alone, and the container named."""
