@@ -47,7 +47,7 @@ class Gate:
     def authorize_request(self, request: AuthzRequest) -> Decision:
         policy = self.current()
         if isinstance(policy, Policy):
-            verdict = decide(policy, request.user, request.method, request.uri, request.body)
+            verdict = decide(policy, request)
         else:
             verdict = Verdict(False, None, policy)
         self.note(request, verdict)

@@ -5,12 +5,16 @@ What no rule fits is denied, and a file that is wrong anywhere denies everything
 
 import re
 from functools import cache
-from posixpath import normpath
-from urllib.parse import unquote, unquote_to_bytes
 
 import msgspec
 
-from .bodies import CONDITIONS, Body
+from exampledriver.plugin import PluginError
+from exampledriver.plugin.authz import AuthzRequest
+
+from .bodies import CONDITIONS
+
+#: Before this version of the API, starting a container can give it privileges.
+OLDEST = (1, 24)
 
 
 class PolicyError(Exception):
@@ -76,45 +80,24 @@ class Verdict(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-def decide(policy: Policy, user: str, method: str, uri: str, body: bytes | None) -> Verdict:
-    """Decide on a request.
-
-    :param uri: as the client sent it.
-    :param body: ``None`` if it was not told.
-    """
-    path = clean_path(uri)
-    if path is None:
-        return Verdict(False, None, "this path is not one of the API's")
+def decide(policy: Policy, request: AuthzRequest) -> Verdict:
+    """Decide on a request."""
+    user, method = request.user, request.method
+    try:
+        path, version = request.path, request.version
+    except PluginError as error:
+        return Verdict(False, None, str(error))
+    if version < OLDEST:
+        return Verdict(False, None, "use version 1.24 of the engine's API, or a newer one")
     for number, rule in enumerate(policy.rules):
         if not _fits(rule, user, method, path):
             continue
         if not rule.allow:
             return Verdict(False, number, rule.reason or f"{_who(user)} may not {method} {path}")
-        if rule.forbid:
-            wrong = _forbidden(rule, body)
-            if wrong:
-                return Verdict(False, number, f"{_who(user)} may not {method} {path} {wrong}")
+        if rule.forbid and (wrong := _forbidden(rule, request)):
+            return Verdict(False, number, f"{_who(user)} may not {method} {path}{wrong}")
         return Verdict(True, number)
     return Verdict(False, None, f"no rule lets {_who(user)} {method} {path}")
-
-
-def clean_path(uri: str) -> str | None:
-    """Return the path that an engine routes a request by, or ``None`` if it routes it nowhere.
-
-    Without the version and the query, without what is doubled, and with ``%2f`` and the like
-    decoded, once: so the engine does, and what is written in another way is no way round.
-    """
-    if "://" in uri.partition("?")[0] and not uri.startswith("/"):
-        uri = "/" + uri.partition("://")[2].partition("/")[2]
-    path = uri.partition("?")[0]
-    if not path.startswith("/"):
-        return None
-    try:
-        unquote_to_bytes(path).decode("utf-8")
-    except UnicodeDecodeError:
-        return None
-    path = re.sub("/+", "/", normpath(unquote(path)))
-    return re.sub(r"^/v[0-9.]+(?=/)", "", path)
 
 
 def _fits(rule: Rule, user: str, method: str, path: str) -> bool:
@@ -132,15 +115,13 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile("".join(wild.get(part) or re.escape(part) for part in parts), re.DOTALL)
 
 
-def _forbidden(rule: Rule, body: bytes | None) -> str:
+def _forbidden(rule: Rule, request: AuthzRequest) -> str:
     """Return what a body does that it must not, or nothing."""
-    if body is None:
-        return "with a body that the engine does not show, such as one beyond 4 MiB"
     try:
-        found = Body.parse(body)
-    except ValueError:
-        return "with a body that is not JSON"
-    return next((f"with {said}" for n in rule.forbid if (said := CONDITIONS[n](found))), "")
+        body = request.json()
+    except PluginError as error:
+        return f": {error}"
+    return next((f" with {said}" for n in rule.forbid if (said := CONDITIONS[n](body))), "")
 
 
 def _who(user: str) -> str:

@@ -137,6 +137,8 @@ class GateTests(ExampleCase):
             "/v1.41/images/%2e%2e/containers/create",
             "//containers/create",
             "/v1.41/images/../containers/create",
+            "/v1.41/containers%2fcreate",
+            "/v1.23/containers/create",
         ):
             # The engine itself answers the last ones, and sends clients to the path's other name.
             self.assertIn(create(path, evil)[0], ("403", "301"), path)
@@ -151,6 +153,10 @@ class GateTests(ExampleCase):
         # What the engine does not show, the gate does not let pass.
         self.assertEqual(create("/containers/create", evil, "text/plain")[0], "403")
         self.assertEqual(create("/containers/create", {**good, "X": "y" * (5 << 20)})[0], "403")
+        for path in ("/containers/good/exec", "/containers%2fgood/exec"):
+            self.assertEqual(create(path, {"privileged": True, "Cmd": ["true"]})[0], "403")
+        # Such a start makes the container privileged.
+        self.assertEqual(create("/v1.23/containers/good/start", {"Privileged": True})[0], "403")
         self.assertEqual(self.containers(), "good")
 
     def test_policy(self) -> None:

@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from exampledriver.plugin.new import write_project
 from tests.process import PATIENCE, until
 
-from .box import IMAGE, Engine, new_base, remove_base
+from .box import IMAGE, Engine, new_base, remove_base, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -110,6 +110,89 @@ class NewTests(SynchronousTestCase):
         found = self.engine.run("logs", "hello")
         self.assertEqual(found.stdout, "one\n", found)
         self.assertIn("unexpected EOF", found.stderr)
+
+    def post(self, path: str, body: str, *options: str) -> tuple[str, str]:
+        """Make a request of the engine's API; return status and body of the answer."""
+        sent = self.base / "body"
+        sent.write_text(body)
+        found = run(
+            "curl", "-s", "--path-as-is", "--unix-socket", str(self.base / "docker.sock"),
+            "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", f"@{sent}",
+            "-w", "\n%{http_code}", *options, "http://docker" + path,
+        )  # fmt: skip
+        answer, _, status = found.stdout.rpartition("\n")
+        return status, answer
+
+    def test_authz(self) -> None:
+        """Whatever an engine would make privileged is denied, however the request is written."""
+        docker = self.engine.docker
+        docker(
+            "run", "-d", "--name=db", "--network=none", "--stop-signal=KILL", IMAGE,
+            "sleep", "1000",
+        )  # fmt: skip
+        docker("create", "--name=old", "--network=none", IMAGE, "true")
+        # Where a container may be reached by the name that another one has for it.
+        docker("create", "--name=web", "--network=none", "--link=db:alias", IMAGE, "true")
+        process = self.serve("authz")
+        self.engine.end(signal.SIGTERM)
+        self.engine.options = ["--authorization-plugin=mine"]
+        self.engine.start()
+        docker("start", "db")
+
+        def container(inner: str) -> str:
+            return f'{{"Image":"{IMAGE}","Cmd":["true"],{inner}}}'
+
+        create, privileged = "/v1.41/containers/create", '"HostConfig":{"Privileged":true}'
+        self.assertEqual(self.post(create, container('"HostConfig":{}'))[0], "201")
+        before = docker("ps", "-aq")
+        self.assertIn("Privileged is not allowed", self.post(create, container(privileged))[1])
+        for inner in (
+            '"hostconfig":{"privileged":true}',
+            '"Ho\u017ftConfig":{"Privileged":true}',
+            '"HostConfig":{"\\u0050rivileged":true}',
+            '"Privileged":true',
+            '"Privileged":true,"HostConfig":null',
+            f'{privileged},"HostConfig":{{}}',
+            '"HostConfig":{"Privileged":true,"Privileged":null}',
+            '"HostConfig":{"CapAdd":"ALL"}',
+        ):
+            self.assertEqual(self.post(create, container(inner))[0], "403", inner)
+        for path in (
+            "/%63ontainers/create",
+            "/%761.41/containers%2Fcreate",
+            "//containers/create",
+            "/v1.41/images/../containers/create",
+            "/v1.41/containers/create/",
+        ):
+            # The engine itself answers the last ones: this is another path, or none.
+            self.assertIn(self.post(path, container(privileged))[0], ("403", "301", "404"), path)
+        target = "--request-target"
+        for uri in ("http://docker/containers/create", "x:/v1.41/containers/create"):
+            status = self.post("/", container(privileged), target, uri)[0]
+            self.assertEqual(status, "403", uri)
+        # What the engine does not show.
+        long = container(f'"X":"{"y" * (5 << 20)}",{privileged}')
+        self.assertNotEqual(self.post(create, long)[0], "201")
+        self.assertEqual(docker("ps", "-aq"), before)
+
+        for path in ("/containers/db/exec", "/containers/web/alias/exec", "/containers/db%2Fexec"):
+            self.assertEqual(self.post(path, '{"Cmd":["true"]}')[0], "201", path)
+            for name in ("Privileged", "privileged"):
+                status = self.post(path, f'{{"Cmd":["true"],"{name}":true}}')[0]
+                self.assertEqual(status, "403", path)
+        refused = self.engine.run("exec", "--privileged", "db", "true")
+        self.assertIn("Privileged is not allowed here", refused.stderr)
+        docker("exec", "db", "true")
+        for options in ([], ["-H", "Transfer-Encoding: chunked"]):
+            status = self.post("/v1.23/containers/old/start", '{"Privileged":true}', *options)[0]
+            self.assertEqual(status, "403")
+        self.assertEqual(docker("inspect", "-f", "{{.HostConfig.Privileged}}", "old"), "false")
+
+        self.assertEqual(self.post("/plugins/pull?remote=x/y", "[]")[0], "403")
+        service = '{"Name":"s","TaskTemplate":{"ContainerSpec":{"capabilityadd":["ALL"]}}}'
+        self.assertEqual(self.post("/services/create", service)[0], "403")
+        docker("rm", "-f", "db", "old", "web")
+        self.stop(process)
 
     def test_network(self) -> None:
         """A network is made of it, and a container attached."""

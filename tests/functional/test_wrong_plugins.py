@@ -9,6 +9,7 @@ from typing import Any
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.plugin import Plugin
 from exampledriver.plugin.testing import (
     RULES,
     AuthzSubject,
@@ -25,6 +26,7 @@ from exampledriver.plugin.testing import (
     run,
 )
 from tests.plugin.wrong import http, kinds, logs, messages, metrics, mounts, secrets, volumes
+from tests.plugin.wrong.oldauthz import OldTemplate
 from tests.plugin.wrong.registry import WRONG
 from tests.plugin.wrong.right import Right
 
@@ -76,6 +78,23 @@ class WrongPluginTests(SynchronousTestCase):
     def test_every_rule(self) -> None:
         """For every rule there is a wrong plugin."""
         self.assertEqual(sorted(WRONG), sorted(rule.id for rule in RULES))
+
+
+class OldTemplateTests(SynchronousTestCase):
+    """The template of authorization plugins as it was."""
+
+    def test_old(self) -> None:
+        """Each way round it is a rule's, and it breaks no others."""
+        found = set()
+        for rule in rules_of("authz"):
+            clock = Clock()
+            site = Plugin("old", [OldTemplate()], clock).site()
+            subject = AuthzSubject(MemoryTarget(site, clock), idle=90.0, large=(1 << 20) + 1)
+            verdict = run(rule.judge(subject))
+            if verdict.failed:
+                found.add(rule.id)
+        ways = {"A-BESIDE", "A-CASE", "A-DUPLICATE", "A-ESCAPE", "A-EXEC", "A-START"}
+        self.assertEqual(found, ways)
 
 
 def _test(rule_id: str) -> Any:

@@ -20,14 +20,12 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
 from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
-from exampledriver.plugin.authz import ALLOW, IAuthzDriver
 from exampledriver.plugin.logdriver import (
     ILogDriver,
 )
 from exampledriver.plugin.metrics import IMetricsCollector
 from exampledriver.plugin.secret import ISecretProvider
 from exampledriver.plugin.testing import (
-    AuthzConformance,
     IpamDriverConformance,
     LogDriverConformance,
     MetricsCollectorConformance,
@@ -41,7 +39,6 @@ from tests.volumes.fixtures import World
 
 from .logs import Logs
 from .memory import FakeDriver
-from .test_authz import Gate
 from .test_network import Wires
 from .test_small import Meter, Vault
 from .wrong.messages import AlwaysOk
@@ -128,13 +125,6 @@ class Pools:
 
     def release_address(self, request: ipam.ReleaseAddress) -> None:
         self.given.get(request.pool_id, set()).discard(request.address)
-
-
-class GateConformance(AuthzConformance, SynchronousTestCase):
-    """An authorization driver of this package, in memory."""
-
-    def driver(self) -> IAuthzDriver:
-        return Gate(ALLOW)
 
 
 class NetworksConformance(NetworkDriverConformance, SynchronousTestCase):

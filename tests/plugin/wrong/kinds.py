@@ -5,10 +5,14 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Callable
+from base64 import b64decode
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.web.server import Request
+
+from exampledriver.plugin.engineapi import JsonObject, fits, read_object, split_target
+from exampledriver.plugin.errors import BadRequest
 
 from .registry import breaks
 from .right import Fields, Refused, Right
@@ -53,10 +57,17 @@ class Kind(Right):
 
 
 class RightAuthz(Kind):
-    """An authorization plugin that allows all but one thing."""
+    """An authorization plugin that allows all but volumes, and what makes a process privileged."""
 
     prefix = "/AuthZPlugin."
     implements = ("authz",)
+    #: Routes, and the places in a body at which one asks for privileges.
+    places: Mapping[str, Sequence[tuple[str, ...]]] = {
+        "/containers/create": (("HostConfig", "Privileged"), ("Privileged",)),
+        "/containers/{name}/exec": (("Privileged",),),
+    }
+    #: The first version of the API in which a start has no HostConfig.
+    first: tuple[int, ...] = (1, 24)
 
     def auth_z_req(self, request: Request, message: Fields) -> Fields | None:
         return self.decide(message)
@@ -69,9 +80,33 @@ class RightAuthz(Kind):
         method, uri = message.get("RequestMethod"), message.get("RequestUri")
         if not isinstance(method, str) or not isinstance(uri, str):
             return {"Allow": False, "Msg": "what is that?", "Err": "no URI"}
-        if message.get("RequestBody", "").startswith("%"):
+        try:
+            body = message.get("RequestBody")
+            why = self.forbidden(uri, None if body is None else b64decode(body, validate=True))
+        except ValueError:
             return {"Allow": False, "Msg": "what is that?", "Err": "no base64"}
-        return {"Allow": not uri.endswith("/volumes/create"), "Msg": "no volumes", "Err": ""}
+        except BadRequest as error:
+            return {"Allow": False, "Msg": str(error), "Err": ""}
+        return {"Allow": not why, "Msg": why, "Err": ""}
+
+    def forbidden(self, uri: str, body: bytes | None) -> str:
+        """Return why a request is denied; nothing if it is not."""
+        path, version = self.target(uri)
+        for route, places in self.places.items():
+            if fits(route, path):
+                privileged = any(any(self.values(body, place)) for place in places)
+                return "no privileges" if privileged else ""
+        if fits("/containers/{name}/start", path) and version < self.first:
+            return "no old versions"
+        return "no volumes" if path == "/volumes/create" else ""
+
+    def target(self, uri: str) -> tuple[str, tuple[int, ...]]:
+        """Return path and version."""
+        return split_target(uri)
+
+    def values(self, body: bytes | None, place: tuple[str, ...]) -> Sequence[object]:
+        """Return the values at a place in a body."""
+        return read_object(body).values(*place)
 
 
 @breaks("A-ACTIVATE")
@@ -134,9 +169,85 @@ class UnreadAllowed(RightAuthz):
         try:
             return super().message(body)
         except Refused:
-            if not body:
+            if body in (b"", b"null"):
                 raise
             return {"RequestMethod": "GET", "RequestUri": "/"}
+
+
+@breaks("A-NULL")
+class NullAllowed(RightAuthz):
+    """It reads null as Go does."""
+
+    def message(self, body: bytes) -> Fields:
+        if body == b"null":
+            body = b'{"RequestMethod":"","RequestUri":"/"}'
+        return super().message(body)
+
+
+@breaks("A-CASE")
+class ExactNames(RightAuthz):
+    """It looks at names as they are documented, in each object of the name."""
+
+    def values(self, body: bytes | None, place: tuple[str, ...]) -> Sequence[object]:
+        found: list[object] = [read_object(body)]
+        for name in place:
+            objects = [item for item in found if isinstance(item, JsonObject)]
+            found = [held for item in objects for key, held in item.items if key == name]
+        return found
+
+
+@breaks("A-DUPLICATE")
+class LastName(RightAuthz):
+    """Of a name that comes twice it sees the last one."""
+
+    def values(self, body: bytes | None, place: tuple[str, ...]) -> Sequence[object]:
+        found: object = read_object(body)
+        for name in place:
+            values = found.values(name) if isinstance(found, JsonObject) else []
+            found = values[-1] if values else None
+        return [found]
+
+
+@breaks("A-BESIDE")
+class Inside(RightAuthz):
+    """It looks into HostConfig."""
+
+    places: Mapping[str, Sequence[tuple[str, ...]]] = {
+        **RightAuthz.places,
+        "/containers/create": (("HostConfig", "Privileged"),),
+    }
+
+
+@breaks("A-HIDDEN")
+class ShownOnly(RightAuthz):
+    """Without a body there is nothing to forbid."""
+
+    def values(self, body: bytes | None, place: tuple[str, ...]) -> Sequence[object]:
+        return super().values(b"{}" if body is None else body, place)
+
+
+@breaks("A-ESCAPE")
+class AsWritten(RightAuthz):
+    """It does not decode paths."""
+
+    def target(self, uri: str) -> tuple[str, tuple[int, ...]]:
+        return super().target(uri.replace("%", "%25"))
+
+
+@breaks("A-EXEC")
+class ContainersOnly(RightAuthz):
+    """It does not think of exec."""
+
+    places: Mapping[str, Sequence[tuple[str, ...]]] = {
+        "/containers/create": RightAuthz.places["/containers/create"]
+    }
+
+
+@breaks("A-START")
+class NewVersionsOnly(RightAuthz):
+    """It does not think of old versions."""
+
+    first = (0,)
 
 
 @breaks("A-ERR-ALLOW")
