@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
-from twisted.internet import tcp, unix
+from twisted.internet import unix
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from .accepting import RestingPort
 from .poller import poller
 
 #: Each round accepts more than the one before: this is far more than any queue holds.
@@ -111,7 +112,7 @@ class DirectServer(unix.Server):
         super().connectionLost(reason)
 
 
-class SocketPort(unix.Port):
+class SocketPort(RestingPort, unix.Port):
     """Accepts the connections of a listening UNIX socket, and leaves its file alone."""
 
     transport = DirectServer
@@ -132,10 +133,6 @@ class SocketPort(unix.Port):
         self.fileno = self.socket.fileno  # type: ignore[method-assign]
         self.numberAccepts = 100
         self.startReading()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """Close this process's end of the socket."""
-        tcp.Port.connectionLost(self, reason)
 
     def _logConnectionLostMsg(self) -> None:
         """Leave it to the service to say that it stops."""

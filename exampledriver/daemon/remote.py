@@ -12,18 +12,16 @@ import re
 import socket
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IReactorTCP
 from twisted.internet.protocol import Factory
 
+from .accepting import RestingPort
 from .listening import ListenError, Listening, endpoint_words
 
 if TYPE_CHECKING:
-    from twisted.internet.protocol import ServerFactory
-
     from .tls import Credentials
 
 #: How to get what ``ssl:`` needs.
@@ -88,16 +86,10 @@ def _free(interface: str, port: int, name: str) -> None:
         ) from None
 
 
-def _listen(
-    reactor: IReactorTCP, endpoint: TcpEndpoint | TlsEndpoint, factory: Factory[Any]
-) -> Listening:
+def _listen(reactor: Any, endpoint: TcpEndpoint | TlsEndpoint, factory: Factory[Any]) -> Listening:
     try:
-        port = reactor.listenTCP(
-            endpoint.port,
-            cast("ServerFactory[Any]", factory),
-            backlog=endpoint.backlog,
-            interface=endpoint.interface,
-        )
+        port = RestingPort(endpoint.port, factory, endpoint.backlog, endpoint.interface, reactor)
+        port.startListening()
     except CannotListenError as error:
         raise ListenError(f"{endpoint}: {error}") from None
     return Listening(port)
@@ -158,7 +150,7 @@ class TcpEndpoint:
         """
         _free(self.interface, self.port, str(self))
 
-    def listen(self, reactor: IReactorTCP, factory: Factory[Any]) -> Listening:
+    def listen(self, reactor: Any, factory: Factory[Any]) -> Listening:
         """Listen.
 
         :raises ListenError: it cannot be done.

@@ -7,7 +7,10 @@ raises is a bug: the engine gets a request id, the log gets the traceback.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from typing import cast
 
 from attrs import frozen
 from twisted.internet.defer import CancelledError
@@ -103,8 +106,24 @@ def check_done(method: Callable[..., object], value: object) -> None:
 _NO_LOOP = ("no running event loop", "await wasn't used with future", "no current event loop")
 
 
+#: The errors of a process or a machine that has used something up, and what to do about them.
+_SHORT = {
+    errno.EMFILE: "raise LimitNOFILE",
+    errno.ENFILE: "raise the sysctl fs.file-max",
+    errno.ENOMEM: "the machine needs more memory",
+}
+
+
+def short(error: BaseException) -> str:
+    """Return what to do if the process or machine has used something up, or an empty string."""
+    return _SHORT.get(error.errno or 0, "") if isinstance(error, OSError) else ""
+
+
 def explained(error: Exception) -> Exception:
-    """Return what is told of a driver's error: asyncio's own does not say what to do."""
+    """Return the error to report for a driver's: one that says what to do, where that is known."""
+    if advice := short(error):
+        reason = os.strerror(cast(OSError, error).errno or 0)
+        return PluginError(f"{reason[:1].lower()}{reason[1:]}: {advice}")
     if isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_LOOP):
         return DriverMistake(
             "the driver awaits something of asyncio's, and its loop does not turn: use "

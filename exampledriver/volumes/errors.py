@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 
-from ..plugin.errors import BadRequest, PluginError
+from ..plugin.errors import BadRequest, PluginError, short
+
+# Load the codec now: with no file descriptor left, an error about that could not be written.
+"".encode("unicode_escape")
 
 #: How much of a text from outside an error repeats, in characters.
 _SHOWN = 80
@@ -44,4 +47,4 @@ def advice(error: OSError) -> str:
     """Return what to do about an error of the file system, to be added to its text."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return '; free some space: "exampledriver trash purge" deletes for good what was removed'
-    return ""
+    return f": {advised}" if (advised := short(error)) else ""

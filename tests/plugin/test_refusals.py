@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
+import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from io import BytesIO
 
@@ -243,6 +245,17 @@ class BugTests(PluginCase):
             seen.add(response.answer["Err"].rpartition(" ")[2])
         self.assertEqual(len(seen), 7)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 7)
+
+    def test_used_up(self) -> None:
+        """What the process or the machine has used up is named with what to raise, not a bug."""
+        for number, text in (
+            (errno.EMFILE, "too many open files: raise LimitNOFILE"),
+            (errno.ENFILE, "too many open files in system: raise the sysctl fs.file-max"),
+            (errno.ENOMEM, "cannot allocate memory: the machine needs more memory"),
+        ):
+            for response in self.call_all(OSError(number, os.strerror(number), "/x")):
+                self.assertEqual(self.assertRefused(response, 500), text)
+        self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_bug_logged(self) -> None:
         """The traceback in the log has the request id of the answer, and the call."""
