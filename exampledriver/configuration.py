@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from attrs import define, field, frozen
 
-from .backends.kinds import OPTIONS, PARSE, Choice
+from .backends.kinds import OPTIONS, PARSE, Choice, check
 from .volumes import schedule
 from .volumes.errors import InvalidOptionError
 from .volumes.schedule import Schedule, ScheduleError
@@ -219,6 +219,7 @@ class _Reader:
             if "share" in seen:
                 complete.pop("device", None)
             try:
+                check("x", complete)
                 PARSE[kind]("x", complete)
             except InvalidOptionError as error:
                 why = str(error).removeprefix('volume "x": ')

@@ -86,7 +86,10 @@ class ConfigurationTests(SynchronousTestCase):
             ("[backends.mount]\nbases = ['x']\n", "2: backends.mount.bases: 'x': give absolute"),
             ("[backends.directory]\nmountpoint = '/x'\n", "2: backends.directory.mountpoint: cann"),
             ("[backends.mount]\npassword = 'x'\n", "2: backends.mount.password: is no option"),
-            ("[backends.mount]\no = 'password=x'\n", "2: backends.mount.o: option o: password is"),
+            (
+                "[backends.mount]\no = 'password=x'\n",
+                '2: backends.mount.o: option o has a secret in it ("password")',
+            ),
             ("backends.tmpfs.size = 1.5\n", "1: backends.tmpfs.size: cannot be a default"),
             ("backends = {tmpfs = {size = 'x'}}\n", '1: backends.tmpfs.size: option size="x"'),
             ("schedules.a = 1\n", "1: schedules.a: is a table"),

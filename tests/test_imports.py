@@ -20,6 +20,7 @@ ALLOWED = {
     "admin": ["admin", "plugin"],
     "backends": [
         "backends",
+        "plugin.redaction",
         "processes",
         "volumes.model",
         "volumes.values",
@@ -42,6 +43,7 @@ ALLOWED = {
     ],
     "volumes/administration": [
         "volumes",
+        "plugin.redaction",
         "plugin.volume",
         "admin.interfaces",
         "backends.interfaces",
@@ -65,6 +67,7 @@ ALLOWED = {
     ],
     "volumes/archives": [
         "volumes",
+        "plugin.redaction",
         "plugin.volume",
         "admin.interfaces",
         "backends.interfaces",
@@ -74,6 +77,7 @@ ALLOWED = {
     ],
     "volumes/removed": [
         "volumes",
+        "plugin.redaction",
         "plugin.volume",
         "admin.interfaces",
         "backends.trash",
@@ -85,9 +89,9 @@ ALLOWED = {
     "volumes/waiting": ["admin.interfaces"],
     "volumes/usage": ["volumes.health", "backends.measuring"],
     "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors", "volumes.values"],
-    "volumes/values": ["volumes.errors"],
-    "volumes/errors": ["plugin.errors"],
-    "cli": ["cli", "journal", "processes", "settings"],
+    "volumes/values": ["plugin.redaction", "volumes.errors"],
+    "volumes/errors": ["plugin.errors", "plugin.redaction"],
+    "cli": ["cli", "journal", "plugin.redaction", "processes", "settings"],
     "cli/unixhttp": [],
     # An archive's file has its name when it is whole.
     "cli/transfer": ["cli", "backends.copying.outputs", "volumes.errors"],
@@ -107,7 +111,7 @@ ALLOWED = {
     ],
     "configuration": ["backends.kinds", "volumes.errors", "volumes.schedule"],
     "tap": ["options", "building", "daemon", "journal"],
-    "options": ["configuration", "daemon", "settings", "backends.mounts"],
+    "options": ["configuration", "daemon", "settings", "backends.mounts", "plugin.redaction"],
     "building": [""],
     "processes": [],
     "settings": [],

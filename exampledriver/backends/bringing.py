@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ..processes import PROC
-from ..volumes.errors import BusyError, VolumeError, quoted
+from ..volumes.errors import BusyError, VolumeError, brief, quoted
 from .copying import placing
 from .copying.copiers import TreeCopier
 from .copying.progress import Progress
@@ -30,23 +30,25 @@ def check_source(name: str, path: str, root: str, move: bool) -> str:
     try:
         real = os.path.realpath(path, strict=True)
     except OSError as error:
-        raise VolumeError(f"volume {quoted(name)}: {path}: {error.strerror}") from None
+        raise VolumeError(f"volume {quoted(name)}: {brief(path)}: {error.strerror}") from None
     if not os.path.isdir(real):
-        raise VolumeError(f"volume {quoted(name)}: {path} is not a directory")
+        raise VolumeError(f"volume {quoted(name)}: {brief(path)} is not a directory")
     found = holders(real)
     if found:
         raise BusyError(
-            f"volume {quoted(name)}: {path} is in use by {described(found)}; stop the "
+            f"volume {quoted(name)}: {brief(path)} is in use by {described(found)}; stop the "
             "containers that use it first: what is written meanwhile would be torn"
         )
     inside = mounts_inside(real)
     if inside:
         raise BusyError(
-            f"volume {quoted(name)}: {named(inside)} is mounted in {path}; unmount that first"
+            f"volume {quoted(name)}: {named(inside)} is mounted in {brief(path)}; unmount that "
+            "first"
         )
     if move and _mount_id(real) != _mount_id(root):
         raise VolumeError(
-            f"volume {quoted(name)}: {path} is on another file system or mount than {root}: copy it"
+            f"volume {quoted(name)}: {brief(path)} is on another file system or mount than "
+            f"{root}: copy it"
         )
     return real
 
@@ -76,7 +78,9 @@ def move(name: str, source: str, target: str) -> None:
         why = error.strerror or str(error)
         if error.errno == errno.EXDEV:
             why = "it is on another file system or mount than the root: copy it"
-        raise VolumeError(f"volume {quoted(name)}: moving {source} to {target}: {why}") from error
+        raise VolumeError(
+            f"volume {quoted(name)}: moving {brief(source)} to {target}: {why}"
+        ) from error
 
 
 def copy(name: str, source: str, target: str, trash: Trash) -> None:
@@ -98,7 +102,7 @@ def copy(name: str, source: str, target: str, trash: Trash) -> None:
         placing.place(name, Path(target), fill, msgspec.json.encode(about), trash)
     except (OSError, VolumeError) as error:
         raise VolumeError(
-            f"volume {quoted(name)}: copying {source} to {target}: {error}"
+            f"volume {quoted(name)}: copying {brief(source)} to {target}: {error}"
         ) from error
 
 

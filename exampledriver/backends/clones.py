@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..volumes import values
+from . import owned, podman
 
 #: What a volume's data is made by: another volume with that data has the same, by kind.
 _TAKEN: Mapping[str, tuple[str, ...]] = {
@@ -12,6 +13,8 @@ _TAKEN: Mapping[str, tuple[str, ...]] = {
     "directory": ("size",),
     "image": ("fs", "reserve", "size"),
 }
+#: What Podman gives in ``o``.
+_IN_O: Mapping[str, values.Reader] = {**owned.READERS, "size": values.size}
 #: Options that a clone cannot have otherwise than its source.
 _FIXED = ("compression", "copyonwrite", "cow", "fs")
 
@@ -35,6 +38,7 @@ def clone_options(
     :raises InvalidOptionError: one cannot be.
     """
     taken = taken_over(backend, options)
+    given = podman.plain(name, backend, given, _IN_O)
     for key in ("backend", *_FIXED):
         if key not in given:
             continue

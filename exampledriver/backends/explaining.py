@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..volumes.errors import VolumeError, advice, quoted
+from ..volumes.errors import VolumeError, advice, brief, quoted
 from ..volumes.model import StoredVolume
 from .commands import CommandError
 from .mounts import Holder
@@ -24,7 +24,7 @@ def explained(volume: StoredVolume, doing: str) -> Iterator[None]:
         why = error.strerror or str(error)
         denied = isinstance(error, PermissionError) and os.geteuid() != 0
         hint = "; the daemon needs to be root for that" if denied else advice(error)
-        what = doing if "/" in doing else f"{doing} {volume.mountpoint}"
+        what = doing if "/" in doing else f"{doing} {brief(volume.mountpoint)}"
         raise VolumeError(f"volume {quoted(volume.name)}: {what}: {why}{hint}") from error
     except CommandError as error:
         why = str(error)

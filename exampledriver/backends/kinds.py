@@ -9,7 +9,8 @@ from attrs import field, frozen
 
 from ..volumes.errors import InvalidOptionError, quoted
 from ..volumes.model import DIRECTORY, Wanted
-from . import btrfs, directory, imageoptions, sharing, tmpfs
+from ..volumes.values import Reader
+from . import btrfs, directory, given, imageoptions, podman, sharing, tmpfs
 
 Parse: TypeAlias = Callable[[str, Mapping[str, str]], Wanted]
 
@@ -22,14 +23,18 @@ PARSE: Mapping[str, Parse] = {
     sharing.MOUNT: sharing.parse,
 }
 
-#: The options of each kind.
-OPTIONS: Mapping[str, frozenset[str]] = {
-    DIRECTORY: frozenset(directory.READERS),
-    imageoptions.IMAGE: frozenset(imageoptions.READERS),
-    tmpfs.TMPFS: frozenset(tmpfs.READERS),
-    btrfs.BTRFS: frozenset(btrfs.READERS),
-    sharing.MOUNT: frozenset(sharing.READERS),
+#: The options of each kind, and how their values are read.
+READERS: Mapping[str, Mapping[str, Reader]] = {
+    DIRECTORY: directory.READERS,
+    imageoptions.IMAGE: imageoptions.READERS,
+    tmpfs.TMPFS: tmpfs.READERS,
+    btrfs.BTRFS: btrfs.READERS,
+    sharing.MOUNT: sharing.READERS,
 }
+
+#: The names of the options of each kind, and of all.
+OPTIONS: Mapping[str, frozenset[str]] = {kind: frozenset(of) for kind, of in READERS.items()}
+KNOWN = frozenset({"backend"}.union(*OPTIONS.values()))
 
 #: The kinds whose volumes are mounted at the root's directory of their name.
 MOUNTED = frozenset({imageoptions.IMAGE, tmpfs.TMPFS, sharing.MOUNT})
@@ -55,14 +60,16 @@ class Choice:
     default: str = DIRECTORY
     defaults: Mapping[str, Mapping[str, str]] = field(factory=dict)
 
-    def parse(self, name: str, given: Mapping[str, str], whole: bool = False) -> Wanted:
+    def parse(self, name: str, asked: Mapping[str, str], whole: bool = False) -> Wanted:
         """Read the options of a Create.
 
         :param whole: they are all of the volume's: it takes no defaults.
-        :raises InvalidOptionError: one is not known, missing, or malformed; or the kind is not
-            allowed.
+        :raises InvalidOptionError: one is not known, missing, or malformed, or has a secret in
+            it; or the kind is not allowed.
         """
-        backend = given.get("backend")
+        if asked:
+            check(name, asked)
+        backend = asked.get("backend")
         if backend is None:
             backend = self.default
         elif backend not in PARSE:
@@ -75,11 +82,11 @@ class Choice:
                 f"volume {quoted(name)}: option backend={quoted(backend)}: the configuration of "
                 f"this driver allows {', '.join(self.allowed)}"
             )
-        options = given
-        if "backend" in given:
-            options = {key: value for key, value in given.items() if key != "backend"}
-        elif not given.keys() <= OPTIONS[backend]:
-            self._tell(name, backend, given)
+        options = podman.plain(name, backend, asked, READERS[backend]) if asked else asked
+        if "backend" in options:
+            options = {key: value for key, value in options.items() if key != "backend"}
+        elif not options.keys() <= OPTIONS[backend]:
+            self._tell(name, backend, options)
         defaults = self.defaults.get(backend)
         if defaults and not whole:
             kind = defaults.get("type")
@@ -89,15 +96,23 @@ class Choice:
             options = {**defaults, **options}
         return PARSE[backend](name, options)
 
-    def _tell(self, name: str, backend: str, given: Mapping[str, str]) -> None:
+    def _tell(self, name: str, backend: str, options: Mapping[str, str]) -> None:
         """Refuse options of another kind than the default one, and say of which they are."""
-        for key in given:
+        for key in options:
             other = _TELLING.get(key)
             if key not in OPTIONS[backend] and other in self.allowed:
                 raise InvalidOptionError(
                     f"volume {quoted(name)}: option {quoted(key)} is not one of backend {backend}: "
                     f"it is one of {other}; add -o backend={other}"
                 )
+
+
+def check(name: str, asked: Mapping[str, str]) -> None:
+    """Raise if an option has a secret in it, or is plainly a mistake; see :func:`.given.check`.
+
+    :raises InvalidOptionError: the text names the option, and repeats no secret.
+    """
+    given.check(name, asked, KNOWN)
 
 
 def judge(backend: str, options: Mapping[str, str]) -> None:

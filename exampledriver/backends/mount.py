@@ -18,7 +18,7 @@ from attrs import define, evolve, field
 from zope.interface import implementer
 
 from ..volumes import values
-from ..volumes.errors import InvalidOptionError, VolumeError, quoted
+from ..volumes.errors import InvalidOptionError, VolumeError, brief, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import confine, mounting, mounts
 from .commands import CommandError, run
@@ -224,5 +224,5 @@ def _unsafe(credentials: str) -> str:
     if not stat.S_ISREG(found.st_mode):
         return "it is no file"
     if found.st_mode & 0o077:
-        return f'others may read it: "chmod 600 {credentials}"'
+        return f'others may read it: "chmod 600 {brief(credentials)}"'
     return ""

@@ -17,6 +17,7 @@ from attrs import define, field
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from ..plugin.redaction import hidden
 from ..volumes.errors import BusyError, VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
 from . import mounting, mounts
@@ -249,5 +250,5 @@ class MountedBackend:
 def failed(volume: StoredVolume, doing: str, error: CommandError, hint: str) -> VolumeError:
     """Return the error of a program that has failed, with a hint."""
     return VolumeError(
-        f"volume {quoted(volume.name)}: {doing}: {error if error.words else 'failed'}; {hint}"
+        f"volume {quoted(volume.name)}: {doing}: {hidden(error.words, True) or 'failed'}; {hint}"
     )

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from attrs import frozen
 
-from ..volumes.errors import NoSuchVolumeError, VolumeError, quoted
+from ..volumes.errors import NoSuchVolumeError, VolumeError, brief, quoted
 from .durable import sync
 from .trash import MANIFEST, Slot, Trash
 
@@ -104,6 +104,12 @@ def bring_back(trash: Trash, what: Removed, name: str, target: str) -> None:
         if not mine:
             raise VolumeError(f"trash {what.slot}: is being purged, or just being filled")
         there, done = os.path.lexists(what.path), os.path.lexists(target)
+        if os.path.islink(what.path):
+            real = brief(os.path.realpath(what.path))
+            raise VolumeError(
+                f"volume {quoted(name)}: what was removed is a symbolic link to {real}, where the "
+                f"data still is: make a volume of that directory, with -o mountpoint={real}"
+            )
         if there and done:
             raise VolumeError(
                 f"volume {quoted(name)}: {target} is in the way and belongs to no volume: move "

@@ -2,8 +2,8 @@
 
 Docker's ``local`` driver has ``type``, ``device`` and ``o``; netshare has ``share`` and
 names of its own for options of NFS, CIFS and EFS. All become ``type``, ``device``, ``o``
-and ``subpath``. Secrets are refused wherever they could stand: options are shown by
-``docker volume inspect``, written in the journal, and given to programs as arguments.
+and ``subpath``. Options are shown by ``docker volume inspect``, written in the journal, and
+given to programs as arguments: a Create with a secret in one is refused, by :mod:`.given`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,12 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from ..volumes import values
-from ..volumes.errors import InvalidOptionError, quoted
 from ..volumes.model import Wanted
 
 MOUNT = "mount"
 
 #: Types of file systems on a network, in the families that differ in how a share is written.
 NFS, CIFS, EFS = ("nfs", "nfs4"), ("cifs", "smb3"), ("efs",)
-
-#: The options in ``o`` that are secrets, and what netshare has.
-SECRETS = frozenset(("password", "password2", "pass", "passwd", "secret", "passphrase", "pw"))
 
 #: The option of mount(8) in which a type takes the path of a file with what is secret.
 CREDENTIALS = {
@@ -49,13 +45,7 @@ _NETSHARE_CIFS = {
 #: The options of mount(8) that netshare takes in one text.
 _NETSHARE_RAW = {"nfsopts": NFS, "cifsopts": CIFS}
 
-#: mount.cifs(8) takes what follows for a password.
-_BEHIND_NAME = "what is behind the % of the user's name is a secret"
-
 _TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
-
-#: A device as a URL with a password in it.
-_USER_PASSWORD = re.compile(r"//[^/@]*:[^/@]*@")
 
 
 def _kind(value: str) -> str:
@@ -145,7 +135,6 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
 
     :raises InvalidOptionError: one cannot be used.
     """
-    _refuse_secrets(name, given)
     options = values.canonical(name, MOUNT, given, READERS)
     if "type" not in options:
         rule = "the type of the file system for mount(8), such as nfs, cifs or fuse.sshfs"
@@ -161,8 +150,6 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
     if "device" not in options:
         rule = "what is mounted, such as server:/path"
         raise values.missing(name, MOUNT, "device (or share)", rule)
-    if _USER_PASSWORD.search(options["device"]):
-        raise _secret(name, "share" if "share" in given else "device", "it has a password in it")
     if "credentials-file" in options and kind not in CREDENTIALS:
         rule = f"the type {kind} takes none here; those that do: {', '.join(sorted(CREDENTIALS))}"
         raise values.bad(name, "credentials-file", options["credentials-file"], rule)
@@ -175,29 +162,6 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
         kept["o"] = ",".join(words)
     kept.setdefault("timeout", "30s")
     return Wanted(MOUNT, dict(sorted(kept.items())), unresolved=True)
-
-
-def _refuse_secrets(name: str, given: Mapping[str, str]) -> None:
-    for key in given:
-        if key.lower() in SECRETS:
-            raise _secret(name, key, "it is a secret")
-    if "%" in given.get("username", ""):
-        raise _secret(name, "username", _BEHIND_NAME)
-    for key in ("o", *_NETSHARE_RAW):
-        for word in given.get(key, "").split(","):
-            found, _, value = word.partition("=")
-            found = found.strip().lower()
-            if found in SECRETS:
-                raise _secret(name, key, f"{found} is a secret")
-            if found in ("user", "username") and "%" in value:
-                raise _secret(name, key, _BEHIND_NAME)
-
-
-def _secret(name: str, key: str, why: str) -> InvalidOptionError:
-    return InvalidOptionError(
-        f"volume {quoted(name)}: option {key}: {why}, and options are seen by everybody who may "
-        "inspect a volume: write it into a file with mode 0600, and give credentials-file=/path"
-    )
 
 
 def _take_share(name: str, kind: str, options: dict[str, str]) -> None:

@@ -6,6 +6,7 @@ a journal that a daemon is writing.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from ..journal import JournalError, Lock
 from ..journal import repair as operator
 from ..journal.files import RealFiles
 from ..journal.log import JOURNAL, Log
+from ..plugin.redaction import hidden, hidden_options
 
 #: How much of a line that cannot be read is shown, in bytes.
 _SHOWN = 100
@@ -44,11 +46,28 @@ def show(state: str) -> int:
     for line in operator.lines(data):
         if line.record is None:
             unreadable += 1
-            print(f"{line.offset:>10} {'?':>8}  NOT READABLE: {line.text[:_SHOWN]!r}")
+            print(f"{line.offset:>10} {'?':>8}  NOT READABLE: {_readable(line.text)}")
         else:
-            change = line.record.change.decode("ascii", "backslashreplace")
+            change = _hidden(line.record.change.decode("ascii", "backslashreplace"))
             print(f"{line.offset:>10} {line.record.sequence:>8}  {change}")
     return 1 if unreadable else 0
+
+
+def _hidden(change: str) -> str:
+    """Return a change without the secrets that older versions let into a volume's options."""
+    found = json.loads(change)
+    value = found[-1] if isinstance(found, list) else None
+    options = value.get("options") if isinstance(value, dict) else None
+    if isinstance(value, dict) and isinstance(options, dict):
+        shown = hidden_options({str(key): str(text) for key, text in options.items()})
+        if shown != options:
+            return json.dumps([*found[:-1], {**value, "options": shown}], separators=(",", ":"))
+    return change
+
+
+def _readable(line: bytes) -> str:
+    """Return the beginning of a line that cannot be read, without what may be a secret."""
+    return hidden(repr(line), sentence=True)[:_SHOWN]
 
 
 def verify(state: str) -> int:
@@ -75,7 +94,7 @@ def repair(state: str) -> int:
         saved, kept = operator.repair(files)
     print(f"saved {len(saved.entries)} entries: {', '.join(sorted(saved.entries)) or 'none'}")
     for line in saved.lost:
-        print(f"not saved, at byte {line.offset}: {line.text[:_SHOWN]!r}")
+        print(f"not saved, at byte {line.offset}: {_readable(line.text)}")
     for first, last in saved.gaps:
         print(
             f"not saved: records {first} to {last}"

@@ -18,6 +18,7 @@ from typing import Any
 
 from attrs import define, field
 
+from ..plugin.redaction import hidden_options
 from . import engine
 from .client import AdminError, Client, UnreachableError, absolute, add_socket
 from .sources import (
@@ -120,7 +121,7 @@ class Planned:
             "name": self.step.name,
             "what": self.step.what,
             "source": self.step.source,
-            "options": options_of(self.step, credentials),
+            "options": hidden_options(options_of(self.step, credentials)),
             "state": self.state,
             "why": self.why,
             "engine": {key.lower(): value for key, value in self.engine.items()},
@@ -221,7 +222,7 @@ class Migration:
         rows = []
         for planned in self.steps:
             step = planned.step
-            options = options_of(step, self.credentials)
+            options = hidden_options(options_of(step, self.credentials))
             said = [step.source, *(f"{key}={value}" for key, value in options.items())]
             state = f"{planned.state}: {planned.why}" if planned.why else planned.state
             rows.append((step.name, step.what, " ".join(filter(None, said)) or "-", state))

@@ -11,14 +11,12 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from ..plugin.redaction import secret_in
 from .client import AdminError
 from .engine import Engine, EngineError, labels_of
 
 #: Volumes without a name of their own, as Docker calls them.
 _ANONYMOUS = re.compile("[0-9a-f]{64}")
-
-#: Options of mount(8) that are secrets.
-_SECRETS = ("password", "pass", "passwd", "password2")
 
 #: What netshare's drivers are called, and the type of file system that each mounts.
 NETSHARE = {"nfs": "nfs4", "cifs": "cifs", "efs": "efs"}
@@ -138,16 +136,23 @@ def _of_local_options(name: str, given: Mapping[str, str]) -> Step:
 
 def _without_secrets(words: Sequence[str]) -> tuple[list[str], str]:
     """Take secrets out of options of mount(8), and the user's name with them."""
-    if not any(word.partition("=")[0].lower() in _SECRETS for word in words):
+    secret = [word for word in words if _is_secret(word)]
+    if not secret:
         return list(words), ""
-    secret = (*_SECRETS, "username", "user", "domain")
-    out = [word for word in words if word.partition("=")[0].lower() in secret]
+    who = ("username", "user", "domain")
+    out = [word for word in words if word in secret or word.partition("=")[0].lower() in who]
     lines = []
     for word in out:
         key, _, value = word.partition("=")
         key = {"user": "username", "pass": "password", "passwd": "password"}.get(key.lower(), key)
         lines.append(f"{key}={value}\n")
     return [word for word in words if word not in out], "".join(lines)
+
+
+def _is_secret(word: str) -> bool:
+    """Tell whether an option of mount(8) is a password, by its name."""
+    key, found, value = word.partition("=")
+    return bool(found and secret_in(key, value)) and key.lower() not in ("user", "username")
 
 
 def netshare(volumes: object, drivers: Mapping[str, str]) -> list[Step]:

@@ -73,6 +73,8 @@ def _moment(event: LogEvent) -> str:
 
 
 def _traceback(event: LogEvent) -> str:
+    if "log_traceback" in event:
+        return str(event["log_traceback"])
     failure = event.get("log_failure")
     return failure.getTraceback().rstrip() if isinstance(failure, Failure) else ""
 
@@ -148,6 +150,22 @@ def as_json(event: LogEvent) -> str | None:
     return json.dumps(shown, default=str) + "\n"
 
 
+def without_secrets(event: LogEvent, hide: Callable[[str], str]) -> LogEvent:
+    """Return an event whose texts, errors and traceback have gone through ``hide``."""
+    hidden = dict(event)
+    for key, value in event.items():
+        if isinstance(value, BaseException) or (isinstance(value, Failure) and key[:4] != "log_"):
+            hidden[key] = hide(str(getattr(value, "value", value)))
+        elif isinstance(value, str) and (key[:4] != "log_" or key == "log_text"):
+            hidden[key] = hide(value)
+    if "log_failure" in event:
+        # Indented lines are of files of Python's.
+        hidden["log_traceback"] = "\n".join(
+            line if line.startswith(" ") else hide(line) for line in _traceback(event).splitlines()
+        )
+    return hidden
+
+
 class _Stream(Protocol):
     """What lines are written to."""
 
@@ -206,12 +224,15 @@ class LogOutput:
     :ivar path: the log file, or ``None`` for standard output.
     :ivar rotate_size: at how many bytes the file is rotated; 0 for never.
     :ivar keep: how many rotated files are kept, 1 or more; older ones are deleted.
+    :ivar hide: returns a text without the secrets in it. It is asked about what is worse than
+        information; what is told of a request has gone through it before.
     """
 
     format: str
     path: Path | None
     rotate_size: int
     keep: int
+    hide: Callable[[str], str] | None = None
     _file: LogFileOutput | None = field(default=None, init=False)
     _stream: _Stream = field(init=False)
     _formatted: Callable[[LogEvent], str | None] = field(init=False)
@@ -263,6 +284,8 @@ class LogOutput:
 
     def __call__(self, event: LogEvent) -> None:
         """Write an event."""
+        if self.hide is not None and event.get("log_level") is not LogLevel.info:
+            event = without_secrets(event, self.hide)
         text = self._formatted(event)
         if not text:
             return

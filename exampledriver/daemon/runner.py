@@ -6,7 +6,7 @@ file, and ``twist`` begins its log by itself. Here each of them gets the daemon'
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ class LogOptions:
     :ivar format: ``text`` or ``json``.
     :ivar rotate_size: in bytes; 0 for never.
     :ivar keep: how many old files.
+    :ivar hide: returns a text without the secrets in it; see :class:`.LogOutput`.
     """
 
     file: str
     format: str
     rotate_size: int
     keep: int
+    hide: Callable[[str], str] | None = None
 
     def output(self, runner: Mapping[str, Any] | None) -> LogOutput | None:
         """Return the daemon's log, or ``None`` where the runner's own is as good.
@@ -67,7 +69,7 @@ class LogOptions:
 
     def _to(self, path: str) -> LogOutput:
         place = Path(path).absolute() if path else None
-        return LogOutput(self.format, place, self.rotate_size, self.keep)
+        return LogOutput(self.format, place, self.rotate_size, self.keep, self.hide)
 
 
 def attach(output: LogOutput | None, runner: Mapping[str, Any] | None, application: object) -> None:

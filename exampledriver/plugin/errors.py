@@ -20,6 +20,9 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 _log = Logger()
 
+#: How much of an error's text an engine is answered, in characters.
+LONGEST = 4000
+
 
 class PluginError(Exception):
     """An error whose text is meant for the user of the engine. Answered with HTTP 500.
@@ -155,6 +158,14 @@ class Refusal:
     text: str
 
 
+def bounded(text: str) -> str:
+    """Return the text of an error, cut in the middle where it is longer than :data:`LONGEST`."""
+    if len(text) <= LONGEST:
+        return text
+    tail = LONGEST // 4
+    return f"{text[: LONGEST - tail]} … ({len(text)} characters) … {text[-tail:]}"
+
+
 def refusal(failure: Failure, request_id: str, asked: str) -> Refusal:
     """Turn any failure into what the engine is told.
 
@@ -169,7 +180,7 @@ def refusal(failure: Failure, request_id: str, asked: str) -> Refusal:
     if isinstance(error, PluginError):
         # A subclass may say any; with one of success, Podman would see no error.
         status = error.status if error.status in range(400, 600) else 500
-        return Refusal(status, str(error) or type(error).__name__)
+        return Refusal(status, bounded(str(error)) or type(error).__name__)
     if isinstance(error, NotFound):
         return Refusal(404, f"{asked}: this plugin has no such call")
     if isinstance(error, MethodNotAllowed):

@@ -14,7 +14,7 @@ import msgspec
 from attrs import field, frozen
 
 from .errors import BadRequest
-from .redaction import shown
+from .redaction import quoted, shown
 
 #: The content type of every answer.
 CONTENT_TYPE = b"application/vnd.docker.plugins.v1.2+json"
@@ -134,5 +134,7 @@ class Message:
             raise BadRequest(f'{self.call}: "{key}" is not an object')
         for name, item in value.items():
             if not isinstance(item, str):
-                raise BadRequest(f'{self.call}: "{key}": the value of {name!r} is not a string')
+                raise BadRequest(
+                    f'{self.call}: "{key}": the value of {quoted(name)} is not a string'
+                )
         return value

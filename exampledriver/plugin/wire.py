@@ -328,7 +328,7 @@ class Wire:
                 "{call} {name!r}{fields}: refused after {duration_ms:.1f} ms, "
                 "request {request}: {why}",
                 duration_ms=took,
-                why=masked(why, _WHY),
+                why=masked(why, _WHY, sentence=True),
                 **about,
             )
         self.pending -= 1

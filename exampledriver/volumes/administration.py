@@ -18,6 +18,7 @@ from zope.interface import implementer
 from ..admin.interfaces import Fields, IAdministration, Report
 from ..backends.bringing import check_source, forget_copy, move
 from ..backends.interfaces import IBackend, IMeasurable
+from ..plugin.redaction import hidden_options
 from ..plugin.volume import rfc3339
 from .errors import BusyError, ConflictError, VolumeError, quoted
 from .health import HealthChecks, Threads
@@ -121,7 +122,7 @@ class Administration:
             "Backend": stored["backend"],
             "Mountpoint": volume.mountpoint,
             "CreatedAt": rfc3339(volume.created),
-            "Options": stored["options"],
+            "Options": hidden_options(volume.options),
             "Mounts": sum(counts.values()),
             "MountIDs": dict(counts),
         }

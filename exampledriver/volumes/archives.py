@@ -16,6 +16,7 @@ from ..backends.copying.importing import Import
 from ..backends.copying.snapshots import Snapshot
 from ..backends.copying.trees import Copied
 from ..backends.interfaces import ICopyable
+from ..plugin.redaction import hidden_options
 from ..plugin.volume import rfc3339
 from .copying import Copying, copied_fields
 from .errors import ConflictError, InvalidOptionError, quoted
@@ -59,7 +60,7 @@ class Archives(Copying):
                 name,
                 volume.backend,
                 rfc3339(volume.created) if known else "",
-                dict(volume.options),
+                hidden_options(volume.options),
                 rfc3339(self._service.now()),
                 consistency=consistency,
             )
@@ -138,7 +139,7 @@ class Archives(Copying):
         archived: dict[str, object] = {
             "Name": manifest.name,
             "Backend": manifest.backend,
-            "Options": manifest.options,
+            "Options": hidden_options(manifest.options),
             "Exported": manifest.exported,
         }
         return {"Name": name, **copied_fields(copied[0]), "Archive": archived}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 
 from ..plugin.errors import BadRequest, PluginError, short
+from ..plugin.redaction import hidden_option, quoted
 
 # Load the codec now: with no file descriptor left, an error about that could not be written.
 "".encode("unicode_escape")
 
-#: How much of a text from outside an error repeats, in characters.
-_SHOWN = 80
+
+__all__ = ["advice", "brief", "quoted", "quoted_option"]
 
 
 class VolumeError(PluginError):
@@ -37,10 +38,15 @@ class ConflictError(BadRequest):
     """The volume exists with other options."""
 
 
-def quoted(text: str) -> str:
-    """Return `text` in double quotes on one line, cut where it is long."""
-    shown = text[:_SHOWN].encode("unicode_escape").decode("ascii").replace('"', '\\"')
-    return f'"{shown}"' if len(text) <= _SHOWN else f'"{shown}…" ({len(text)} characters)'
+def brief(text: str) -> str:
+    """Return `text`, such as a path, as it is if it is short and plain, else as :func:`quoted`."""
+    found = quoted(text)
+    return text if found == f'"{text}"' else found
+
+
+def quoted_option(key: str, value: str) -> str:
+    """Return the value of an option as :func:`quoted` does, or ``"***"`` for a secret."""
+    return quoted(hidden_option(key, value))
 
 
 def advice(error: OSError) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredLock
 
+from ..plugin.redaction import hidden_options
 from ..plugin.volume import Volume, encoded
 from ..plugin.wire import Answer
 from .health import Threads
@@ -31,7 +32,7 @@ def status_of(volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, obje
     """Return what is known of a volume without looking at it, for ``Status``."""
     status: dict[str, object] = {
         "Backend": volume.backend,
-        "Options": dict(volume.options),
+        "Options": hidden_options(volume.options) if volume.options else {},
         "Mounts": sum(counts.values()) if counts else 0,
     }
     if counts:

@@ -139,7 +139,7 @@ class StoredVolume:
         # Python 3.10 reads no "Z".
         moment = datetime.fromisoformat(created.replace("Z", "+00:00"))
         if moment.tzinfo is None:
-            raise ValueError(f"created={created!r} has no time zone")
+            raise ValueError(f"created={quoted(created)} has no time zone")
         kept = _stored_options(backend, options, judge)
         return cls(name, mountpoint, moment, kept, backend, place)
 

@@ -12,6 +12,7 @@ from ..admin.interfaces import Fields, Report
 from ..backends.bringing import copy, delete_copy, move
 from ..backends.removed import Removed, bring_back, forget, removed
 from ..backends.trash import Purged, Trash
+from ..plugin.redaction import hidden_options
 from ..plugin.volume import rfc3339
 from .errors import NoSuchVolumeError, VolumeError, quoted
 from .health import Threads
@@ -81,7 +82,7 @@ class RemovedVolumes:
                 "PurgedAt": self.until(one.at),
                 "CreatedAt": one.created or None,
                 "Backend": one.backend,
-                "Options": one.options,
+                "Options": hidden_options(one.options),
                 "Usage": self._usages.of(_trash_key(one)),
             }
             for one in found

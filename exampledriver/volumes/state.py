@@ -55,7 +55,8 @@ class State:
         if volume is None:
             check_name(name)
             raise NoSuchVolumeError(
-                f'volume {quoted(name)}: no such volume; "docker volume create" makes one'
+                f"volume {quoted(name)}: no such volume; create it first; "
+                '"exampledriver volume ls" lists the volumes'
             )
         return volume
 

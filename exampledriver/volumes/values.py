@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias
 
-from .errors import InvalidOptionError, quoted
+from ..plugin.redaction import hidden_option
+from .errors import InvalidOptionError, brief, quoted, quoted_option
 
 #: Reads one value: returns its canonical text, or raises ValueError with the rule.
 Reader: TypeAlias = Callable[[str], str]
@@ -60,7 +61,9 @@ def read(name: str, key: str, value: str, reader: Reader) -> str:
 
 def bad(name: str, key: str, value: str, rule: str) -> InvalidOptionError:
     """Return the error that names an option, its value and the rule."""
-    return InvalidOptionError(f"volume {quoted(name)}: option {key}={quoted(value)}: {rule}")
+    return InvalidOptionError(
+        f"volume {quoted(name)}: option {key}={quoted_option(key, value)}: {rule}"
+    )
 
 
 def missing(name: str, backend: str, key: str, rule: str) -> InvalidOptionError:
@@ -190,7 +193,13 @@ def difference(
 ) -> str:
     """Say how the options `its` differ from `mine`, or return an empty string."""
     return "; ".join(
-        f"{key} is {mine.get(key, 'not set')}, asked for is {its.get(key, 'nothing')}"
+        f"{brief(key)} is {_brief(key, mine, 'not set')}, "
+        f"asked for is {_brief(key, its, 'nothing')}"
         for key in sorted(mine.keys() | its.keys() if keys is None else keys)
         if mine.get(key) != its.get(key)
     )
+
+
+def _brief(key: str, options: Mapping[str, str], missing: str) -> str:
+    """Return an option's value for an error, or what is said where there is none."""
+    return brief(hidden_option(key, options[key])) if key in options else missing

@@ -295,7 +295,9 @@ class MountTests(OptionCase):
             text = self.mount_refused(**{"type": "cifs", "device": "//a/b", **options})
             self.assertIn("give credentials-file=", text)
             self.assertNotIn("hunter2", text)
-        self.assertIn("option share: ", self.mount_refused(type="cifs", share="u:hunter2@h/s"))
+        self.assertIn(
+            "option share has a password ", self.mount_refused(type="cifs", share="u:hunter2@h/s")
+        )
 
     def test_credentials(self) -> None:
         """A file with secrets is given to the helper in its own way."""

@@ -54,6 +54,23 @@ class JournalCommandTests(SynchronousTestCase):
         self.assertIn('5  ["delete","b"]', text)
         self.assertEqual(self.path.read_bytes(), before)
 
+    def test_show_secrets(self) -> None:
+        """A secret in an option, which older versions let in, is not printed."""
+        log = Log(RealFiles(str(self.state)))
+        log.open()
+        options = b'{"device":"//h/s","o":"username=u,password=hunter2"}'
+        value = b'{"backend":"mount","created":"2026-01-01T00:00:00Z","options":%s}' % options
+        log.commit([("old", value)])
+        log.close()
+        status, text = self.run_("show")
+        self.assertEqual(status, 0)
+        self.assertIn('"o":"username=u,password=***"}', text)
+        self.assertNotIn("hunter2", text)
+        self.path.write_bytes(self.path.read_bytes().replace(b'"old"', b'"odd"'))
+        for action in ("show", "verify", "repair"):
+            _, text = self.run_(action)
+            self.assertNotIn("hunter2", text)
+
     def test_show_damage(self) -> None:
         """A record that cannot be read is shown where it is."""
         data = self.damage()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import rmtree
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.cli.client import AdminError
-from exampledriver.cli.migrate import write_secret
+from exampledriver.cli.migrate import Planned, write_secret
 from exampledriver.cli.sources import NETSHARE, Step, docker_local, local_persist, netshare
 
 
@@ -101,6 +102,20 @@ class DockerLocalTests(SourceCase):
         ):  # fmt: skip
             self.volume(name, **options)
             self.assertEqual(self.steps()[name], Step(name, "create", expected))
+
+    def test_secrets(self) -> None:
+        """Whatever is a secret of options goes into the file of credentials, and is not shown."""
+        for word in ("password=hunter2", "PASS=hunter2", "pwd=hunter2", "password2=hunter2"):
+            options = f"vers=3,username=u,{word},credentials=/etc/c"
+            self.volume("db", MountType="cifs", MountOpts=options, MountDevice="//h/s")
+            step = self.steps()["db"]
+            self.assertEqual(step.options["o"], "vers=3,credentials=/etc/c")
+            self.assertIn("username=u\n", step.secret)
+            self.assertIn("=hunter2\n", step.secret)
+            self.assertNotIn("hunter2", str(Planned(step).shown(Path("/etc/credentials"))))
+            rmtree(self.base / "volumes")
+        odd = Step("db", "create", {"share": "u:hunter2@h/s", "o": "token=hunter2"})
+        self.assertNotIn("hunter2", str(Planned(odd).shown(Path("/etc/credentials"))))
 
     def test_refused(self) -> None:
         """What has no like here is refused, and nothing is left out silently."""

@@ -99,6 +99,37 @@ class FormTests(SynchronousTestCase):
             self.assertIn(f"--log-rotate-size={text}: ", str(error))
 
 
+class SecretTests(SynchronousTestCase):
+    """What is worse than information is logged without secrets."""
+
+    def logged(self, form: str, found: LogEvent) -> str:
+        """Return what an output writes of an event."""
+        path = Path(self.mktemp()).absolute()
+        output = LogOutput(form, path, 0, 3, lambda text: text.replace("hunter2", "***"))
+        output.open()
+        output(found)
+        return path.read_text()
+
+    def test_hidden(self) -> None:
+        """Texts, errors, and the tracebacks of bugs go through the daemon's rule."""
+        for form in ("text", "json"):
+            for found in (
+                event("bad: {why}", LogLevel.warn, why="password=hunter2"),
+                event("bad: {why}", LogLevel.error, why=ValueError("password=hunter2")),
+                event("bad: {why}", LogLevel.warn, why=Failure(ValueError("pw=hunter2"))),
+                failed(ValueError("token=hunter2")),
+            ):
+                text = self.logged(form, found)
+                self.assertIn("***", text)
+                self.assertNotIn("hunter2", text)
+
+    def test_traceback(self) -> None:
+        """The lines of a traceback that are Python's stay as they are."""
+        text = self.logged("text", failed(ValueError("token=hunter2")))
+        self.assertIn("raise error", text)
+        self.assertIn("ValueError: token=***", text)
+
+
 class FileTests(SynchronousTestCase):
     """A log file."""
 

@@ -128,10 +128,10 @@ class FieldTests(NoMessageCase):
             ("size=1G", '"Opts" is not an object'),
             (False, '"Opts" is not an object'),
             (0, '"Opts" is not an object'),
-            ({"size": 1}, "value of 'size' is not a string"),
-            ({"a": "b", "size": None}, "value of 'size' is not a string"),
-            ({"size": float("nan")}, "value of 'size' is not a string"),
-            ({"size": {"a": "b"}}, "value of 'size' is not a string"),
+            ({"size": 1}, 'value of "size" is not a string'),
+            ({"a": "b", "size": None}, 'value of "size" is not a string'),
+            ({"size": float("nan")}, 'value of "size" is not a string'),
+            ({"size": {"a": "b"}}, 'value of "size" is not a string'),
         ):
             response = self.call("VolumeDriver.Create", {"Name": "db", "Opts": options})
             self.assertIn(says, self.assertRefused(response, 400))
