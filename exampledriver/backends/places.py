@@ -43,7 +43,10 @@ def trouble(name: str, path: str, home: str, noted: str) -> str:
     except OSError as error:
         return f"its directory {path} cannot be reached: {error.strerror}"
     if real != path:
-        return f"its directory {path} is now a symbolic link to {real}: put the directory back"
+        return (
+            f"its directory {path} is now a symbolic link to {real}: put the directory back, or "
+            f"remove the volume, and create it with -o mountpoint={real}"
+        )
     if not os.path.isdir(path):
         return f"{path} is not a directory any more: put the directory back"
     try:

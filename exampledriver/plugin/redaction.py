@@ -371,10 +371,10 @@ def _cut(read: str, text: str, characters: int) -> str:
     return read if len(read) <= characters and len(text) <= _READ else read[:characters] + "…"
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, characters: int = _ECHOED) -> str:
     """Return `text` for an error: in double quotes on one line, cut, with secrets hidden."""
     read = hidden(text[:_READ])
-    shown = read[:_ECHOED].encode("unicode_escape").decode("ascii").replace('"', '\\"')
-    if len(read) <= _ECHOED and len(text) <= _READ:
+    shown = read[:characters].encode("unicode_escape").decode("ascii").replace('"', '\\"')
+    if len(read) <= characters and len(text) <= _READ:
         return f'"{shown}"'
     return f'"{shown}…" ({len(text)} characters)'

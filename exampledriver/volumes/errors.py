@@ -10,6 +10,8 @@ from ..plugin.redaction import hidden_option, quoted
 # Load the codec now: with no file descriptor left, an error about that could not be written.
 "".encode("unicode_escape")
 
+#: How much of a path an error repeats, in characters.
+_PATH = 256
 
 __all__ = ["advice", "brief", "quoted", "quoted_option"]
 
@@ -40,7 +42,7 @@ class ConflictError(BadRequest):
 
 def brief(text: str) -> str:
     """Return `text`, such as a path, as it is if it is short and plain, else as :func:`quoted`."""
-    found = quoted(text)
+    found = quoted(text, _PATH)
     return text if found == f'"{text}"' else found
 
 

@@ -39,6 +39,29 @@ class PodmanTests(DriverCase):
         self.assertIn('option "sise" is not known; known: from, gid, mode', found.stderr)
         self.assertNotIn("bad", self.daemon.names())
 
+    def test_owner(self) -> None:
+        """An owner given as Podman has it, o=uid=, is the container's, and that of -o uid=."""
+        self.create("owned", "-o", "o=uid=1000,gid=5,mode=0700")
+        self.create("plain", "-o", "uid=1000", "-o", "gid=5", "-o", "mode=0700")
+        shown = {v["Name"]: v["Status"]["Options"] for v in self.daemon.ok("List")["Volumes"]}
+        self.assertEqual(shown["owned"], {"gid": "5", "mode": "0700", "uid": "1000"})
+        self.assertEqual(shown["owned"], shown["plain"])
+        found = self.podman.sh("owned:/data", "stat -c '%u %g %a' /data")
+        self.assertEqual(found, "1000 5 700")
+        options = {"uid": "1000", "GID": "5", "o": "mode=700"}
+        self.daemon.ok("Create", Name="owned", Opts=options)
+        self.create("memory", "-o", "backend=tmpfs", "-o", "o=size=1M,uid=7")
+        found = self.podman.sh("memory:/data", "stat -c %u /data; df -k /data | tail -n 1")
+        self.assertEqual((found.split()[0], found.split()[2]), ("7", "1024"))
+        bad = self.podman.run("volume", "create", "--driver=xd", "-o", "o=soft", "bad")
+        self.assertIn('"soft" is not for backend directory', bad.stderr)
+
+    def test_timeout(self) -> None:
+        """Podman keeps o=timeout= for itself, and waits so long for the driver."""
+        self.create("patient", "-o", "o=timeout=30,uid=5")
+        shown = json.loads(self.podman.podman("volume", "inspect", "patient"))[0]
+        self.assertEqual((shown["Timeout"], shown["Status"]["Options"]), (30, {"uid": "5"}))
+
     def test_in_use(self) -> None:
         """A volume of a running container is not removed, and is afterwards."""
         self.create("used")

@@ -164,6 +164,20 @@ class RestoreTests(AdminCase):
         self.assertIn("is in the way", text)
         self.assertEqual(self.world.trash(), ["db"])
 
+    def test_symbolic_link(self) -> None:
+        """What an operator put a link in the place of is where the link leads: that is said."""
+        elsewhere = self.world.base / "elsewhere"
+        elsewhere.mkdir()
+        self.do(self.service.create("db", {}))
+        (self.world.root / "db").rmdir()
+        (self.world.root / "db").symlink_to(elsewhere)
+        self.do(self.service.remove("db"))
+        text = self.fails(VolumeError, self.administration.restore("db", ""))
+        self.assertIn(f"a symbolic link to {elsewhere}", text)
+        self.assertIn(f"with -o mountpoint={elsewhere}", text)
+        self.assertEqual(self.world.trash(), ["db"])
+        self.do(self.administration.create("db", {"mountpoint": str(elsewhere)}))
+
     def test_journal_fails(self) -> None:
         """When the journal cannot be written the data is in the trash as before."""
         self.removed()
