@@ -237,7 +237,11 @@ def _parser() -> argparse.ArgumentParser:
         "--name-prefix", metavar="TEXT", default="kit-", help="begins the names of volumes"
     )
     parser.add_argument(
-        "--opt", metavar="KEY=VALUE", action="append", default=[], help="needed to make a volume"
+        "--opt",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="needed to make a volume; {name} in it stands for the volume's name",
     )
     parser.add_argument(
         "--no-files", action="store_true", help="the plugin's directories are not seen from here"

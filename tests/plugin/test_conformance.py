@@ -6,7 +6,7 @@ passes what is right. That it fails what is wrong is in ``tests.functional.test_
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -42,7 +42,7 @@ from .memory import FakeDriver
 from .test_network import Wires
 from .test_small import Meter, Vault
 from .wrong.messages import AlwaysOk
-from .wrong.right import Right
+from .wrong.right import Refused, Right
 from .wrong.secrets import SECRET, PlainValue, RightSecrets
 
 
@@ -68,6 +68,37 @@ class PlainConformance(VolumeDriverConformance, SynchronousTestCase):
 
     def factory(self) -> IProtocolFactory:
         return Right(Path(self.mktemp()).absolute(), self.clock).site()
+
+
+class Placed(Right):
+    """A driver whose option says where the data is, which outlives the volume, as sshfs's does."""
+
+    def make(self, name: str, options: Any) -> None:
+        if set(options) != {"place"}:
+            raise Refused("give -o place=PATH, and nothing else")
+        self.places[name] = Path(options["place"])
+        super().make(name, options)
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.places: dict[str, Path] = {}
+
+    def place(self, name: str) -> Path:
+        return self.places[name]
+
+    def forget(self, name: str) -> None:
+        del self.created[name], self.mounts[name], self.places[name]
+
+
+class PlacedConformance(VolumeDriverConformance, SynchronousTestCase):
+    """A driver whose options name a place, with another one for each volume."""
+
+    def setUp(self) -> None:
+        self.base = Path(self.mktemp()).absolute()
+        self.options = {"place": f"{self.base}/places/{{name}}"}
+
+    def factory(self) -> IProtocolFactory:
+        return Placed(self.base / "volumes", self.clock).site()
 
 
 @implementer(network.INetworkDriver)
@@ -194,6 +225,33 @@ class SuiteTests(SynchronousTestCase):
         self.assertEqual(result.failures, [])
         ((_, text),) = result.skipped
         self.assertIn("V-ERR-STATUS is waived", str(text))
+
+    def test_waived_lives(self) -> None:
+        """An engine's life with volumes is a test like the others: it can be waived."""
+        for test in ("test_docker", "test_podman"):
+            self.assertEqual(self.case(test).skipped, [])
+            result = self.case(test, waived=["test_docker", "test_podman"])
+            self.assertEqual(result.failures + result.errors, [])
+            ((_, text),) = result.skipped
+            self.assertIn(f"{test} is waived", str(text))
+
+    def test_one_place(self) -> None:
+        """With one place for all volumes, a driver of places breaks just the rules about those."""
+        found = []
+        for rule in rules_of("VolumeDriver"):
+            base = Path(self.mktemp()).absolute()
+
+            class Case(VolumeDriverConformance, SynchronousTestCase):
+                options: Mapping[str, str] = {"place": str(base / "place")}
+
+                def factory(self, base: Path = base) -> IProtocolFactory:
+                    return Placed(base / "volumes", self.clock).site()
+
+            result = TestResult()
+            if rule.id != "P-SOCKET-MODE":
+                Case(f"test_{rule.id.replace('-', '_')}").run(result)
+            found += [rule.id] if result.failures else []
+        self.assertEqual(found, ["V-NAME-DISTINCT", "V-MOUNT-ONE-ID", "V-DATA-GONE"])
 
     def test_not_applicable(self) -> None:
         """A rule that says nothing about the driver is skipped, and says why."""

@@ -37,7 +37,7 @@ from .judging import Outcome, Rule
 from .logs import LogSubject
 from .memory import MemoryTarget
 from .rules import rules_of
-from .subject import Subject, VolumeSubject
+from .subject import Subject, VolumeSubject, options_for
 from .subjects import AuthzSubject, IpamSubject, MetricsSubject, NetworkSubject, SecretSubject
 
 if TYPE_CHECKING:
@@ -59,7 +59,8 @@ class Conformance(_Case):
     :attr:`clock`, a Clock. With ``twisted.trial.unittest.TestCase`` set :attr:`real`, and
     the clock is the reactor: the driver may use threads.
 
-    :cvar waived: the ids of rules that this driver breaks, and means to.
+    :cvar waived: the ids of rules that this driver breaks, and means to; of a volume driver also
+        ``test_docker`` and ``test_podman``.
     :cvar real: let time be the reactor's.
     """
 
@@ -136,7 +137,8 @@ class Conformance(_Case):
 class VolumeDriverConformance(Conformance):
     """The rules for volume drivers, in memory.
 
-    :cvar options: the ``Opts`` with which a volume can be made.
+    :cvar options: the ``Opts`` with which a volume can be made; ``{name}`` in a value stands for
+        the volume's name, for drivers whose options name the place of the data.
     :cvar files: volumes are directories that the test can look into.
     """
 
@@ -158,11 +160,19 @@ class VolumeDriverConformance(Conformance):
 
     def test_docker(self) -> Deferred[None]:
         """Docker's life with a volume: create, run, cp, a killed engine, stop, rm."""
-        return self.settled(docker_life(self.target(), self.options))
+        return self.life("test_docker", docker_life)
 
     def test_podman(self) -> Deferred[None]:
         """Podman's life with two volumes, which have one mount ID."""
-        return self.settled(podman_life(self.target(), self.options))
+        return self.life("test_podman", podman_life)
+
+    def life(
+        self, name: str, live: Callable[[Target, Mapping[str, str]], Coroutine[Any, Any, None]]
+    ) -> Deferred[None]:
+        """Live an engine's life with volumes, unless the test of that name is waived."""
+        if name in self.waived:
+            raise SkipTest(f"{name} is waived")
+        return self.settled(live(self.target(), self.options))
 
 
 class AuthzConformance(Conformance):
@@ -341,7 +351,7 @@ async def docker_life(target: Target, options: Mapping[str, str]) -> None:
     :raises EngineError: a command fails.
     """
     docker = FakeDocker(target)
-    await docker.create("life", options, {"label": "kept"})
+    await docker.create("life", options_for(options, "life"), {"label": "kept"})
     path = await docker.run("life", "c1")
     assert path == await docker.start("life", "c1"), "docker cp gets another directory"
     await docker.stop("life", "c1")
@@ -369,8 +379,8 @@ async def podman_life(target: Target, options: Mapping[str, str]) -> None:
     """
     podman = FakePodman(target)
     for name in ("life1", "life2"):
-        await podman.create(name, options)
-        await podman.create(name, options)
+        await podman.create(name, options_for(options, name))
+        await podman.create(name, options_for(options, name))
     one, two = await podman.mount("life1"), await podman.mount("life2")
     assert one != two, "two volumes have one directory"
     assert one == await podman.mount("life1"), "another directory for the second container"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from attrs import define, field
@@ -13,8 +15,26 @@ from .http import DOCKER, PODMAN, Response, request
 from .judging import Blocked
 from .reply import Reply, path_complaint
 
+#: In a volume's options, this stands for its name.
+NAME = "{name}"
+#: Names that stand for themselves where :data:`NAME` is; others may lead elsewhere, as ``../x``.
+_PLAIN = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
 #: Header lines that a volume driver is tried with, until one can create a volume.
 _HEADS = (DOCKER, PODMAN, (*DOCKER, b"Content-Type: application/json"))
+
+
+def options_for(options: Mapping[str, str], name: str) -> dict[str, str]:
+    """Return a volume's options: :data:`NAME` in their values becomes a word for the volume.
+
+    The word is the name, unless that could not be one part of a path or of a URL.
+    """
+    word = name if _PLAIN.fullmatch(name) else _word(name)
+    return {key: value.replace(NAME, word) for key, value in options.items()}
+
+
+def _word(name: str) -> str:
+    return f"kit-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 @define(eq=False)
@@ -98,21 +118,21 @@ class VolumeSubject(Subject):
     """A volume driver.
 
     :ivar prefix: begins the name of every volume that is made.
-    :ivar options: ``Opts`` for making a volume.
+    :ivar options: ``Opts`` for making a volume; see :func:`options_for`.
     :ivar files: the plugin's directories are seen from here under their own paths.
     """
 
     prefix: str = "kit-"
     options: Mapping[str, str] = field(factory=dict)
     files: bool = True
-    _fields: Mapping[str, object] = field(init=False)
+    _form: Mapping[str, object] = field(init=False)
     _count: int = field(default=0, init=False)
     _made: list[str] = field(factory=list, init=False)
     _mounts: list[tuple[str, str]] = field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
         """Begin with what most plugins take."""
-        self._fields = {"Opts": dict(self.options)}
+        self._form = {"Opts": self.options}
 
     def name(self) -> str:
         """Return a name that no volume has. Whatever gets it is removed at the end."""
@@ -143,32 +163,37 @@ class VolumeSubject(Subject):
             self._mounts.append((name, str(fields.get("ID"))))
         return request(f"VolumeDriver.{call}", {"Name": name, **fields}, self.head)
 
-    @property
-    def fields(self) -> dict[str, object]:
-        """The fields with which Create makes a volume of this plugin."""
-        return dict(self._fields)
+    def fields(self, name: str, place: str = "") -> dict[str, object]:
+        """Return the fields with which Create makes a volume of this plugin.
+
+        :param place: what stands for the name in the options; by default the name.
+        """
+        if not self._form.get("Opts"):
+            return dict(self._form)
+        return {"Opts": options_for(self.options, place or name)}
 
     async def prepare(self) -> None:
         """Find a head and a form of ``Opts`` with which volumes can be made.
 
         That others do not work is for the rules to say.
         """
-        forms: list[dict[str, object]] = [{"Opts": dict(self.options)}]
+        forms: list[Mapping[str, object]] = [{"Opts": self.options}]
         if not self.options:
             forms += [{"Opts": None}, {}]
         for head in _HEADS:
-            for fields in forms:
-                message = {"Name": self.name(), **fields}
+            for form in forms:
+                self._form, name = form, self.name()
+                message = {"Name": name, **self.fields(name)}
                 with contextlib.suppress(*NO_ANSWER):
                     if (await self.call("VolumeDriver.Create", message, head)).ok:
-                        self.head, self._fields = head, fields
+                        self.head = head
                         await self.cleanup()
                         return
-        self._fields = forms[0]
+        self._form = forms[0]
 
-    async def create(self, name: str) -> Reply:
-        """Ask for a volume, with the options that this plugin needs."""
-        return await self.volume("Create", self.owned(name), **self._fields)
+    async def create(self, name: str, place: str = "") -> Reply:
+        """Ask for a volume, with the options that this plugin needs; see :meth:`fields`."""
+        return await self.volume("Create", self.owned(name), **self.fields(name, place))
 
     async def make(self) -> str:
         """Make a volume and return its name.
@@ -176,7 +201,7 @@ class VolumeSubject(Subject):
         :raises Blocked: it cannot be made.
         """
         name = self.name()
-        await self.must("Create", name, **self._fields)
+        await self.must("Create", name, **self.fields(name))
         return name
 
     async def mount(self, name: str, mount_id: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from twisted.web.server import NOT_DONE_YET, Request
@@ -258,6 +259,5 @@ class Hasty(Right):
     def lost(self, request: PlainRequest) -> None:
         if request.content is not None and not request.path:
             request.content.seek(0)
-            data = request.content.read()
-            if data.strip().endswith(b"}"):
-                self.create(request, self.read(request, data) or {})
+            if found := re.search(rb'"Name": ?"([^"]+)"', request.content.read()):
+                self.create(request, {"Name": found[1].decode("ascii")})

@@ -9,7 +9,7 @@ from ..http import DOCKER, PODMAN, request
 from ..judging import Blocked, Severity, Violation, expect
 from ..judging import rule as any_rule
 from ..reply import Reply
-from ..subject import VolumeSubject
+from ..subject import VolumeSubject, options_for
 
 _rule = partial(any_rule, protocol="VolumeDriver")
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
@@ -145,7 +145,8 @@ async def _body_bound(subject: VolumeSubject) -> None:
     "observed: Docker",
 )
 async def _opts_object(subject: VolumeSubject) -> None:
-    await _creates_with(subject, Opts=dict(subject.options))
+    name = subject.name()
+    await _creates_with(subject, name, Opts=options_for(subject.options, name))
 
 
 @_rule(
@@ -156,7 +157,7 @@ async def _opts_object(subject: VolumeSubject) -> None:
     "observed: Docker",
 )
 async def _opts_null(subject: VolumeSubject) -> None:
-    await _creates_with(subject, Opts=None)
+    await _creates_with(subject, subject.name(), Opts=None)
 
 
 @_rule(
@@ -167,11 +168,11 @@ async def _opts_null(subject: VolumeSubject) -> None:
     "observed: Podman",
 )
 async def _opts_absent(subject: VolumeSubject) -> None:
-    await _creates_with(subject)
+    await _creates_with(subject, subject.name())
 
 
-async def _creates_with(subject: VolumeSubject, **fields: object) -> None:
-    reply = await subject.volume("Create", subject.name(), **fields)
+async def _creates_with(subject: VolumeSubject, name: str, **fields: object) -> None:
+    reply = await subject.volume("Create", name, **fields)
     if not reply.ok:
         await subject.make()
     if subject.options and not fields.get("Opts"):

@@ -320,7 +320,8 @@ async def _data_gone(subject: VolumeSubject) -> None:
     await subject.must("Unmount", name, ID=mount_id)
     await subject.removes()
     await subject.must("Remove", name)
-    if not (await subject.create(name)).ok:
+    # Where the options name a place, what is there is the place's, not the volume's.
+    if not (await subject.create(name, place=subject.name())).ok:
         raise Blocked("it cannot be created again")
     path = await subject.mount(name, subject.new_id())
     expect(not _text(path), f"the file that was in it is in {path}")

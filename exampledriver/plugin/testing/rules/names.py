@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from ..http import encoded, request
 from ..judging import Blocked, NotApplicable, Severity, expect
 from ..judging import rule as any_rule
 from ..subject import VolumeSubject
@@ -125,7 +124,7 @@ async def _dropped_create(subject: VolumeSubject) -> None:
         raise Blocked(f"the same Create again: {again}")
     for name in (subject.name(), subject.name()):
         async with subject.client() as client:
-            await client.send(subject.request("Create", name, **subject.fields))
+            await client.send(subject.request("Create", name, **subject.fields(name)))
         reply = await subject.create(name)
         expect(reply.ok, f"the same Create again: {reply}")
         expect(await subject.there(name), "after the second Create, Get does not find it")
@@ -134,18 +133,24 @@ async def _dropped_create(subject: VolumeSubject) -> None:
 @_rule(
     "V-DROPPED-BODY",
     _ERROR,
-    "A Create whose body did not come whole makes nothing",
+    "A Create whose body was cut off, or never came, makes nothing",
     "A connection that was cut makes a volume with half its options.",
     "RFC 9112",
 )
 async def _dropped_body(subject: VolumeSubject) -> None:
     await subject.finds()
-    name = subject.name()
-    body = encoded({"Name": name, **subject.fields}) + b" " * 64
-    whole = request("VolumeDriver.Create", body, subject.head)
-    async with subject.client() as client:
-        await client.send(whole[:-32])
-        await subject.target.sleep(0.05)
-    await subject.target.sleep(0.2)
-    reply = await subject.volume("Get", name)
-    expect(not reply.ok, f"afterwards, {reply}")
+    before = sorted(await subject.names())
+    for part in ("none of it", "its name", "all but the end"):
+        name = subject.name()
+        whole = subject.request("Create", name, **subject.fields(name))
+        begin = whole.index(b"\r\n\r\n") + 4
+        named = whole.index(name.encode("ascii"), begin) + len(name) + 1
+        end = {"none of it": begin, "its name": named}.get(part, whole.rindex(b"}"))
+        async with subject.client() as client:
+            await client.send(whole[:end])
+            await subject.target.sleep(0.05)
+        await subject.target.sleep(0.2)
+        reply = await subject.volume("Get", name)
+        expect(not reply.ok, f"of the body came {part}: afterwards, {reply}")
+    after = sorted(await subject.names())
+    expect(before == after, f"List was {before}, and is {after}")

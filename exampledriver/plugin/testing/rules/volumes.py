@@ -8,7 +8,7 @@ from ..connection import NO_ANSWER
 from ..judging import Blocked, Severity, expect
 from ..judging import rule as any_rule
 from ..reply import Reply, path_complaint, time_complaint
-from ..subject import VolumeSubject
+from ..subject import VolumeSubject, options_for
 
 _rule = partial(any_rule, protocol="VolumeDriver")
 _ERROR, _WARNING, _NOTE = Severity.ERROR, Severity.WARNING, Severity.NOTE
@@ -68,7 +68,8 @@ def _created(reply: Reply) -> object:
 )
 async def _create_other(subject: VolumeSubject) -> None:
     name = await subject.make()
-    reply = await subject.volume("Create", name, Opts={**subject.options, "kit-other": "1"})
+    options = options_for(subject.options, name)
+    reply = await subject.volume("Create", name, Opts={**options, "kit-other": "1"})
     expect(not reply.ok, str(reply))
 
 
@@ -82,7 +83,7 @@ async def _create_other(subject: VolumeSubject) -> None:
 async def _create_parallel(subject: VolumeSubject) -> None:
     await subject.finds()
     names = [subject.name() for _ in range(8)]
-    requests = [subject.request("Create", name, **subject.fields) for name in names]
+    requests = [subject.request("Create", name, **subject.fields(name)) for name in names]
     for response in await subject.at_once(requests):
         reply = Reply("VolumeDriver.Create", response)
         expect(reply.ok, str(reply))
@@ -183,12 +184,10 @@ async def _get_busy(subject: VolumeSubject) -> None:
     name = await subject.make()
     if not await subject.there(name):
         raise Blocked("Get does not find the volume at all")
-    busy = [
-        subject.request("Create", subject.name(), **subject.fields),
-        subject.request("Mount", name, ID=subject.new_id()),
-        subject.request("Create", subject.name(), **subject.fields),
-        subject.request("Mount", name, ID=subject.new_id()),
-    ]
+    busy = []
+    for new in (subject.name(), subject.name()):
+        busy.append(subject.request("Create", new, **subject.fields(new)))
+        busy.append(subject.request("Mount", name, ID=subject.new_id()))
     get = subject.request("Get", name)
     responses = await subject.at_once([item for data in busy for item in (data, get)])
     for response in responses[1::2]:
