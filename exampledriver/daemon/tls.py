@@ -5,8 +5,10 @@ Not imported unless it is needed: pyOpenSSL costs a start 130 ms and 12 MB.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from OpenSSL import SSL, crypto
 from twisted.internet.interfaces import (
-    IAddress,
     IConsumer,
     IDelayedCall,
     IHandshakeListener,
@@ -31,7 +32,7 @@ from twisted.internet.ssl import (
 )
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -42,16 +43,37 @@ _log = Logger()
 
 #: In so many seconds a client must have shown a good certificate.
 HANDSHAKE_LIMIT = 10.0
-#: So many clients at once may have shown no certificate yet; further ones are closed at once. An
-#: engine needs a few at a time, and strangers leave most of the usual 1,024 descriptors alone,
-#: which the UNIX socket and the journal need.
+#: So many clients at once may have shown no certificate yet. An engine needs a few at a time, and
+#: strangers leave most of the usual 1,024 descriptors alone, which the UNIX socket and the journal
+#: need. One more is let in, and the oldest one of the network with the most of them is closed.
 MAX_STRANGERS = 64
+#: What is spoken over TLS, as ALPN names it.
+PROTOCOL = b"http/1.1"
 #: So many seconds a client has to agree to a close, once all is written.
 CLOSE_LIMIT = 1.0
 #: A certificate that has less than this is warned of at a start.
 EXPIRES_SOON = timedelta(days=30)
 #: Of clients that are turned away, one in so many seconds is logged.
 REFUSAL_INTERVAL = 1.0
+
+
+def _choose(_: SSL.Connection, offered: list[bytes]) -> bytes:
+    """Choose a protocol of those that a client offers with ALPN.
+
+    :raises SSL.Error: none of them is ours; OpenSSL then sends the alert of RFC 7301, 3.2.
+    """
+    if PROTOCOL in offered:
+        return PROTOCOL
+    shown = ascii(b", ".join(offered).decode("ascii", "replace")[:80])
+    raise SSL.Error([("", "", f"it offers {shown} with ALPN, and not {PROTOCOL.decode()}")])
+
+
+def _network(host: str) -> object:
+    """Return what a client's address is counted by: of IPv6 the first 64 bits."""
+    address = ip_address(host)
+    if isinstance(address, IPv4Address):
+        return address
+    return address.ipv4_mapped or int(address) >> 64
 
 
 @frozen
@@ -86,13 +108,17 @@ class Credentials:
         """Return what every connection is held to: TLS 1.2 or newer, a client of the CA."""
         certificate, *more = [crypto.X509.from_cryptography(each) for each in self.chain]
         roots = [Certificate(crypto.X509.from_cryptography(each)) for each in self.authorities]
-        return CertificateOptions(
+        options = CertificateOptions(
             privateKey=crypto.PKey.from_cryptography_key(self.key),  # type: ignore[arg-type]
             certificate=certificate,
             extraCertChain=more,
             trustRoot=trustRootFromCertificates(roots),
             raiseMinimumTo=TLSVersion.TLSv1_2,
         )
+        # Twisted's own callback answers a client that offers no protocol of ours with none, which
+        # OpenSSL takes for an internal error.
+        options.getContext().set_alpn_select_callback(_choose)
+        return options
 
     def wrap(self, reactor: IReactorTime, factory: Factory[Any]) -> Factory[Any]:
         """Return a factory that speaks mutual TLS around another one."""
@@ -102,7 +128,7 @@ class Credentials:
                 "the server's certificate expires in {days} days: replace it and restart",
                 days=left.days,
             )
-        return _TlsFactory(self.options(), _Doorkeeper(reactor, factory), reactor)
+        return TLSMemoryBIOFactory(self.options(), False, _Doorkeeper(reactor, factory), reactor)
 
 
 @implementer(IPullProducer)
@@ -163,14 +189,21 @@ class _Visitor(ProtocolWrapper):
 
     def makeConnection(self, transport: Any) -> None:
         """Begin, with a limit for the handshake."""
-        self.factory.strangers.add(self)
         self._within(HANDSHAKE_LIMIT)
         super().makeConnection(transport)
+        self.factory.admit(self)
+
+    def give_way(self) -> None:
+        """Close, so that another client finds room."""
+        self._leaving = True
+        self.factory.strangers.pop(self, None)
+        self.factory.refused(self.getPeer(), f"{MAX_STRANGERS} newer ones show no certificate")
+        self.transport.abortConnection()  # type: ignore[union-attr]
 
     def handshakeCompleted(self) -> None:
         """Let the client stay: it has shown its certificate."""
         self._known = True
-        self.factory.strangers.discard(self)
+        self.factory.strangers.pop(self, None)
         if self._leaving:
             self._within(CLOSE_LIMIT)
         else:
@@ -205,7 +238,7 @@ class _Visitor(ProtocolWrapper):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Say why a client was turned away."""
         self._cancel()
-        self.factory.strangers.discard(self)
+        self.factory.strangers.pop(self, None)
         if not self._known and isinstance(reason.value, SSL.Error):
             causes = reason.value.args[0] if reason.value.args else ()
             self.factory.refused(self.getPeer(), ", ".join(cause[-1] for cause in causes))
@@ -215,7 +248,8 @@ class _Visitor(ProtocolWrapper):
 class _Doorkeeper(WrappingFactory[_Visitor]):
     """Makes visitors, and logs who was turned away, seldom enough not to fill a disk.
 
-    :ivar strangers: the visitors that have shown no certificate yet.
+    :ivar strangers: the visitors that have shown no certificate yet, the oldest first, and the
+        network of each.
     """
 
     protocol = _Visitor
@@ -224,9 +258,16 @@ class _Doorkeeper(WrappingFactory[_Visitor]):
     def __init__(self, clock: IReactorTime, factory: Factory[Any]) -> None:
         super().__init__(factory)
         self.clock = clock
-        self.strangers: set[_Visitor] = set()
+        self.strangers: dict[_Visitor, object] = {}
         self._next = 0.0
         self._unsaid = 0
+
+    def admit(self, visitor: _Visitor) -> None:
+        """Count a visitor that has shown no certificate yet; if there are too many, close one."""
+        self.strangers[visitor] = _network(visitor.getPeer().host)
+        if len(self.strangers) > MAX_STRANGERS:
+            most = Counter(self.strangers.values()).most_common(1)[0][0]
+            next(each for each, network in self.strangers.items() if network == most).give_way()
 
     def refused(self, peer: Any, why: str) -> None:
         """Take note of a client that was turned away."""
@@ -241,22 +282,3 @@ class _Doorkeeper(WrappingFactory[_Visitor]):
             unsaid=self._unsaid,
         )
         self._next, self._unsaid = now + REFUSAL_INTERVAL, 0
-
-
-class _TlsFactory(TLSMemoryBIOFactory):
-    """TLS around a doorkeeper, with a bound on the clients that have shown no certificate yet."""
-
-    wrappedFactory: _Doorkeeper
-
-    def __init__(self, options: CertificateOptions, keeper: _Doorkeeper, clock: IReactorTime):
-        super().__init__(options, False, keeper, clock)
-
-    def buildProtocol(  # type: ignore[override]
-        self, addr: IAddress | None
-    ) -> TLSMemoryBIOProtocol | None:
-        """Make a connection's protocol; ``None``, and it is closed, beyond the bound."""
-        keeper = self.wrappedFactory
-        if len(keeper.strangers) >= MAX_STRANGERS:
-            keeper.refused(addr, f"{MAX_STRANGERS} others have shown no certificate yet")
-            return None
-        return super().buildProtocol(addr)

@@ -82,23 +82,50 @@ class SlowReaderTests(LimitCase):
 class StrangerTests(LimitCase):
     """Clients that show no certificate take nothing from the others."""
 
+    def stranger(self, number: int) -> socket.socket:
+        """Connect from an address of loopback, and show nothing."""
+        address = ("127.0.0.1", self.daemon.port)
+        connection = socket.create_connection(address, PATIENCE, (f"127.0.0.{number}", 0))
+        self.addCleanup(connection.close)
+        return connection
+
+    def left(self, strangers: list[socket.socket]) -> int:
+        """Return how many have not been closed."""
+        found = 0
+        for stranger in strangers:
+            stranger.setblocking(False)
+            try:
+                stranger.recv(1)
+            except BlockingIOError:
+                found += 1
+            except ConnectionResetError:
+                pass
+        return found
+
     def test_bound(self) -> None:
-        """However many connect, the UNIX socket is served; further ones are closed at once."""
+        """However many connect, the UNIX socket is served; the oldest ones are closed."""
         self.daemon.prefix = ["prlimit", "--nofile=128"]
         self.daemon.start()
-        strangers = []
-        for _ in range(150):
-            strangers.append(socket.create_connection(("127.0.0.1", self.daemon.port), PATIENCE))
-            self.addCleanup(strangers[-1].close)
-        for stranger in strangers[MAX_STRANGERS:]:
-            self.assertEqual(stranger.recv(1), b"")
+        strangers = [self.stranger(1) for _ in range(150)]
         for number in range(10):
             self.plain.ok("Create", Name=f"v{number}")
-        for stranger in strangers[:MAX_STRANGERS]:
-            stranger.setblocking(False)
-            self.assertRaises(BlockingIOError, stranger.recv, 1)
-        self.assertIn(f"refused a client at 127.0.0.1: {MAX_STRANGERS} others", self.daemon.log())
-        for stranger in strangers:
-            stranger.close()
-        until(self.daemon.answers, "an answer over TLS")
+        until(lambda: self.left(strangers) == MAX_STRANGERS, "the end of the oldest ones")
+        self.assertEqual(self.left(strangers[-MAX_STRANGERS:]), MAX_STRANGERS)
+        self.assertIn(
+            f"refused a client at 127.0.0.1: {MAX_STRANGERS} newer ones", self.daemon.log()
+        )
+        # An engine gets in meanwhile.
         self.assertEqual(len(self.daemon.names()), 10)
+
+    def test_other_networks(self) -> None:
+        """Those of one address give way to those of others, and all of them to an engine."""
+        self.daemon.start()
+        many = [self.stranger(2) for _ in range(80)]
+        few = {number: [self.stranger(number) for _ in range(4)] for number in range(3, 8)}
+        until(lambda: self.left(many) == MAX_STRANGERS - 20, "the end of the oldest ones")
+        for strangers in few.values():
+            self.assertEqual(self.left(strangers), 4)
+        for _ in range(5):
+            self.assertEqual(self.daemon.names(), [])
+        for strangers in few.values():
+            self.assertEqual(self.left(strangers), 4)
