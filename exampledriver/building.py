@@ -16,6 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from .admin import AdminServer
+from .backends import remapping
 from .backends.adoption import first_entries
 from .backends.btrfs import BTRFS, BtrfsBackend
 from .backends.directory import DirectoryBackend
@@ -24,6 +25,7 @@ from .backends.freezing import thaw_all
 from .backends.image import ImageBackend
 from .backends.imageoptions import IMAGE
 from .backends.mount import MountBackend
+from .backends.owned import DAEMON, Owner
 from .backends.registry import Backends
 from .backends.root import Root
 from .backends.sharing import MOUNT
@@ -194,23 +196,51 @@ def _root(options: Options) -> Root:
     return root
 
 
+def _owner(remap: str | None) -> Owner:
+    """Return to whom new volumes belong: root in the containers of a remapped engine."""
+    try:
+        found = remapping.configured() if remap is None else remap
+        if found in ("", "none"):
+            return DAEMON
+        owner = remapping.remapped_root(found)
+    except remapping.RemapError as error:
+        if remap is not None:
+            raise StartError(f"--userns-remap={remap}: {error}") from None
+        _log.warn(
+            "who is root in the engine's containers is not known, so new volumes belong to the "
+            "daemon's user: {error}; --userns-remap says it",
+            error=error,
+        )
+        return DAEMON
+    _log.info(
+        "new volumes belong to {uid}:{gid}, root in containers of userns-remap={remap}, unless "
+        "their options say otherwise",
+        uid=owner.uid,
+        gid=owner.gid,
+        remap=found,
+    )
+    return owner
+
+
 def _backends(options: Options, home: Root, trash: Trash) -> Backends:
     """Put the kinds of storage together."""
     configuration: Configuration = options["configuration"]
     root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
     private, bases = [state, runtime], configuration.bases
+    owner = _owner(options["userns-remap"])
     directory = DirectoryBackend(
         root,
         private,
         trash,
         root_only=bool(options["root-only"]),
         bases=bases.get(DIRECTORY, ()),
+        owner=owner,
     )
     return Backends(
         {
             DIRECTORY: directory,
-            IMAGE: ImageBackend(root, trash),
-            TMPFS: TmpfsBackend(root, trash),
+            IMAGE: ImageBackend(root, trash, owner),
+            TMPFS: TmpfsBackend(root, trash, owner),
             BTRFS: BtrfsBackend(directory),
             MOUNT: MountBackend(root, trash, private, bases.get(MOUNT, ())),
         },

@@ -47,6 +47,12 @@ class Options(usage.Options):
             DEFAULTS["trash-retention"],
             "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
         ],
+        [
+            "userns-remap",
+            None,
+            None,
+            "As dockerd's, or none: its root owns new volumes [default: as daemon.json says].",
+        ],
         ["config", None, None, "A file that says which backends there are, and their defaults."],
         ["log-file", None, "", "Where to log; - and the default are standard output."],
         ["log-format", None, "text", "text for people, or json: one object a line."],

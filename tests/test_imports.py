@@ -88,6 +88,8 @@ ALLOWED = {
     "volumes/schedule": [],
     "volumes/waiting": ["admin.interfaces"],
     "volumes/usage": ["volumes.health", "backends.measuring"],
+    "volumes/health": ["volumes", "backends.interfaces", "backends.kinds", "backends.owned"],
+    "volumes/copyup": ["volumes", "backends.interfaces", "backends.owned"],
     "volumes/model": ["plugin.errors", "plugin.volume", "volumes.errors", "volumes.values"],
     "volumes/values": ["plugin.redaction", "volumes.errors"],
     "volumes/errors": ["plugin.errors", "plugin.redaction"],

@@ -165,7 +165,7 @@ class BtrfsBackend:
         with explained(volume, "creating"):
             fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
-                options.access.give(fd)
+                options.access.by(self._directory.owner).give(fd)
             finally:
                 os.close(fd)
         self._limit(volume, staged)

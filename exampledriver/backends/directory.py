@@ -40,12 +40,6 @@ READERS: Mapping[str, values.Reader] = {
 }
 
 
-def _access(volume: StoredVolume) -> tuple[int, int | None, int | None]:
-    """Return the mode of a volume's new directory, its owner and its group."""
-    access = owned.Access.of(volume.options)
-    return access.mode, access.uid, access.gid
-
-
 @contextmanager
 def _limited(volume: StoredVolume) -> Iterator[None]:
     """Turn a size that cannot be into the error of the option."""
@@ -114,6 +108,7 @@ class DirectoryBackend:
     :ivar root_only: refuse volumes elsewhere: this process and the engine do not see the same
         directories there.
     :ivar bases: if there are any, a mountpoint is below one of them; real paths.
+    :ivar owner: of new directories.
     """
 
     root: Path
@@ -122,6 +117,7 @@ class DirectoryBackend:
     find_holders: Callable[[str], list[Holder]] = holders
     root_only: bool = False
     bases: Sequence[Path] = ()
+    owner: owned.Owner = owned.DAEMON
     #: The volumes that a crash may have undone.
     _fresh: set[str] = field(factory=set, init=False)
     #: The root's hidden entries at the start: a root of a hundred thousand is listed once.
@@ -190,7 +186,7 @@ class DirectoryBackend:
                 with _limited(volume):
                     projects.check(_existing(path))
             make_parents(path)
-            new = make_directory(path, *_access(volume))
+            new = make_directory(path, *self._access(volume))
         if "size" in volume.options:
             try:
                 self.resize(volume, values.size_bytes(volume.options["size"]))
@@ -237,9 +233,13 @@ class DirectoryBackend:
         with explained(volume, "limiting"), _limited(volume):
             projects.limit(volume.mountpoint, size)
 
-    @staticmethod
-    def _place(volume: StoredVolume) -> bool:
-        return place_directory(volume.mountpoint, *_access(volume))
+    def _access(self, volume: StoredVolume) -> tuple[int, int | None, int | None]:
+        """Return the mode of a volume's new directory, its owner and its group."""
+        access = owned.Access.of(volume.options).by(self.owner)
+        return access.mode, access.uid, access.gid
+
+    def _place(self, volume: StoredVolume) -> bool:
+        return place_directory(volume.mountpoint, *self._access(volume))
 
     def undo_create(self, volume: StoredVolume) -> None:
         """Remove the directory if nothing is in it."""

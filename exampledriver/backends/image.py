@@ -20,7 +20,7 @@ from ..processes import printable
 from ..volumes import values
 from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
-from . import mounting, mounts
+from . import mounting, mounts, owned
 from .clones import clone_options, taken_over
 from .copying.copiers import ICopier
 from .durable import sync
@@ -40,16 +40,20 @@ _log = Logger()
 @implementer(IBackend, ICopyable, IResizable)
 @define(eq=False)
 class ImageBackend(MountedBackend):
-    """The backend ``image``."""
+    """The backend ``image``.
+
+    :ivar owner: of new volumes.
+    """
 
     kind = IMAGE
+    owner: owned.Owner = owned.DAEMON
     #: The hidden entries where the files are, at the start.
     _hidden: Sequence[Path] = field(default=(), init=False)
 
     @property
     def files(self) -> ImageFiles:
         """The files."""
-        return ImageFiles(self.root)
+        return ImageFiles(self.root, self.owner)
 
     @property
     def images(self) -> Path:

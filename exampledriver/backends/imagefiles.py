@@ -45,9 +45,13 @@ _LETTING_GO = 5.0
 
 @frozen
 class ImageFiles:
-    """The files below a root directory. All methods block."""
+    """The files below a root directory. All methods block.
+
+    :ivar owner: of new volumes.
+    """
 
     root: Path
+    owner: owned.Owner = owned.DAEMON
 
     @property
     def images(self) -> Path:
@@ -75,7 +79,7 @@ class ImageFiles:
             raise failed(volume, f"making a file system {options.fs}", error, hint) from error
         # Mounted once now, so that a kernel which does not know it says so at the Create.
         with self.scratch(volume, file) as scratch:
-            _prepare(scratch, options.access)
+            _prepare(scratch, options.access.by(self.owner))
             yield scratch
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,22 @@ READERS: Mapping[str, values.Reader] = {
     "mode": values.mode,
     "uid": values.identity,
 }
+
+
+@frozen
+class Owner:
+    """To whom a new volume belongs whose options do not say it.
+
+    :ivar uid: ``None`` for the daemon's user.
+    :ivar gid: ``None`` for the daemon's group.
+    """
+
+    uid: int | None = None
+    gid: int | None = None
+
+
+#: The daemon's user and group.
+DAEMON = Owner()
 
 
 @frozen
@@ -47,6 +64,13 @@ class Access:
             DEFAULT_MODE if mode is None else int(mode, 8),
         )
 
+    def by(self, owner: Owner) -> Access:
+        """Return this, with an owner where none is asked for."""
+        if owner is DAEMON:
+            return self
+        uid = owner.uid if self.uid is None else self.uid
+        return Access(uid, owner.gid if self.gid is None else self.gid, self.mode)
+
     def give(self, fd: int) -> None:
         """Give them to an open directory.
 
@@ -59,6 +83,33 @@ class Access:
 _DEFAULT = Access()
 
 
+def is_asked(options: Mapping[str, str]) -> bool:
+    """Tell whether options ask for an owner, a group or permissions."""
+    return bool(options) and not READERS.keys().isdisjoint(options)
+
+
+def _open(directory: Path) -> int:
+    return os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+
+
+def difference(directory: Path, options: Mapping[str, str]) -> str:
+    """Say which owner, group and permissions a directory has in place of what options ask for.
+
+    :return: such as ``uid is 0, asked for is 999``; empty if they are the same.
+    :raises OSError: it cannot be reached, or is not a directory.
+    """
+    if not is_asked(options):
+        return ""
+    fd = _open(directory)
+    try:
+        found = os.fstat(fd)
+    finally:
+        os.close(fd)
+    permissions = stat.S_IMODE(found.st_mode)
+    actual = {"uid": str(found.st_uid), "gid": str(found.st_gid), "mode": f"{permissions:04o}"}
+    return values.difference(actual, options, READERS.keys() & options.keys())
+
+
 def change(directory: Path, options: Mapping[str, str]) -> None:
     """Give a directory the owner, group and permissions that options ask for, if they do.
 
@@ -68,10 +119,10 @@ def change(directory: Path, options: Mapping[str, str]) -> None:
     :raises NotADirectoryError: it is not a directory.
     :raises OSError: it could not be done.
     """
-    if not READERS.keys() & options.keys():
+    if not is_asked(options):
         return
     uid, gid, mode = (options.get(key) for key in ("uid", "gid", "mode"))
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    fd = _open(directory)
     try:
         give_access(
             fd,

@@ -53,9 +53,13 @@ def parse(name: str, given: Mapping[str, str]) -> Wanted:
 @implementer(IBackend, IResizable)
 @define(eq=False)
 class TmpfsBackend(MountedBackend):
-    """The backend ``tmpfs``."""
+    """The backend ``tmpfs``.
+
+    :ivar owner: of volumes.
+    """
 
     kind = TMPFS
+    owner: owned.Owner = owned.DAEMON
 
     def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
         """Read the options."""
@@ -68,7 +72,7 @@ class TmpfsBackend(MountedBackend):
     def mount_at(self, volume: StoredVolume, target: str) -> None:
         """Mount a new tmpfs."""
         options = TmpfsOptions.of(volume.options)
-        access = options.access
+        access = options.access.by(self.owner)
         words = [f"size={options.size}", f"mode={access.mode:04o}"]
         if access.uid is not None:
             words.append(f"uid={access.uid}")

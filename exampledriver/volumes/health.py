@@ -8,13 +8,16 @@ each volume.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from attrs import define, evolve, field, frozen
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from ..backends import owned
 from ..backends.interfaces import IBackend
+from ..backends.kinds import MOUNTED
 from .model import StoredVolume
 
 #: After how many seconds a look is renewed when somebody asks.
@@ -40,11 +43,23 @@ class Look:
     :ivar trouble: what is wrong with the volume, or an empty text.
     :ivar holders: who the kernel says holds it; ``None`` if that is not known: it was not
         mounted, or a Mount or Unmount has come since.
+    :ivar owner: how its owner and permissions differ from those that its options ask for.
     """
 
     at: float
     trouble: str
     holders: str | None
+    owner: str = ""
+
+
+def _owner(volume: StoredVolume, mounted: bool) -> str:
+    """Say how a volume's owner and permissions differ from what its options ask for. Blocks."""
+    if not mounted and volume.backend in MOUNTED:
+        return ""  # its directory is not there
+    try:
+        return owned.difference(Path(volume.mountpoint), volume.options)
+    except OSError as error:
+        return f"not known: {error.strerror}"
 
 
 @define(eq=False)
@@ -74,6 +89,8 @@ class HealthChecks:
             "Health": look.trouble or "ok",
             "HealthAge": f"{int(now - look.at)}s",
         }
+        if look.owner:
+            shown["Owner"] = look.owner
         if counts and look.holders is not None:
             shown["HeldBy"] = look.holders or (
                 "nobody: unless a container is just being started, these mounts were never "
@@ -104,16 +121,20 @@ class HealthChecks:
             return
         self._looking[name] = False
 
-        def seen(result: tuple[str, str | None] | Failure) -> None:
+        def look(volume: StoredVolume, mounted: bool) -> tuple[str, str | None, str]:
+            trouble, holders = self._backend.look(volume, mounted)
+            return trouble, holders, "" if trouble else _owner(volume, mounted)
+
+        def seen(result: tuple[str, str | None, str] | Failure) -> None:
             if not self._looking.pop(name):
                 if isinstance(result, Failure):
-                    result = (f"could not be looked at: {result.value}", None)
+                    result = (f"could not be looked at: {result.value}", None, "")
                 self._looks[name] = Look(self._clock.seconds(), *result)
             for waiter in self._waiting.pop(name, []):
                 if not waiter.called:
                     waiter.callback(None)
 
-        self._threads(self._backend.look, volume, mounted).addBoth(seen)
+        self._threads(look, volume, mounted).addBoth(seen)
 
     def good(self, name: str) -> None:
         """Take note that a volume was just made, or found good by a Mount."""

@@ -34,6 +34,7 @@ from ..journal.interfaces import ICatalog
 from ..plugin.volume import Capabilities, IVolumeDriver, Volume
 from ..plugin.wire import Answer
 from .answers import Answers
+from .copyup import CopyUps
 from .creating import Creation
 from .health import HealthChecks, Threads
 from .holds import Hold
@@ -88,7 +89,7 @@ class VolumeService:
         self._answers = Answers(self._health)
         self._creation = Creation(self._state, self.now)
         self._removal = Removal(self._state, self.removed)
-        self._use = Use(self._state)
+        self._use = Use(self._state, CopyUps(self._backend, self._threads, self._clock))
 
     def clone_with(self, cloner: ICloner) -> None:
         """Let the option ``from`` be: `cloner` copies other volumes."""

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 from ..backends.interfaces import IResizable
 from ..journal.interfaces import CatalogError
 from . import values
+from .copyup import CopyUps
 from .errors import VolumeError, quoted
 from .holds import Hold
 from .model import StoredVolume, check_name
@@ -24,6 +25,7 @@ class Use:
     """Mounts volumes and counts that, and keeps changes apart that do not go together."""
 
     _state: State
+    _copyups: CopyUps
 
     async def mount(self, name: str, mount_id: str) -> str:
         """Make a volume usable, and count it.
@@ -42,6 +44,8 @@ class Use:
                 raise
             if not volume.place:
                 await self._note_first_place(volume)
+            if volume.options and self._state.is_idle(name):
+                await self._copyups.mounted(volume)
             try:
                 await self._state.ledger.add(name, mount_id)
             except CatalogError as error:
@@ -102,9 +106,15 @@ class Use:
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
             volume = self._state.volumes.get(name)
             self._state.listing.changed(name)
+            if name in self._copyups.filling:
+                look = self._state.health.last(name)
+                if look is not None and look.holders:
+                    self._copyups.forget(name)  # a container has had it
             self._state.health.released(name)
             # What is being copied is unmounted when that has ended.
             if known and volume is not None and self._state.is_idle(name):
+                if name in self._copyups.filling and await self._copyups.unmounted(volume):
+                    self._state.health.good(name)
                 await self._state.threads(self._state.backend.unmount, volume)
 
     async def resize(self, name: str, size: str) -> None:

@@ -100,6 +100,39 @@ class RunTests(DockerCase):
         self.assertEqual((path / "sub/file").read_text(), "from the image\n")
         self.assertEqual((path.stat().st_uid, path.stat().st_gid), (123, 456))
 
+    def owner(self) -> tuple[int, int, int]:
+        """Return the owner, the group and the permissions of the test's volume."""
+        found = (self.daemon.root / self.name).stat()
+        return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+
+    def test_copy_up_owner(self) -> None:
+        """After the engine has filled a volume, its owner and permissions are the options'."""
+        self.create("uid=999", "gid=998", "mode=0700")
+        self.engine.docker("create", "-v", f"{self.name}:/data", "filled:local", "true")
+        self.assertTrue((self.daemon.root / self.name / "sub/file").exists())
+        self.assertEqual(self.owner(), (999, 998, 0o700))
+        self.assertNotIn("Owner", self.inspect()["Status"])
+
+    def test_copy_up_empty(self) -> None:
+        """An image with an empty directory changes the owner with each container, in vain."""
+        self.create("uid=999", "mode=0700")
+        for _ in range(2):
+            found = self.engine.sh(f"{self.name}:/etc", "stat -c '%u %a' /etc", "--user=999")
+            self.assertEqual(found, "999 700")
+            self.assertEqual(self.owner(), (999, 0, 0o700))
+
+    def test_container_chown(self) -> None:
+        """What a container changes stays, though the volume was empty when it began."""
+        self.create("uid=999", "mode=0700")
+        self.engine.background("user", f"{self.name}:/data")
+        # The daemon has seen the container in the kernel then.
+        until(lambda: "sleep" in self.inspect()["Status"].get("HeldBy", ""), "a look")
+        self.engine.docker("exec", "user", "chown", "5:6", "/data")
+        self.engine.docker("rm", "-f", "user")
+        self.assertEqual(self.owner(), (5, 6, 0o700))
+        told = "uid is 5, asked for is 999"
+        until(lambda: self.inspect()["Status"].get("Owner") == told, "the difference in Status")
+
     def test_two_containers(self) -> None:
         """Two containers share a volume, and it is in use until both have ended."""
         self.create()
