@@ -7,6 +7,7 @@ import signal
 from twisted.application.service import IService
 
 from .daemon import memory
+from .daemon.steady import use_steady_clock
 from .options import Options as Options
 
 
@@ -17,6 +18,7 @@ def makeService(options: Options) -> IService:
     """
     from twisted.internet import reactor
 
+    use_steady_clock(reactor)
     # Until the service runs nobody obeys these, and they would end the process. twistd's own
     # log file has a handler for SIGUSR1, which it sets only where there is none.
     for number in (signal.SIGHUP, signal.SIGUSR2, *((signal.SIGUSR1,) if options["log"] else ())):

@@ -294,6 +294,37 @@ MUTATIONS = [
         "        if unsynced:\n", "        if False:\n", "tests.volumes.test_purge",
     ),
     Mutation(
+        "the trash is purged by the wall clock alone", TRASH,
+        "return min(counted, self._ages.by_wall", "return max(counted, self._ages.by_wall",
+        "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "what another boot has counted is forgotten", "exampledriver/backends/ages.py",
+        "self._note = self._read() or _Note", "self._note = _Note", "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "a machine that was off is counted as running", "exampledriver/backends/ages.py",
+        "if note.boot == boot else seconds\n", "if note.boot == boot else seconds + 1e6\n",
+        "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "what is dated after the present is kept until then", "exampledriver/backends/ages.py",
+        "        if at <= now:", "        if True:", "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "what a cut restore needs is purged at once", TRASH,
+        "            if set(os.listdir(slot.path)) <= {MANIFEST}:", "            if False:",
+        "tests.volumes.test_purge",
+    ),
+    Mutation(
+        "snapshots are replaced early by a clock that jumps", "exampledriver/volumes/scheduling.py",
+        "        if key in self._last and", "        if False and", "tests.volumes.test_scheduling",
+    ),
+    Mutation(
+        "timers go by the wall clock", "exampledriver/daemon/steady.py",
+        "    reactor.seconds = monotonic\n", "", "tests.daemon.test_steady",
+    ),
+    Mutation(
         "a partly deleted volume is restored as if it were whole",
         "exampledriver/volumes/removed.py",
         "        if one.partial and not partial:", "        if False:",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -27,7 +27,8 @@ class Removed:
     :ivar slot: the name of its slot.
     :ivar place: where its slot is.
     :ivar path: where its directory is.
-    :ivar at: when it was removed.
+    :ivar at: when it was removed, by the wall clock.
+    :ivar age: how long ago that was: what both clocks agree on.
     :ivar created: when it was created, in RFC 3339; empty if that is not known.
     :ivar there: its directory is there; not so where a restore was cut short.
     :ivar partial: a purge has begun to delete it: what is there may not be whole.
@@ -38,6 +39,7 @@ class Removed:
     name: str
     path: str
     at: datetime
+    age: timedelta
     backend: str
     created: str
     options: Mapping[str, str]
@@ -54,11 +56,11 @@ def removed(trash: Trash) -> list[Removed]:
     for slot in trash.slots():
         # A purge may be at work in it.
         with suppress(FileNotFoundError):
-            found += _in_slot(slot)
+            found += _in_slot(slot, trash.age(slot))
     return found
 
 
-def _in_slot(slot: Slot) -> list[Removed]:
+def _in_slot(slot: Slot, age: timedelta) -> list[Removed]:
     manifest = _manifest(slot.path / MANIFEST)
     # Names of volumes begin with no dot; notes do.
     names = {entry.name for entry in os.scandir(slot.path) if not entry.name.startswith(".")}
@@ -75,6 +77,7 @@ def _in_slot(slot: Slot) -> list[Removed]:
                 name,
                 str(slot.path / name),
                 slot.at,
+                age,
                 str(mine.get("backend", "directory")),
                 str(mine.get("created", "")),
                 {str(k): str(v) for k, v in options.items()} if isinstance(options, dict) else {},

@@ -5,6 +5,8 @@ comes again does not collide, and a name of 255 characters still fits.
 
 Before the first file of a slot is deleted, the slot is renamed to ``TIME.deleting``, durably:
 what a purge has begun to delete is never taken for whole.
+
+How long ago something was removed, two clocks say: see :mod:`.ages`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -23,6 +25,7 @@ from attrs import define, field, frozen
 from twisted.logger import Logger
 
 from ..volumes.model import StoredVolume
+from .ages import Ages, Uptime, uptime
 from .copying.removing import remove_tree
 from .durable import sync
 from .mounts import holders, mounts_inside, named
@@ -38,6 +41,13 @@ MANIFEST = ".volume.json"
 
 #: Ends the name of a slot whose deletion has begun. Older versions leave such a slot alone.
 DELETING = ".deleting"
+
+#: In the trash: how much time was counted since each slot was filled.
+_AGES = ".ages.json"
+#: What is added to a slot's name for the time since it was seen to be without data.
+_EMPTY = " empty"
+#: Two clocks that agree may differ by so much.
+_A_WHILE = timedelta(minutes=1)
 
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
 #: How many slots one step marks: a crash leaves no more than these to be finished.
@@ -74,14 +84,27 @@ class Purged:
 
 @define(eq=False)
 class Trash:
-    """The trash of a root directory. All methods block."""
+    """The trash of a root directory. All methods block.
+
+    :ivar now: the wall clock, in UTC.
+    :ivar uptime: a clock that nobody sets.
+    """
 
     root: Path
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc), kw_only=True)
+    uptime: Uptime = field(default=uptime, kw_only=True)
     #: The slots that somebody is at work in; everybody else leaves them alone.
     _claimed: set[str] = field(factory=set, init=False)
     #: The slots that are not durable yet.
     _unsynced: set[str] = field(factory=set, init=False)
     _lock: Lock = field(factory=Lock, init=False)
+    _ages: Ages = field(init=False)
+    #: The slots that the log has said are kept longer than the wall clock says.
+    _longer: set[str] = field(factory=set, init=False)
+
+    @_ages.default
+    def _make_ages(self) -> Ages:
+        return Ages(self.path / _AGES, self.uptime)
 
     @property
     def path(self) -> Path:
@@ -104,7 +127,7 @@ class Trash:
         :raises OSError: it could not be moved, and is where it was.
         """
         self.prepare()
-        slot = self._slot(datetime.now(timezone.utc))
+        slot = self._slot(self.now())
         try:
             try:
                 with open(slot / MANIFEST, "xb", opener=_private) as file:
@@ -113,6 +136,7 @@ class Trash:
             except OSError:
                 _remove_empty(slot)
                 raise
+            self._ages.begin(slot.name)
         finally:
             with self._lock:
                 self._claimed.discard(slot.name)
@@ -170,14 +194,29 @@ class Trash:
                 with self._lock:
                     self._claimed.discard(slot)
 
+    def age(self, slot: Slot) -> timedelta:
+        """Return how long ago a slot was filled: what both clocks agree on."""
+        counted = self._ages.counted(slot.name)
+        return min(counted, self._ages.by_wall(slot.name, slot.at, self.now()))
+
+    def count(self) -> None:
+        """Count the time that passes, and keep it for the next start and the next boot."""
+        slots = self.slots()
+        for slot in slots:
+            self._ages.counted(slot.name)
+        names = [slot.name for slot in slots]
+        self._ages.keep([*names, *(name + _EMPTY for name in names)])
+        self._longer.intersection_update(names)
+
     def purge(self, older_than: timedelta) -> int:
         """Delete for good what was removed more than `older_than` ago; return how many volumes.
 
         What an earlier purge began to delete goes as well. What cannot be deleted, and what has
         something mounted in it, stays and is logged.
         """
-        limit = datetime.now(timezone.utc) - older_than
-        due = [slot.name for slot in self.slots() if slot.deleting or slot.at <= limit]
+        slots = self.slots()
+        due = [slot.name for slot in slots if slot.deleting or self._is_due(slot, older_than)]
+        self._tell_longer(slots, set(due), older_than)
         purged = 0
         for start in range(0, len(due), _MOST):
             for one in self.purge_slots(due[start : start + _MOST]):
@@ -185,7 +224,32 @@ class Trash:
                 if one.why:
                     where = str(self.path / one.slot)
                     _log.warn("{slot} is not purged: {why}", slot=where, why=one.why)
+        self.count()
         return purged
+
+    def _is_due(self, slot: Slot, older_than: timedelta) -> bool:
+        if self.age(slot) < older_than:
+            return False
+        with suppress(FileNotFoundError):
+            if set(os.listdir(slot.path)) <= {MANIFEST}:
+                # A restore may have been cut short, which is completed with what is here.
+                empty = slot.name + _EMPTY
+                known = self._ages.is_known(empty)
+                return self._ages.counted(empty) >= older_than and known
+        return True
+
+    def _tell_longer(self, slots: Collection[Slot], due: Set[str], older_than: timedelta) -> None:
+        """Log what stays although the wall clock says that its time has come."""
+        now = self.now()
+        longer = {slot.name for slot in slots if now - slot.at >= older_than + _A_WHILE} - due
+        new = longer - self._longer
+        self._longer |= new
+        if new:
+            _log.info(
+                "{count} removed volumes are kept longer than the wall clock says: the time "
+                "counts that this machine has run since they were removed",
+                count=len(new),
+            )
 
     def purge_slots(self, names: Collection[str]) -> list[Purged]:
         """Delete slots for good; return what became of each.

@@ -273,7 +273,7 @@ class Administration:
         return {
             "Name": name,
             "Kept": kept,
-            "Until": self._removed.until(self._removed.now()) if kept else None,
+            "Until": self._removed.until() if kept else None,
         }
 
     async def bring(

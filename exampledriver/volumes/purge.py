@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from attrs import define, field
@@ -15,7 +16,7 @@ from ..backends.trash import Trash
 from .health import Threads
 
 _log = Logger()
-_HOUR = 3600.0
+_HOUR, _MINUTE = 3600.0, 60.0
 
 
 @define(eq=False, slots=False)
@@ -23,35 +24,46 @@ class TrashPurger(Service):
     """Deletes for good what has been in the trash for longer than `retention`.
 
     It looks at the start, every hour (every `retention`, if that is shorter), and, with
-    a retention of zero, after each removal.
+    a retention of zero, after each removal. Every minute it counts the time that has passed.
     """
 
     _trash: Trash
     retention: timedelta | None
     _threads: Threads
     _clock: IReactorTime
-    _loop: LoopingCall | None = field(default=None, init=False)
+    _loops: list[LoopingCall] = field(factory=list, init=False)
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        if self.retention is None:
-            return
-        self._loop = LoopingCall(self._purge)
-        self._loop.clock = self._clock
-        seconds = self.retention.total_seconds()
-        self._loop.start(min(_HOUR, max(1.0, seconds)) if seconds else _HOUR)
+        self._begin(self._count, _MINUTE)
+        if self.retention is not None:
+            seconds = self.retention.total_seconds()
+            self._begin(self._purge, min(_HOUR, max(1.0, seconds)) if seconds else _HOUR)
+
+    def _begin(self, work: Callable[[], Deferred[None]], seconds: float) -> None:
+        loop = LoopingCall(work)
+        loop.clock = self._clock
+        self._loops.append(loop)
+        loop.start(seconds)
 
     def stopService(self) -> None:
         """Begin no new look; one that is under way goes on until the process ends."""
         super().stopService()
-        if self._loop is not None and self._loop.running:
-            self._loop.stop()
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        self._loops.clear()
 
     def removed(self) -> None:
         """Take note that something came into the trash."""
         if self.running and self.retention == timedelta():
             self._purge()
+
+    def _count(self) -> Deferred[None]:
+        return self._threads(self._trash.count).addErrback(
+            lambda failure: _log.failure("the trash could not be looked at", failure)
+        )
 
     def _purge(self) -> Deferred[None]:
         assert self.retention is not None

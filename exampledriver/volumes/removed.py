@@ -24,6 +24,8 @@ from .waiting import Waits
 
 _log = Logger()
 
+#: Two clocks that agree may differ by so much.
+_A_WHILE = timedelta(minutes=1)
 #: Seconds that a list waits for what is being measured.
 PATIENCE = 1.5
 
@@ -48,9 +50,9 @@ class RemovedVolumes:
     now: Callable[[], datetime]
     retention: timedelta | None
 
-    def until(self, at: datetime) -> str | None:
-        """Return until when is kept what was removed `at`; ``None`` for ever."""
-        return None if self.retention is None else rfc3339(at + self.retention)
+    def until(self, age: timedelta = timedelta()) -> str | None:
+        """Return until when is kept what is so old; ``None`` for ever."""
+        return None if self.retention is None else rfc3339(self.now() - age + self.retention)
 
     async def _in_trash(self) -> list[Removed]:
         def look() -> list[Removed]:
@@ -79,7 +81,7 @@ class RemovedVolumes:
                 "State": "partly deleted" if one.partial else "whole",
                 "Path": one.path,
                 "RemovedAt": rfc3339(one.at),
-                "PurgedAt": self.until(one.at),
+                "PurgedAt": self.until(one.age),
                 "CreatedAt": one.created or None,
                 "Backend": one.backend,
                 "Options": hidden_options(one.options),
@@ -139,15 +141,15 @@ class RemovedVolumes:
         for text in which:
             if not any(text in (one.slot, one.name) for one in found):
                 raise NoSuchVolumeError(f"trash: {_not_in_trash(text)}")
-        limit = self.now() - timedelta(seconds=older_than)
-        wanted = [
-            one
-            for one in found
-            if (not older_than or one.partial or one.at <= limit)
-            and (not which or {one.slot, one.name} & set(which))
-        ]
+        limit = timedelta(seconds=older_than)
+        named = [one for one in found if not which or {one.slot, one.name} & set(which)]
+        wanted = [one for one in named if not older_than or one.partial or one.age >= limit]
         purged: list[Fields] = []
-        kept: list[Fields] = []
+        kept: list[Fields] = [
+            {"Slot": one.slot, "Name": one.name, "Why": _younger(one)}
+            for one in named
+            if one not in wanted and self.now() - one.at >= limit + _A_WHILE
+        ]
         for number, one in enumerate(wanted):
             shown = {"Slot": one.slot, "Name": one.name}
             about = {**shown, "Done": number, "Of": len(wanted)}
@@ -177,6 +179,15 @@ def _moment(created: str) -> datetime | None:
 
 def _trash_key(one: Removed) -> Key:
     return one.slot, one.name, one.partial
+
+
+def _younger(one: Removed) -> str:
+    """Return why a volume is kept that the wall clock calls old enough."""
+    hours, seconds = divmod(int(one.age.total_seconds()), 3600)
+    return (
+        f"this machine has run only {hours} h {seconds // 60} min since it was removed, whatever "
+        f'the wall clock says; "exampledriver trash purge {one.slot}" deletes it all the same'
+    )
 
 
 def _partly_deleted(one: Removed, found: Sequence[Removed]) -> str:

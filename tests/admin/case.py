@@ -14,7 +14,6 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.admin import AdminServer
 from exampledriver.backends.measuring import measure
-from exampledriver.backends.trash import Trash
 from exampledriver.volumes.administration import Administration
 from exampledriver.volumes.copies import Copies
 from exampledriver.volumes.health import HealthChecks
@@ -40,8 +39,8 @@ class AdminCase(SynchronousTestCase):
     def start(self, deletions: Threads = execute, looks: Threads = execute) -> None:
         """Start a service, as after a crash of the one before."""
         world = self.world
-        backend = world.backend()
-        self.trash = Trash(world.root)
+        self.trash = world.new_trash()
+        backend = world.backend(self.trash)
         self.ledger = MountLedger(world.counts, world.boot)
         self.ledger.load()
         health = HealthChecks(backend, looks, world.clock)
@@ -60,7 +59,7 @@ class AdminCase(SynchronousTestCase):
             deletions,
             waits,
             backend.data_path,
-            lambda: NOON,
+            lambda: world.wall,
             timedelta(days=1),
         )
         self.administration = Administration(

@@ -117,7 +117,8 @@ class DurableTests(SynchronousTestCase):
         rename = os.rename
 
         def purge_and_rename(old: Path, new: Path) -> None:
-            trash.purge(timedelta())
+            if new.name == "db":
+                trash.purge(timedelta())
             rename(old, new)
 
         self.patch(os, "rename", purge_and_rename)

@@ -425,12 +425,12 @@ class SubvolumeDetailsTests(copy_suites.KindCopiesCase):
             connection = copy_suites.connected(self.daemon.base / "run/admin.sock")
             self.addCleanup(connection.close)
             connection.sendall(request_bytes("Admin.Rollback", {"Name": "db", "Label": "first"}))
-            until(lambda: list(self.root.glob(".trash/.*")), "the rollback")
+            until(lambda: list(self.root.glob(".trash/.*-rollback")), "the rollback")
             self.daemon.kill()
             self.daemon.start()
             kept = len(loaded(self.daemon, "trash", "list", "--json")) - before
             self.assertEqual((self.value(), kept), ("old", 1) if kept else ("new", 0))
-        until(lambda: not list(self.root.glob(".trash/.*")), "the end of what was left")
+        until(lambda: not list(self.root.glob(".trash/.*-rollback")), "the end of what was left")
 
 
 class OtherKindTests(copy_suites.KindCopiesCase):

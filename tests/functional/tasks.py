@@ -352,7 +352,7 @@ class Killer:
         for label in (root / ".snapshots/db").iterdir():
             if set(os.listdir(label)) != {"data", "snapshot.json"}:
                 left.append(str(label))
-        for slot in (root / ".trash").glob("*"):
+        for slot in root.glob(".trash/[!.]*"):
             if set(os.listdir(slot)) in (set(), {".volume.json"}):
                 left.append(f"empty slot {slot}")
         left += [one for one in mounts.mounts_inside(str(root)) if one != f"{root}/used"]

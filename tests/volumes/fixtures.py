@@ -106,6 +106,8 @@ class World:
     :ivar holders: what the kernel is made to say.
     :ivar looks: what it was asked about.
     :ivar name: of the root, below the base.
+    :ivar wall: the wall clock.
+    :ivar uptime: how many seconds the machine has run.
     """
 
     base: Path
@@ -117,17 +119,23 @@ class World:
     name: str = "volumes"
     purged: int = 0
     looks: list[str] = field(factory=list)
+    wall: datetime = NOON
+    uptime: float = 0.0
 
     @property
     def root(self) -> Path:
         """The directory that volumes live in."""
         return self.base / self.name
 
-    def backend(self) -> Backends:
+    def new_trash(self) -> Trash:
+        """Return a trash that goes by this world's clocks."""
+        return Trash(self.root, now=lambda: self.wall, uptime=lambda: (self.boot, self.uptime))
+
+    def backend(self, trash: Trash | None = None) -> Backends:
         """Return what a daemon begins with."""
         for name in (self.name, "state", "run"):
             (self.base / name).mkdir(parents=True, exist_ok=True)
-        return Backends(self.kinds(Trash(self.root)), Root(self.root, {"tmpfs"}))
+        return Backends(self.kinds(trash or self.new_trash()), Root(self.root, {"tmpfs"}))
 
     def kinds(self, trash: Trash) -> dict[str, IBackend]:
         """Return a directory backend whose kernel says what the test wants."""

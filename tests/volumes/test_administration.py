@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
@@ -10,6 +11,7 @@ from twisted.internet.defer import Deferred
 from exampledriver.backends.bringing import copy
 from exampledriver.backends.mounts import Holder
 from exampledriver.backends.trash import DELETING, MANIFEST
+from exampledriver.plugin.volume import rfc3339
 from exampledriver.volumes.administration import A_WHILE
 from exampledriver.volumes.errors import (
     BusyError,
@@ -270,6 +272,27 @@ class RestoreTests(AdminCase):
         found = self.do(self.administration.purge([], 1e9, lambda fields: None))
         self.assertEqual([one["Name"] for one in found["Purged"]], ["db"])
         self.assertEqual(list((self.world.root / ".trash").iterdir()), [])
+
+    def test_older_than(self) -> None:
+        """What is younger than asked for by one of two clocks is kept, and that is said."""
+        self.removed()
+        (slot,) = self.trash.slots()
+        self.world.wall += timedelta(days=2)
+        report = self.do(self.administration.purge([], 86400, lambda fields: None))
+        (why,) = (str(one["Why"]) for one in report["Kept"])
+        self.assertIn("has run only 0 h 0 min since it was removed", why)
+        self.assertIn(f'"exampledriver trash purge {slot.name}"', why)
+        self.assertEqual(self.world.trash(), ["db"])
+        self.world.uptime += 86400
+        report = self.do(self.administration.purge([], 86400, lambda fields: None))
+        self.assertEqual((len(report["Purged"]), report["Kept"]), (1, []))
+
+    def test_purged_at(self) -> None:
+        """The list says when something is deleted that the wall clock calls older than it is."""
+        self.removed()
+        self.world.wall += timedelta(days=10)
+        (shown,) = self.do(self.administration.trash())
+        self.assertEqual(shown["PurgedAt"], rfc3339(self.world.wall + timedelta(days=1)))
 
     def test_claimed(self) -> None:
         """What is being restored is not purged under it."""

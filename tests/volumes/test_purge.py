@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from twisted.internet.defer import execute
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import trash
+from exampledriver.backends import ages, trash
 from exampledriver.backends.mounts import Holder
 from exampledriver.backends.removed import removed
 from exampledriver.backends.trash import DELETING, MANIFEST, Trash, free_slot_name
 from exampledriver.settings import parse_retention
 from exampledriver.volumes.purge import TrashPurger
+from tests.volumes.fixtures import NOON
 
 
 class RetentionTests(SynchronousTestCase):
@@ -36,23 +37,36 @@ class RetentionTests(SynchronousTestCase):
             self.assertIn("24h", str(self.assertRaises(ValueError, parse_retention, text)))
 
 
-class PurgeTests(SynchronousTestCase):
-    """What is deleted for good, and when."""
+class PurgeCase(SynchronousTestCase):
+    """A trash with clocks of its own."""
 
     def setUp(self) -> None:
         self.root = Path(self.mktemp())
         self.root.mkdir()
-        self.trash = Trash(self.root)
         self.clock = Clock()
+        self.boot, self.rest = "boot-1", timedelta()
+        self.wall = NOON
+        self.trash = self.new_trash()
 
-    def removed(self, name: str, ago: timedelta = timedelta()) -> None:
-        """Put a volume with a file into the trash, as if some time ago."""
+    def new_trash(self) -> Trash:
+        """Return the trash, as a daemon that has just started."""
+        return Trash(self.root, now=lambda: self.wall, uptime=self.uptime)
+
+    def uptime(self) -> tuple[str, float]:
+        """Return the boot, and its seconds."""
+        return self.boot, self.rest.total_seconds()
+
+    def pass_time(self, passed: timedelta) -> None:
+        """Let time pass, of which all clocks know."""
+        self.wall += passed
+        self.rest += passed
+        self.clock.advance(passed.total_seconds())
+
+    def removed(self, name: str) -> None:
+        """Put a volume with a file into the trash."""
         (self.root / name).mkdir()
         (self.root / name / "data").write_text("x")
         self.trash.put(self.root / name, b"{}")
-        (slot,) = (path.parent for path in self.root.glob(f".trash/*/{name}"))
-        moment = datetime.now(timezone.utc) - ago
-        slot.rename(slot.with_name(moment.strftime("%Y%m%dT%H%M%S.%fZ")))
 
     def left(self) -> set[str]:
         """Return the names in the trash."""
@@ -65,15 +79,20 @@ class PurgeTests(SynchronousTestCase):
         self.addCleanup(purger.stopService)
         return purger
 
+
+class PurgeTests(PurgeCase):
+    """What is deleted for good, and when."""
+
     def test_age(self) -> None:
         """What is older than the retention goes, at the start and every hour; nothing else."""
-        self.removed("old", timedelta(hours=25))
-        self.removed("young", timedelta(hours=23))
+        self.removed("old")
+        self.pass_time(timedelta(hours=2))
+        self.removed("young")
+        self.pass_time(timedelta(hours=23))
         self.purger("24h")
         self.assertEqual(self.left(), {"young"})
-        self.removed("old2", timedelta(hours=25))
-        self.clock.advance(3600)
-        self.assertEqual(self.left(), {"young"})
+        self.pass_time(timedelta(hours=1))
+        self.assertEqual(self.left(), set())
 
     def test_at_once(self) -> None:
         """With a retention of zero a removed volume goes at once."""
@@ -84,10 +103,10 @@ class PurgeTests(SynchronousTestCase):
 
     def test_forever(self) -> None:
         """With forever nothing goes."""
-        self.removed("a", timedelta(days=5000))
+        self.removed("a")
         purger = self.purger("forever")
         purger.removed()
-        self.clock.advance(100000)
+        self.pass_time(timedelta(days=500))
         self.assertEqual(self.left(), {"a"})
 
     def test_only_ours(self) -> None:
@@ -95,7 +114,8 @@ class PurgeTests(SynchronousTestCase):
         precious = Path(self.mktemp())
         precious.mkdir()
         (precious / "data").write_text("x")
-        self.removed("a", timedelta(hours=25))
+        self.removed("a")
+        self.pass_time(timedelta(hours=25))
         (slot,) = (path.parent for path in self.root.glob(".trash/*/a"))
         (slot / "a" / "link").symlink_to(precious.absolute())
         (self.root / ".trash" / "notes").mkdir()
@@ -106,7 +126,8 @@ class PurgeTests(SynchronousTestCase):
 
     def test_mounted_elsewhere(self) -> None:
         """What somebody has mounted in another namespace is not deleted under them."""
-        self.removed("a", timedelta(hours=25))
+        self.removed("a")
+        self.pass_time(timedelta(hours=25))
         holder = Holder((1,), "/data", False)
         self.patch(trash, "holders", lambda path: [holder] if ".trash/" in path else [])
         self.purger("24h")
@@ -118,7 +139,7 @@ class PurgeTests(SynchronousTestCase):
     def test_put_fails(self) -> None:
         """A directory that cannot be moved stays, and no empty slot is left."""
         self.assertRaises(FileNotFoundError, self.trash.put, self.root / "nosuch", b"{}")
-        self.assertEqual(list((self.root / ".trash").iterdir()), [])
+        self.assertEqual(self.trash.slots(), [])
 
     def fail_to_delete(self, error: BaseException) -> Any:
         """Let the deletion of every file fail."""
@@ -166,7 +187,7 @@ class PurgeTests(SynchronousTestCase):
         patch = self.fail_to_delete(KeyboardInterrupt())
         self.assertRaises(KeyboardInterrupt, self.trash.purge, timedelta())
         patch.restore()
-        self.trash = Trash(self.root)
+        self.trash = self.new_trash()
 
     def test_cut_short(self) -> None:
         """What a purge has begun to delete says so, and the next purge ends it."""
@@ -176,7 +197,7 @@ class PurgeTests(SynchronousTestCase):
         self.assertEqual((one.name, one.partial, one.there), ("a", True, True))
         self.assertTrue(Path(one.place, MANIFEST).exists())
         self.assertEqual(self.trash.purge(timedelta(days=1000)), 1)
-        self.assertEqual(os.listdir(self.trash.path), [])
+        self.assertEqual(self.trash.slots(), [])
 
     def test_by_name(self) -> None:
         """A slot has one name for people, whether its deletion has begun or not."""
@@ -187,7 +208,7 @@ class PurgeTests(SynchronousTestCase):
         self.assertEqual(whole.slot, partial.slot)
         (done,) = self.trash.purge_slots([whole.slot])
         self.assertEqual((done.volumes, done.why), (1, ""))
-        self.assertEqual(os.listdir(self.trash.path), [])
+        self.assertEqual(self.trash.slots(), [])
 
     def test_same_name(self) -> None:
         """A slot gets no name that one has which is being deleted."""
@@ -206,7 +227,7 @@ class PurgeTests(SynchronousTestCase):
         (one,) = removed(self.trash)
         self.assertEqual((one.name, one.partial, one.options), ("a", True, {}))
         self.trash.purge(timedelta())
-        self.assertEqual(os.listdir(self.trash.path), [])
+        self.assertEqual(self.trash.slots(), [])
 
     def test_immutable(self) -> None:
         """A file that nobody may delete is named, and so is the command that changes that."""
@@ -232,6 +253,124 @@ class PurgeTests(SynchronousTestCase):
             patch.restore()
             self.assertIn("Not permitted", done.why)
             self.assertEqual(len(list(self.root.glob(".trash/*/a/data"))), 1)
+
+
+class ClockTests(PurgeCase):
+    """The wall clock may be set at any time; what is in the trash is kept all the same."""
+
+    def due(self, retention: str = "24h") -> set[str]:
+        """Return what a purge leaves, of a daemon that has just started."""
+        self.trash = self.new_trash()
+        self.trash.purge(parse_retention(retention) or timedelta())
+        return self.left()
+
+    def test_jumps_ahead(self) -> None:
+        """A clock that is two days ahead deletes nothing that was removed a minute ago."""
+        self.removed("a")
+        purger = self.purger("24h")
+        self.wall += timedelta(days=2)
+        self.clock.advance(3600)
+        self.assertEqual(self.left(), {"a"})
+        purger.stopService()
+        self.assertEqual(self.due(), {"a"})
+        # Nor when it is put right, nor before the retention has passed.
+        self.wall -= timedelta(days=2)
+        self.pass_time(timedelta(hours=23))
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=1))
+        self.assertEqual(self.due(), set())
+
+    def test_jumps_back(self) -> None:
+        """A clock that is set back keeps nothing beyond the retention from then, and says so."""
+        self.wall += timedelta(days=3650)
+        self.removed("a")
+        self.wall -= timedelta(days=3650)
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=23))
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=1))
+        self.assertEqual(self.due(), set())
+
+    def test_back_and_ahead(self) -> None:
+        """A clock that begins in 1970 and is then put right deletes nothing."""
+        self.removed("a")
+        self.wall -= timedelta(days=20000)
+        self.assertEqual(self.due(), {"a"})
+        self.wall += timedelta(days=20000)
+        self.assertEqual(self.due(), {"a"})
+
+    def test_reboot(self) -> None:
+        """A boot goes on with what was counted before; a machine that is off counts nothing."""
+        self.removed("a")
+        self.trash.count()
+        self.pass_time(timedelta(hours=20))
+        self.assertEqual(self.due(), {"a"})
+        self.boot, self.rest = "boot-2", timedelta(seconds=30)
+        self.wall += timedelta(days=30)
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=3))
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=1))
+        self.assertEqual(self.due(), set())
+
+    def test_restart(self) -> None:
+        """While only the daemon is down, time is counted."""
+        self.removed("a")
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=25))
+        self.assertEqual(self.due(), set())
+
+    def test_counted_all_the_time(self) -> None:
+        """What passes between two purges is kept for the next boot, within minutes."""
+        self.removed("a")
+        self.purger("24h")
+        for _ in range(59):
+            self.pass_time(timedelta(minutes=1))
+        self.boot, self.rest = "boot-2", timedelta()
+        self.trash = self.new_trash()
+        (one,) = removed(self.trash)
+        self.assertGreater(one.age, timedelta(minutes=45))
+
+    def test_older_versions(self) -> None:
+        """What an older version removed is kept for the retention from the first start of this."""
+        (self.trash.path / "20200101T000000.000000Z/a").mkdir(parents=True)
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=23))
+        self.assertEqual(self.due(), {"a"})
+        self.pass_time(timedelta(hours=1))
+        self.assertEqual(self.due(), set())
+
+    def test_lost_note(self) -> None:
+        """Without the note of what was counted, or with a damaged one, nothing goes early."""
+        self.removed("a")
+        note = self.trash.path / ".ages.json"
+        for damage in ("", "{", '{"boot": "x"}', None):
+            self.pass_time(timedelta(hours=23))
+            self.assertEqual(self.due(), {"a"})
+            note.unlink() if damage is None else note.write_text(damage)
+        self.assertEqual(self.due(), {"a"})
+
+    def test_no_space(self) -> None:
+        """A note that cannot be written changes nothing until the next start."""
+        self.removed("a")
+        self.patch(ages, "sync", _raising(OSError(errno.ENOSPC, "No space")))
+        self.trash.count()
+        self.pass_time(timedelta(hours=24))
+        self.trash.purge(timedelta(hours=24))
+        self.assertEqual(self.left(), set())
+
+    def test_cut_short_restore(self) -> None:
+        """What a restore that was cut short needs is kept for the retention from then on."""
+        self.removed("a")
+        self.trash.count()
+        self.pass_time(timedelta(hours=30))
+        (one,) = removed(self.trash)
+        os.rename(one.path, self.root / "a")
+        self.assertEqual(self.due(), set())
+        self.assertEqual([slot.name for slot in self.trash.slots()], [one.slot])
+        self.pass_time(timedelta(hours=24))
+        self.due()
+        self.assertEqual(self.trash.slots(), [])
 
 
 def _raising(error: BaseException) -> Callable[..., None]:

@@ -105,6 +105,19 @@ class SchedulerTests(AdminCase):
         self.world.clock.pump([LOOK] * 122)
         self.assertRegex(self.labels()[0], r"^hourly-202610")
 
+    def test_clock_jumps(self) -> None:
+        """However often a clock jumps ahead and back, the snapshots that are kept stay."""
+        self.world.clock.pump([LOOK] * 122 * 2)
+        before = self.labels()
+        self.assertEqual(len(before), 2)
+        for _ in range(5):
+            for jump in (-48 * 3600, 48 * 3600):
+                self.noon += jump
+                self.world.clock.pump([LOOK] * 4)
+        self.assertEqual(self.labels(), before)
+        self.world.clock.pump([LOOK] * 122)
+        self.assertEqual(len(set(self.labels()) & set(before)), 1)
+
     def test_no_moment(self) -> None:
         """A label of somebody's that is no time is none of a schedule's, and harms no other."""
         label = "hourly-20269999T999999Z"
