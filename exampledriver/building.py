@@ -63,8 +63,8 @@ _log = Logger()
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Threads for changes: so many volumes can hang before another one waits.
 CHANGE_THREADS = 64
-#: Threads for changes of volumes that are no directories, apart: programs are run for those, and
-#: when all of their servers are dead, other volumes do not wait.
+#: Threads for changes of volumes that are no directories of the root, apart: programs are run for
+#: those, or their servers may be dead, and other volumes do not wait.
 MOUNT_THREADS = 64
 #: Threads for snapshots and rollbacks, apart: they take long.
 COPY_THREADS = 4
@@ -168,12 +168,14 @@ def _open_log(log: LogOutput) -> None:
 
 
 def _apart(quick: Threads, slow: Threads) -> Threads:
-    """Return threads that run what is done to volumes that are no directories in `slow` ones."""
+    """Return threads that run what is done outside the root's file system in `slow` ones."""
     kinds = StoredVolume, Wanted  # made once: each change comes by here, more than once
 
     def run(function: Callable[..., Any], *args: object) -> Deferred[Any]:
         for argument in args:
-            if isinstance(argument, kinds) and argument.backend != DIRECTORY:
+            if isinstance(argument, kinds) and (
+                argument.backend != DIRECTORY or "mountpoint" in argument.options
+            ):
                 return slow(function, *args)
         return quick(function, *args)
 

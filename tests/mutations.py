@@ -27,6 +27,7 @@ REGISTRY = "exampledriver/backends/registry.py"
 ROOT = "exampledriver/backends/root.py"
 TRASH = "exampledriver/backends/trash.py"
 PLACES = "exampledriver/backends/places.py"
+DEADLINES = "exampledriver/volumes/deadlines.py"
 
 
 @frozen
@@ -174,7 +175,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a Mount does not wait for the directory to be durable", USING,
-        "            await self._state.settler.settled(name)\n            path", "            path",
+        "            await self._state.settler.settled(name)\n            job.path",
+        "            job.path",
         "tests.crash.test_everywhere",
     ),
     Mutation(
@@ -219,7 +221,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a moved root looked for where it was", PACKED,
-        "        place = self._place(name, wanted)", '        place = "/old/" + name',
+        "        where = self._place(name, wanted)", '        where = "/old/" + name',
         "tests.volumes.test_use",
     ),
     Mutation(
@@ -338,8 +340,34 @@ MUTATIONS = [
     ),
     Mutation(
         "an older volume's file system is not noted at its first Mount", USING,
-        "                await self._note_first_place(volume)\n", "                pass\n",
+        "                    await self._note_first_place(volume, job)\n",
+        "                    pass\n",
         "tests.volumes.test_places",
+    ),
+    Mutation(
+        "a change has no deadline", DEADLINES,
+        "if now - job.began >= job.seconds", "if False", "tests.volumes.test_deadlines",
+    ),
+    Mutation(
+        "a Mount that ends after its deadline is counted", USING,
+        "                if job.late:\n", "                if False:\n",
+        "tests.volumes.test_deadlines",
+    ),
+    Mutation(
+        "a Create that was answered as late is made all the same", CREATING,
+        "            try:\n                job.commit()\n",
+        "            try:\n                pass\n",
+        "tests.volumes.test_deadlines",
+    ),
+    Mutation(
+        "a Remove that was answered as late removes all the same", REMOVING,
+        "            job.commit()\n            job.waits", "            job.waits",
+        "tests.volumes.test_deadlines",
+    ),
+    Mutation(
+        "how a late change ends is not logged", DEADLINES,
+        '        _log.warn(\n            "volume {name}: {what} has',
+        '        _log.warn(\n            "{name} {what}', "tests.volumes.test_deadlines",
     ),
 ]  # fmt: skip
 

@@ -131,6 +131,12 @@ class IRooted(Interface):
         Empty if all is well.
         """
 
+    def file_system(path: str) -> str:
+        """Return the file system of a path, for people. It is not touched: it may not answer.
+
+        :param path: absolute; empty for the root.
+        """
+
 
 class IPlaced(Interface):
     """What a backend offers whose volumes are directories in file systems that others mount."""

@@ -15,6 +15,7 @@ import fcntl
 import os
 from contextlib import suppress
 
+from ..processes import printable
 from ..volumes.model import OWN
 from . import mounts
 
@@ -73,6 +74,17 @@ def place(path: str, home: str) -> str:
         return _place(fd, path, home)
     finally:
         os.close(fd)
+
+
+def file_system(path: str) -> str:
+    """Return the file system of a path, for people: its type, its source and its mountpoint.
+
+    The kernel's list of mounts is read, and nothing at the path: it may not answer.
+    """
+    mount = mounts.around(os.path.normpath(path), mounts.here())
+    if mount is None:
+        return f"the file system of {path}"
+    return printable(f"{' '.join(mount.source())}, mounted at {mount.mountpoint},")
 
 
 def _open(path: str) -> int:

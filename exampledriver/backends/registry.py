@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from ..volumes.errors import VolumeError, quoted
 from ..volumes.model import StoredVolume, Wanted
-from . import kinds
+from . import kinds, places
 from .clones import clone_options, taken_over
 from .copying.copiers import ICopier
 from .interfaces import (
@@ -151,6 +151,10 @@ class Backends:
         placed = IPlaced(self.of(volume), None)
         found: str = placed.place(volume) if placed else ""
         return found
+
+    def file_system(self, path: str) -> str:
+        """Return the file system of a path, for people."""
+        return places.file_system(path or str(self.home.path))
 
     def recover(self, known: Mapping[str, StoredVolume], fresh: Set[str]) -> list[str]:
         """Clear what was half made; list what is no volume's."""

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from ..backends.interfaces import IConfigured
 from ..journal.interfaces import CatalogError
 from ..plugin.errors import PluginError
+from .deadlines import BEFORE, COPY, JOURNAL, Job, LateError
 from .errors import ConflictError, VolumeError, quoted
 from .model import FROM, OWN, StoredVolume, Wanted, check_name
 from .origins import ICloner, Origin
@@ -84,7 +85,7 @@ class Creation:
             )
 
     async def create(
-        self, name: str, options: Mapping[str, str], origin: Origin | None = None
+        self, name: str, options: Mapping[str, str], origin: Origin | None, job: Job
     ) -> None:
         """Make a volume; one that exists with the same options is a success.
 
@@ -98,7 +99,10 @@ class Creation:
         copied = FROM in options and origin is None
         parse = self._state.backend.parse if origin is None else self._parse_whole
         parsed = None if copied else parse(name, options)
+        job.waits = BEFORE
         async with self._state.locks.held(name):
+            job.waits, job.path = "", options.get("mountpoint", "")
+            job.check()
             if parsed is None:
                 wanted = await self._wanted(name, options)
             else:
@@ -111,28 +115,31 @@ class Creation:
                 )
             if existing is None:
                 if copied and self.cloner is not None:
+                    # However long it takes: who asks again finds the volume.
+                    job.commit()
+                    job.waits = COPY
                     async with self.cloner.cloning(name, wanted) as origin:
-                        await self._create(name, wanted, origin)
+                        await self._create(name, wanted, origin, job)
                 else:
-                    await self._create(name, wanted, origin)
+                    await self._create(name, wanted, origin, job)
                 return
             if origin is not None:
                 raise ConflictError(f"volume {quoted(name)}: exists already; give another name")
             self._check_same(existing, wanted)
 
-    async def _create(self, name: str, wanted: Wanted, origin: Origin | None) -> None:
+    async def _create(self, name: str, wanted: Wanted, origin: Origin | None, job: Job) -> None:
         place = self._state.backend.mountpoint(name, wanted)
         created = self.now() if origin is None or origin.created is None else origin.created
         created = created.replace(microsecond=0)
         volume = StoredVolume(name, place, created, wanted.options, wanted.backend)
         await self._state.settler.free(name, "the one of that name that was removed is in the way")
         if not self._state.backend.settles(volume):
-            _, volume = await self._make(volume, {}, origin)
+            _, volume = await self._make(volume, {}, origin, job)
         else:
             generation = self._state.settler.begin()
             made = None
             try:
-                new, volume = await self._make(volume, {GENERATION: generation}, origin)
+                new, volume = await self._make(volume, {GENERATION: generation}, origin, job)
                 if new:
                     made = volume
             finally:
@@ -141,7 +148,11 @@ class Creation:
         self._state.health.good(name)
 
     async def _make(
-        self, volume: StoredVolume, more: Mapping[str, object], origin: Origin | None
+        self,
+        volume: StoredVolume,
+        more: Mapping[str, object],
+        origin: Origin | None,
+        job: Job,
     ) -> tuple[bool, StoredVolume]:
         """Make a volume's directory and journal it; return whether that is new, and the volume.
 
@@ -162,6 +173,13 @@ class Creation:
                     origin.undo(volume)
                 raise
             volume = self._placed(volume, OWN if new and more else "")
+            try:
+                job.commit()
+            except LateError:
+                if new:
+                    self._state.backend.undo_create(volume)
+                raise
+            job.waits = JOURNAL
             return (
                 new,
                 volume,

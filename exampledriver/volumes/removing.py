@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ..journal.interfaces import CatalogError
+from .deadlines import BEFORE, JOURNAL, Job
 from .errors import VolumeError, quoted
 from .model import StoredVolume, check_name
 from .packed import GENERATION, REMOVING
@@ -27,7 +28,7 @@ class Removal:
     _state: State
     removed: Callable[[], None]
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, name: str, job: Job) -> None:
         """Remove a volume; one that does not exist is a success.
 
         :raises InvalidNameError: the name cannot be one.
@@ -36,17 +37,23 @@ class Removal:
             the volume is as it was.
         """
         check_name(name)
+        job.waits = BEFORE
         async with self._state.locks.held(name):
+            job.waits = ""
+            job.check()
             volume = self._state.volumes.get(name)
             if volume is None:
                 return
+            job.path = volume.mountpoint
             self._state.holds.refuse(name, "removed")
             await self._state.settler.free(name, "it is being made durable")
             try:
                 if self._state.backend.keeps_data(volume):
-                    await self._remove_data(volume)
+                    await self._remove_data(volume, job)
                 else:
                     await self._state.threads(self._state.backend.check_unused, volume)
+                    job.commit()
+                    job.waits = JOURNAL
                     await self._state.catalog.delete(name)
             except CatalogError as error:
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
@@ -63,9 +70,12 @@ class Removal:
         except CatalogError as error:
             _log.warn("volume {name}: mount counts remain: {error}", name=name, error=error)
 
-    async def _remove_data(self, volume: StoredVolume) -> None:
+    async def _remove_data(self, volume: StoredVolume, job: Job) -> None:
         def check_and_post(volume: StoredVolume) -> tuple[Deferred[None]]:
             self._state.backend.check_unused(volume)
+            # From the journal's word on it is removed, when its data can be moved.
+            job.commit()
+            job.waits = JOURNAL
             # In a tuple: the result of a Deferred is no Deferred.
             return (self._state.catalog.post(volume.name, {**volume.to_json(), REMOVING: True}),)
 
@@ -73,6 +83,7 @@ class Removal:
         try:
             (written,) = await self._state.threads(check_and_post, volume)
             await self._state.posted(written)
+            job.waits = ""
             try:
                 await self._state.threads(self._state.backend.remove, volume)
             except VolumeError as error:

@@ -36,6 +36,7 @@ from ..plugin.wire import Answer
 from .answers import Answers
 from .copyup import CopyUps
 from .creating import Creation
+from .deadlines import COMPLETED, LONG, SHORT, Deadlines, Job
 from .health import HealthChecks, Threads
 from .holds import Hold
 from .ledger import MountLedger
@@ -75,6 +76,7 @@ class VolumeService:
     passes: Threads | None = None
     _state: State = field(init=False)
     _answers: Answers = field(init=False)
+    _deadlines: Deadlines = field(init=False)
     _creation: Creation = field(init=False)
     _removal: Removal = field(init=False)
     _use: Use = field(init=False)
@@ -87,6 +89,7 @@ class VolumeService:
             self._catalog, self._ledger, self._backend, self._health, self._threads, settler
         )
         self._answers = Answers(self._health)
+        self._deadlines = Deadlines(self._clock, self._state.file_system)
         self._creation = Creation(self._state, self.now)
         self._removal = Removal(self._state, self.removed)
         self._use = Use(self._state, CopyUps(self._backend, self._threads, self._clock))
@@ -163,19 +166,24 @@ class VolumeService:
         self, name: str, options: Mapping[str, str], origin: Origin | None = None
     ) -> Work[None]:
         """Make a volume; see :meth:`.Creation.create`."""
-        return self._creation.create(name, options, origin)
+        # What an administrator brings says how far it is, and takes as long as it takes.
+        job = Job("Create", name, LONG if origin is None else 0)
+        return self._deadlines.keep(job, self._creation.create(name, options, origin, job))
 
     def remove(self, name: str) -> Work[None]:
         """Remove a volume; see :meth:`.Removal.remove`."""
-        return self._removal.remove(name)
+        job = Job("Remove", name, SHORT)
+        return self._deadlines.keep(job, self._removal.remove(name, job))
 
     def mount(self, name: str, mount_id: str) -> Work[str]:
         """Make a volume usable, and count it; see :meth:`.Use.mount`."""
-        return self._use.mount(name, mount_id)
+        job = Job("Mount", name, LONG)
+        return self._deadlines.keep(job, self._use.mount(name, mount_id, job))
 
     def unmount(self, name: str, mount_id: str) -> Work[None]:
         """Count one mount less; see :meth:`.Use.unmount`."""
-        return self._use.unmount(name, mount_id)
+        job = Job("Unmount", name, SHORT, then=COMPLETED)
+        return self._deadlines.keep(job, self._use.unmount(name, mount_id, job))
 
     def resize(self, name: str, size: str) -> Work[None]:
         """Give a volume another size; see :meth:`.Use.resize`."""
@@ -183,7 +191,8 @@ class VolumeService:
 
     def accept(self, name: str) -> Work[StoredVolume]:
         """Note where a volume's directory is now; see :meth:`.Use.accept`."""
-        return self._use.accept(name)
+        job = Job("Accept", name, SHORT)
+        return self._deadlines.keep(job, self._use.accept(name, job))
 
     def holding(self, name: str, done: str) -> AbstractAsyncContextManager[StoredVolume]:
         """Keep a volume from all changes; see :meth:`.Use.holding`."""

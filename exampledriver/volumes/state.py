@@ -76,6 +76,11 @@ class State:
         found: str = placed.place(volume) if placed else ""
         return found
 
+    def file_system(self, path: str) -> str:
+        """Return the file system of a path, or of the root, for people. It is not touched."""
+        rooted = IRooted(self.backend, None)
+        return str(rooted.file_system(path)) if rooted else f"the file system of {path}"
+
     def publish(self, volume: StoredVolume) -> None:
         """Let everybody see a volume, or how it is now."""
         self.volumes[volume.name] = volume

@@ -12,6 +12,7 @@ from ..backends.interfaces import IResizable
 from ..journal.interfaces import CatalogError
 from . import values
 from .copyup import CopyUps
+from .deadlines import BEFORE, Job, LateError
 from .errors import VolumeError, quoted
 from .holds import Hold
 from .model import StoredVolume, check_name
@@ -27,48 +28,62 @@ class Use:
     _state: State
     _copyups: CopyUps
 
-    async def mount(self, name: str, mount_id: str) -> str:
+    async def mount(self, name: str, mount_id: str, job: Job) -> str:
         """Make a volume usable, and count it.
 
         :raises NoSuchVolumeError: there is none.
         :raises VolumeError: its directory is not there, or the count not written.
         """
+        job.waits = BEFORE
         async with self._state.locks.held(name):
+            job.waits = ""
+            job.check()
             volume = self._state.known(name)
             self._state.holds.mounted(name)
             await self._state.settler.settled(name)
+            job.path = volume.mountpoint
+            job.check()
             try:
                 path: str = await self._state.threads(self._state.backend.mount, volume)
             except VolumeError:
                 self._state.health.doubt(volume, bool(self._state.ledger.of(name)))
                 raise
-            if not volume.place:
-                await self._note_first_place(volume)
-            if volume.options and self._state.is_idle(name):
-                await self._copyups.mounted(volume)
             try:
+                if not volume.place:
+                    await self._note_first_place(volume, job)
+                if volume.options and self._state.is_idle(name):
+                    await self._copyups.mounted(volume)
                 await self._state.ledger.add(name, mount_id)
-            except CatalogError as error:
+                if job.late:
+                    await self._state.ledger.remove(name, mount_id)
+                    job.check()
+            except (CatalogError, LateError) as error:
                 if self._state.is_idle(name):
+                    self._copyups.forget(name)
                     await self._state.threads(self._state.backend.unmount, volume)
+                if isinstance(error, LateError):
+                    raise
                 raise VolumeError(f"volume {quoted(name)}: {error}") from error
             self._state.listing.changed(name)
             self._state.health.good(name)
         return path
 
-    async def _note_first_place(self, volume: StoredVolume) -> None:
+    async def _note_first_place(self, volume: StoredVolume, job: Job) -> None:
         """Note the place of a volume of an older journal: a full disk must not bar its Mount."""
         try:
-            await self._note_place(volume)
+            await self._note_place(volume, job)
+        except LateError:
+            raise
         except VolumeError as error:
             _log.warn("{error}; the next Mount notes where its directory is", error=error)
 
-    async def _note_place(self, volume: StoredVolume) -> StoredVolume:
+    async def _note_place(self, volume: StoredVolume, job: Job) -> StoredVolume:
         """Note which file system the directory of a volume lies in; its lock is held.
 
         :raises VolumeError: it cannot be reached.
         """
         place = await self._state.threads(self._state.place, volume)
+        job.check()
         if place == volume.place:
             return volume
         changed = evolve(volume, place=place)
@@ -79,27 +94,32 @@ class Use:
         self._state.publish(changed)
         return changed
 
-    async def accept(self, name: str) -> StoredVolume:
+    async def accept(self, name: str, job: Job) -> StoredVolume:
         """Note that a volume's directory is meant to be in the file system that it is in now.
 
         :raises NoSuchVolumeError: there is no such volume.
         :raises VolumeError: its directory cannot be reached, or the journal not written.
         """
+        job.waits = BEFORE
         async with self._state.locks.held(name):
+            job.waits = ""
             volume = self._state.known(name)
+            job.path = volume.mountpoint
             await self._state.settler.settled(name)
-            changed = await self._note_place(volume)
+            changed = await self._note_place(volume, job)
             self._state.health.forget(name)
         return changed
 
-    async def unmount(self, name: str, mount_id: str) -> None:
+    async def unmount(self, name: str, mount_id: str, job: Job) -> None:
         """Count one mount less; one that is not known is a success.
 
         :raises InvalidNameError: the name cannot be one.
         :raises VolumeError: the count could not be written.
         """
         check_name(name)
+        job.waits = BEFORE
         async with self._state.locks.held(name):
+            job.waits = ""
             try:
                 known = await self._state.ledger.remove(name, mount_id)
             except CatalogError as error:
@@ -112,6 +132,7 @@ class Use:
                     self._copyups.forget(name)  # a container has had it
             self._state.health.released(name)
             # What is being copied is unmounted when that has ended.
+            job.path = volume.mountpoint if volume is not None else ""
             if known and volume is not None and self._state.is_idle(name):
                 if name in self._copyups.filling and await self._copyups.unmounted(volume):
                     self._state.health.good(name)
