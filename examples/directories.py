@@ -1,4 +1,4 @@
-"""A volume driver in thirty lines: each volume is a directory below one.
+"""A volume driver in forty lines: each volume is a directory below one.
 
 python directories.py
 docker volume create -d directories db
@@ -19,9 +19,14 @@ ROOT = Path(os.environ.get("DIRECTORIES_ROOT", "/var/lib/directories"))
 @implementer(IVolumeDriver)
 class Directories:
     def create(self, name: str, options: Mapping[str, str]) -> None:
+        if options:
+            raise PluginError(f"volume {name!r}: this driver has no options")
         if "/" in name or "\0" in name or name in (".", ".."):
             raise PluginError(f"volume {name!r}: a name without slashes is needed")
-        (ROOT / name).mkdir(parents=True, exist_ok=True)
+        try:
+            (ROOT / name).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise PluginError(f"volume {name[:80]!r}: {error.strerror}") from None
 
     def remove(self, name: str) -> None:
         shutil.rmtree(self.get(name).mountpoint)

@@ -38,6 +38,8 @@ class Locked:
         self.locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def create(self, name: str, options: Mapping[str, str]) -> None:
+        if options:
+            raise PluginError(f"volume {name!r}: this driver has no options")
         if "/" in name or "\0" in name or name in (".", ".."):
             raise PluginError(f"volume {name!r}: a name without slashes is needed")
         async with self.locks[name]:

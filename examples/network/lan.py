@@ -124,13 +124,17 @@ class Lan:
     def endpoint_info(self, request: EndpointInfo) -> EndpointDetails:
         return EndpointDetails({"interface": pair_names(request.endpoint_id)[0]})
 
-    def join(self, request: Join) -> Joined:
+    async def join(self, request: Join) -> Joined:
         if request.options.get(PORT_MAP):
             raise PluginError("ports cannot be published: this driver has no NAT; leave out -p")
         kept = self._kept(request.network_id)
+        outside, inside = pair_names(request.endpoint_id)
+        if not await self._alone(links.attached, outside, bridge_name(request.network_id)):
+            name = f"endpoint {request.endpoint_id[:12]}"
+            raise PluginError(f"{name}: not known; disconnect the container and connect it again")
         gateways = [] if kept["internal"] else [str(ip_interface(g).ip) for g in kept["gateways"]]
         return Joined(
-            InterfaceName(pair_names(request.endpoint_id)[1]),
+            InterfaceName(inside),
             gateway=next((g for g in gateways if ":" not in g), ""),
             gateway_ipv6=next((g for g in gateways if ":" in g), ""),
             disable_gateway_service=True,

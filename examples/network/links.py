@@ -82,11 +82,11 @@ def _make_vxlan(ip: Any, name: str, vxlan: Vxlan, bridge: int | None) -> int:
         ip.link("add", ifname=name, kind="vxlan", vxlan_id=vxlan.number, vxlan_local=vxlan.local,
                 vxlan_link=under["index"], vxlan_port=vxlan.port, vxlan_learning=1)  # fmt: skip
         device = _index(ip, name)
-    ip.link("set", index=device, mtu=mtu, master=bridge, state="up")
-    known = {entry.get("dst") for entry in ip.fdb("dump", ifindex=device)}
+    # Before the device is up and learns where single addresses are, which is something else. To
+    # append what is there already changes nothing.
     for peer in vxlan.peers:
-        if peer not in known:
-            ip.fdb("append", ifindex=device, lladdr=EVERYBODY, dst=peer)
+        ip.fdb("append", ifindex=device, lladdr=EVERYBODY, dst=peer)
+    ip.link("set", index=device, mtu=mtu, master=bridge, state="up")
     return mtu
 
 
@@ -118,6 +118,13 @@ def make_pair(outside: str, inside: str, bridge: str, mac: str) -> None:
         except NetlinkError as error:
             _remove(ip, _index(ip, outside))
             raise PluginError(f"veth {outside}: the kernel refuses it: {error}") from None
+
+
+def attached(outside: str, bridge: str) -> bool:
+    """Return whether a pair is there, with its outer end at a bridge."""
+    with IPRoute() as ip:
+        index, master = _index(ip, outside), _index(ip, bridge)
+        return index is not None and ip.get_links(index)[0].get("master") == master is not None
 
 
 def remove_pair(outside: str) -> None:

@@ -65,7 +65,7 @@ class ExampleTests(SynchronousTestCase):
         self.assertNotIn("Traceback", (self.base / "log").read_text())
 
     def test_directories(self) -> None:
-        """The driver of thirty lines."""
+        """The driver of forty lines."""
         self.life("directories")
 
     def test_locked(self) -> None:

@@ -18,7 +18,7 @@ from ..logframes import Decoder, FrameError, LogEntry, encode
 from .connection import NO_ANSWER, Client, Silent
 from .judging import Blocked, NotApplicable, Violation
 from .reply import Reply
-from .subject import Subject
+from .subject import Subject, long_id
 
 #: Seconds between two looks at a FIFO.
 _MOMENT = 0.01
@@ -66,7 +66,7 @@ def entries(*lines: bytes, source: str = "stdout") -> list[LogEntry]:
 class LogSubject(Subject):
     """A log driver, on the same machine: it opens FIFOs that are made here.
 
-    :ivar prefix: begins the IDs of containers; hexadecimal, as Docker's are.
+    :ivar prefix: makes the IDs of containers different from those of other subjects.
     :ivar options: of ``docker run --log-opt``.
     """
 
@@ -80,7 +80,7 @@ class LogSubject(Subject):
     def container(self) -> str:
         """Return the ID of a container that no log has."""
         self._count += 1
-        return f"{self.prefix}{self._count:02x}".ljust(64, "0")
+        return long_id(self.prefix, self._count)
 
     def missing(self) -> str:
         """Return a path in a directory for FIFOs where there is nothing."""

@@ -33,6 +33,11 @@ def options_for(options: Mapping[str, str], name: str) -> dict[str, str]:
     return {key: value.replace(NAME, word) for key, value in options.items()}
 
 
+def long_id(prefix: str, number: int) -> str:
+    """Return an ID as Docker makes them: 64 hexadecimal digits, the first 12 unique."""
+    return sha256(f"{prefix}{number}".encode()).hexdigest()
+
+
 def _word(name: str) -> str:
     return f"kit-{sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
@@ -147,9 +152,9 @@ class VolumeSubject(Subject):
         return name
 
     def new_id(self) -> str:
-        """Return a mount ID as Docker makes them: 64 hexadecimal digits."""
+        """Return a mount ID, another one each time."""
         self._count += 1
-        return f"{self._count:064x}"
+        return long_id(self.prefix, self._count)
 
     async def volume(self, call: str, name: str, **fields: object) -> Reply:
         """Make a call of the protocol that names a volume."""

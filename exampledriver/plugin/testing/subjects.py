@@ -14,7 +14,7 @@ from ..secret import LARGEST
 from .connection import NO_ANSWER
 from .judging import Blocked
 from .reply import Reply
-from .subject import Subject
+from .subject import Subject, long_id
 
 
 @define(eq=False)
@@ -56,7 +56,7 @@ class _Named(Subject):
 class NetworkSubject(_Named):
     """A network driver.
 
-    :ivar prefix: begins the IDs of networks and endpoints; hexadecimal, as Docker's are.
+    :ivar prefix: makes the IDs of networks and endpoints different from those of other subjects.
     :ivar options: of ``docker network create -o``.
     """
 
@@ -65,9 +65,9 @@ class NetworkSubject(_Named):
     _undo: list[tuple[str, Mapping[str, str]]] = field(factory=list, init=False)
 
     def new_id(self) -> str:
-        """Return an ID of 64 hexadecimal digits."""
+        """Return an ID of a network or an endpoint, another one each time."""
         self._count += 1
-        return f"{self.prefix}{self._count:02x}".ljust(64, "0")
+        return long_id(self.prefix, self._count)
 
     async def ask(self, call: str, **fields: object) -> Reply:
         """Make a call of the protocol; what it makes is deleted at the end."""
