@@ -9,7 +9,6 @@ from pathlib import Path
 
 import msgspec
 
-from ..processes import PROC
 from ..volumes.errors import BusyError, VolumeError, brief, quoted
 from .copying import placing
 from .copying.copiers import TreeCopier
@@ -17,7 +16,7 @@ from .copying.progress import Progress
 from .copying.trees import Copied
 from .durable import sync
 from .explaining import described
-from .mounts import holders, mounts_inside, named
+from .mounts import holders, mount_id, mounts_inside, named
 from .trash import Trash
 
 
@@ -57,8 +56,7 @@ def _mount_id(path: str) -> bytes:
     """Return the number of the mount that a path lies in: only within one can be renamed."""
     fd = os.open(path, os.O_PATH)
     try:
-        lines = PROC.read("self", f"fdinfo/{fd}").split(b"\n")
-        return next((line for line in lines if line.startswith(b"mnt_id:")), b"")
+        return mount_id(fd)
     finally:
         os.close(fd)
 

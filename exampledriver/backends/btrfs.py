@@ -5,12 +5,15 @@ They are directories to everybody else, and are removed into the trash as such.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from attrs import define, field, frozen
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..volumes import values
@@ -20,13 +23,16 @@ from . import mounting, owned
 from .clones import clone_options, taken_over
 from .commands import CommandError, run
 from .copying.copiers import ICopier
+from .copying.inner import has_simple_quotas, lift_limits, limit_group, set_read_only
 from .copying.removing import remove_tree
 from .directory import DirectoryBackend
 from .durable import is_left, sync
-from .explaining import explained
-from .interfaces import IBackend, ICopyable, IPlaced, IResizable
+from .explaining import explained, failures
+from .interfaces import SIZE_LIMITS, IBackend, ICopyable, IPlaced, IResizable
 from .mounted import failed
-from .subvolumes import SubvolumeCopier
+from .subvolumes import SubvolumeCopier, opened
+
+_log = Logger()
 
 BTRFS = "btrfs"
 
@@ -123,6 +129,10 @@ class BtrfsBackend:
                     "no subvolume: move it elsewhere, or leave backend=btrfs out to adopt it"
                 )
             return False
+        if "size" in volume.options:
+            _log.info(
+                "volume {name}: its size limit is {why}", name=volume.name, why=SIZE_LIMITS[BTRFS]
+            )
         staged = f"{self.root}/.{sha256(volume.name.encode()).hexdigest()[:16]}{_STAGED}"
         remove_tree(Path(staged))
         try:
@@ -162,18 +172,24 @@ class BtrfsBackend:
             commands.append(["btrfs", "property", "set", staged, "compression", value])
         for argv in commands:
             self._run(volume, argv)
-        with explained(volume, "creating"):
-            fd = os.open(staged, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-            try:
-                options.access.by(self._directory.owner).give(fd)
-            finally:
-                os.close(fd)
+        with explained(volume, "creating"), opened(staged) as fd:
+            options.access.by(self._directory.owner).give(fd)
         self._limit(volume, staged)
 
     def _limit(self, volume: StoredVolume, path: str) -> None:
         if "size" in volume.options:
-            size = values.size_bytes(volume.options["size"])
-            self._run(volume, ["btrfs", "qgroup", "limit", str(size), path])
+            self._limit_to(volume, path, values.size_bytes(volume.options["size"]))
+
+    def _limit_to(self, volume: StoredVolume, path: str, size: int) -> None:
+        with (
+            explained(volume, "limiting"),
+            opened(path) as fd,
+            opened(os.path.dirname(path)) as parent,
+        ):
+            if has_simple_quotas(fd):
+                limit_group(parent, fd, size)
+                return
+        self._run(volume, ["btrfs", "qgroup", "limit", str(size), path])
 
     def _run(self, volume: StoredVolume, argv: Sequence[str]) -> None:
         try:
@@ -186,11 +202,31 @@ class BtrfsBackend:
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Set another limit."""
-        self._run(volume, ["btrfs", "qgroup", "limit", str(size), volume.mountpoint])
+        self._limit_to(volume, volume.mountpoint, size)
 
     def copier(self, volume: StoredVolume) -> ICopier:
         """Return what makes snapshots of subvolumes."""
         return SubvolumeCopier(volume, self._make_for_a_copy, self._limit)
+
+    def _make_movable(self, volume: StoredVolume) -> None:
+        """Make a subvolume writable, which its owner, such as a container, may have closed.
+
+        The kernel moves no read-only subvolume to another directory, and opens no full one.
+        """
+        with (
+            explained(volume, "making writable"),
+            suppress(FileNotFoundError),
+            opened(volume.mountpoint) as fd,
+            opened(self.root) as parent,
+        ):
+            try:
+                set_read_only(fd, False)
+            except OSError as error:
+                if error.errno != errno.EDQUOT:
+                    raise
+                lift_limits(parent, fd)
+                set_read_only(fd, False)
+                self._limit(volume, volume.mountpoint)
 
     def users(self, volume: StoredVolume) -> str:
         """Ask the kernel for mounts of it."""
@@ -200,7 +236,8 @@ class BtrfsBackend:
         """Do nothing: it is always ready."""
 
     def close(self, volume: StoredVolume) -> StoredVolume:
-        """Do nothing: it is changed by nobody but its users."""
+        """Make sure that it can be moved."""
+        self._make_movable(volume)
         return volume
 
     def taken_over(self, backend: str, options: Mapping[str, str]) -> Mapping[str, str]:
@@ -242,6 +279,7 @@ class BtrfsBackend:
 
     def remove(self, volume: StoredVolume) -> None:
         """Move it to the trash."""
+        self._make_movable(volume)
         self._directory.remove(volume)
 
     def trashes(self, volume: StoredVolume) -> bool:
@@ -260,7 +298,8 @@ class BtrfsBackend:
         self, made: Sequence[StoredVolume], removed: Sequence[StoredVolume]
     ) -> Mapping[str, str]:
         """Do removals again that a crash undid."""
-        return self._directory.settle([], removed)
+        failed = failures(self._make_movable, removed)
+        return {**failed, **self._directory.settle([], removed)}
 
     def place(self, volume: StoredVolume) -> str:
         """Return which file system it lies in."""

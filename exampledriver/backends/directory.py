@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import define, evolve, field
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..volumes import values
@@ -24,9 +25,11 @@ from .copying.progress import Progress
 from .copying.trees import Copied
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .explaining import described, explained, failures
-from .interfaces import IBackend, ICopyable, IPlaced, IResizable
+from .interfaces import SIZE_LIMITS, IBackend, ICopyable, IPlaced, IResizable
 from .mounts import Holder, holders, inside, mounts_inside, named
 from .trash import Trash, manifest
+
+_log = Logger()
 
 #: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
 FORBIDDEN = ("/proc", "/sys", "/dev", "/run")
@@ -185,6 +188,8 @@ class DirectoryBackend:
                 # Before anything is made.
                 with _limited(volume):
                     projects.check(_existing(path))
+                why = SIZE_LIMITS[DIRECTORY]
+                _log.info("volume {name}: its size limit is {why}", name=volume.name, why=why)
             make_parents(path)
             new = make_directory(path, *self._access(volume))
         if "size" in volume.options:

@@ -11,6 +11,19 @@ from ..volumes.model import StoredVolume, Wanted
 from .copying.copiers import ICopier
 from .measuring import Measure
 
+#: The kinds whose size a program in a container can get around if it sets out to, and how, for
+#: ``Status``.
+SIZE_LIMITS: Mapping[str, str] = {
+    "btrfs": (
+        "soft: programs that make subvolumes in the volume can write more; backend=image has a "
+        "hard limit"
+    ),
+    "directory": (
+        "soft: the owner of a file can take it out of the quota, but not in a user namespace; "
+        "backend=image has a hard limit"
+    ),
+}
+
 
 class IBackend(Interface):
     """A kind of storage.

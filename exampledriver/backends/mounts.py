@@ -175,6 +175,12 @@ def mounts_inside(path: str, proc: Proc = PROC) -> list[str]:
     return [place for place in places if place == UNREADABLE or inside(place, path)]
 
 
+def mount_id(fd: int) -> bytes:
+    """Return what names the mount that an open file lies in; one file system may have several."""
+    lines = PROC.read("self", f"fdinfo/{fd}").split(b"\n")
+    return next((line for line in lines if line.startswith(b"mnt_id:")), b"")
+
+
 def named(places: Iterable[str]) -> str:
     """Return mountpoints for people, on one line."""
     return ", ".join(map(printable, places))

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
-from attrs import define
+from attrs import define, field
+from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..volumes.errors import VolumeError
 from ..volumes.model import StoredVolume
 from . import owned
 from .commands import CommandError, run
-from .copying.copiers import CRASH_CONSISTENT, EXACT, ICopier
+from .copying.copiers import CRASH_CONSISTENT, EXACT, ONE_BY_ONE, ICopier
+from .copying.inner import close_all, copy_inner
 from .copying.progress import Progress
 from .copying.staging import Stage
 from .copying.trees import Copied, check_no_mounts
@@ -24,6 +26,8 @@ from .copying.trees import Copied, check_no_mounts
 _SECONDS = 600.0
 
 METHOD = "subvolume"
+
+_log = Logger()
 
 
 @implementer(ICopier)
@@ -38,25 +42,44 @@ class SubvolumeCopier:
     _volume: StoredVolume
     _make: Callable[[StoredVolume, str], None]
     _limit: Callable[[StoredVolume, str], None]
+    #: The last copy has subvolumes inside.
+    _nested: bool = field(default=False, init=False)
 
     def copy(self, source: Path, target: Path, progress: Progress) -> Copied:
         """Make a read-only snapshot."""
-        return self._snapshot(source, target, progress, "-r")
+        return self._snapshot(source, target, progress, True)
 
     def clone(self, source: Path, target: Path, progress: Progress, new: bool) -> Copied:
         """Make a snapshot that is written to, with the volume's size."""
-        copied = self._snapshot(source, target, progress)
+        copied = self._snapshot(source, target, progress, False)
         if new:
             owned.change(target, self._volume.options)
-        self._limit(self._volume, str(target))
         return copied
 
-    def _snapshot(self, source: Path, target: Path, progress: Progress, *how: str) -> Copied:
+    def _snapshot(self, source: Path, target: Path, progress: Progress, kept: bool) -> Copied:
+        """Make a snapshot of a subvolume and of those inside it.
+
+        :param kept: it is read-only, and has no size.
+        """
         check_no_mounts(source)
-        _check_flat(source)
         progress.advance()
-        _btrfs("subvolume", "snapshot", *how, str(source), str(target))
-        return Copied(METHOD, None, None)
+        _btrfs("subvolume", "snapshot", str(source), str(target))
+        if not kept:
+            # Before others come into it, which inherit the limit.
+            self._limit(self._volume, str(target))
+        with opened(source) as theirs, opened(target) as ours:
+            made, left_out = copy_inner(theirs, ours, progress)
+            if kept:
+                close_all(ours, made)
+        self._nested = bool(made or left_out)
+        if left_out:
+            _log.warn(
+                "{source}: {count} subvolumes inside were moved or deleted meanwhile, or lie too "
+                "deep, and are not in its copy",
+                source=str(source),
+                count=left_out,
+            )
+        return Copied(METHOD, None, None, left_out)
 
     @contextmanager
     def reading(self, source: Path) -> Iterator[Path]:
@@ -75,31 +98,28 @@ class SubvolumeCopier:
         yield target
 
     def consistency(self, in_use: bool) -> str:
-        """Say that a snapshot is of one moment."""
-        return CRASH_CONSISTENT if in_use else EXACT
+        """Say that a snapshot is of one moment, and one with others inside of several."""
+        if not in_use:
+            return EXACT
+        return ONE_BY_ONE if self._nested else CRASH_CONSISTENT
 
     def consistency_read(self, in_use: bool) -> str:
         """Say that what is read is a snapshot."""
         return self.consistency(in_use)
 
 
-def _check_flat(source: Path) -> None:
-    """Refuse what a snapshot would lack.
-
-    :raises VolumeError: there are subvolumes in it; the text names them.
-    """
-    listed = _btrfs("subvolume", "list", "-o", str(source)).splitlines()
-    inside = [line.rpartition(" path ")[2] for line in listed if line.strip()]
-    if inside:
-        shown = ", ".join(inside[:5]) + (" …" if len(inside) > 5 else "")
-        raise VolumeError(
-            f"subvolumes are inside ({shown}), whose data a snapshot would lack: move them out, or "
-            "copy the data in a container"
-        )
-
-
-def _btrfs(*words: str) -> str:
+@contextmanager
+def opened(path: Path | str) -> Iterator[int]:
+    """Open a directory, through no link, and close it."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
-        return run(["btrfs", *words], _SECONDS)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _btrfs(*words: str) -> None:
+    try:
+        run(["btrfs", *words], _SECONDS)
     except CommandError as error:
         raise VolumeError(f"btrfs {' '.join(words[:2])}: {error}") from error

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from attrs import define
+from attrs import define, evolve
 
 from ..admin.interfaces import Fields, Report
 from ..backends import owned
 from ..backends.copying.archive import Manifest
 from ..backends.copying.channels import Channel
+from ..backends.copying.copiers import ICopier
 from ..backends.copying.exporting import export_tree
 from ..backends.copying.importing import Import
 from ..backends.copying.snapshots import Snapshot
@@ -45,16 +46,25 @@ class Archives(Copying):
                     found = await self._ask(name, "exporting", lambda: snapshots.get(name, label))
                     volume = self._of_snapshot(found)
                     data = snapshots.directory(name) / label / "data"
-                    return await send(data, volume, found.consistency), found.consistency
+                    copier = self._copier(volume)
+                    copied = await send(data, volume, copier, lambda: found.consistency)
+                    return copied, found.consistency
             async with self._reading(name) as hold:
                 volume = hold.volume
-                consistency = self._copier(volume).consistency_read
+                copier = self._copier(volume)
                 # The manifest comes first, and what happens before the end is not known then.
-                begun = consistency(True) if hold.used else _WHEN_BEGUN
-                copied = await send(self._data(volume), volume, begun)
-                return copied, consistency(hold.used)
+                begun = hold.used
+                copied = await send(
+                    self._data(volume),
+                    volume,
+                    copier,
+                    lambda: copier.consistency_read(True) if begun else _WHEN_BEGUN,
+                )
+                return copied, copier.consistency_read(hold.used)
 
-        async def send(data: Path, volume: StoredVolume, consistency: str) -> Copied:
+        async def send(
+            data: Path, volume: StoredVolume, copier: ICopier, consistency: Callable[[], str]
+        ) -> Copied:
             known = name in self._service.volumes
             manifest = Manifest(
                 name,
@@ -62,16 +72,15 @@ class Archives(Copying):
                 rfc3339(volume.created) if known else "",
                 hidden_options(volume.options),
                 rfc3339(self._service.now()),
-                consistency=consistency,
             )
-            copier = self._copier(volume)
 
             def export() -> Copied:
                 with (
                     Channel(self._channels / channel, progress) as output,
                     copier.reading(data) as tree,
                 ):
-                    return export_tree(tree, manifest, output, progress, self._root)
+                    begun = evolve(manifest, consistency=consistency())
+                    return export_tree(tree, begun, output, progress, self._root)
 
             return await self._send(name, "exporting", export)
 

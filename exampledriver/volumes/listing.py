@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import define, field
 from twisted.internet.defer import Deferred, DeferredLock
 
+from ..backends.interfaces import SIZE_LIMITS
 from ..plugin.redaction import hidden_options
 from ..plugin.volume import Volume, encoded
 from ..plugin.wire import Answer
@@ -35,6 +36,8 @@ def status_of(volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, obje
         "Options": hidden_options(volume.options) if volume.options else {},
         "Mounts": sum(counts.values()) if counts else 0,
     }
+    if "size" in volume.options and volume.backend in SIZE_LIMITS:
+        status["SizeLimit"] = SIZE_LIMITS[volume.backend]
     if counts:
         status["MountIDs"] = dict(counts)
     return status

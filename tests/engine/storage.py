@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -34,6 +37,20 @@ def loop_devices(below: Path) -> list[str]:
     return sorted(
         file for file in listed if mounts.inside(file.removesuffix(" (deleted)"), str(below))
     )
+
+
+def enable_simple_quotas(place: Path) -> bool:
+    """Let a Btrfs count by simple quotas; return whether the kernel knows them (Linux 6.7)."""
+    fd = os.open(place, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, 0xC0109428, struct.pack("=QQ", 4, 0))
+    except OSError:
+        release = [int(part) for part in os.uname().release.split(".")[:2]]
+        assert release < [6, 7], release
+        return False
+    finally:
+        os.close(fd)
+    return True
 
 
 def may_grow_ext4() -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import struct
 import subprocess
 import threading
 from datetime import timedelta
@@ -12,9 +14,11 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from exampledriver.backends import imagefiles, mounting
+from exampledriver.backends import imagefiles, mounting, mounts
 from exampledriver.backends.btrfs import BtrfsBackend
 from exampledriver.backends.commands import CommandError, run
+from exampledriver.backends.copying import removing
+from exampledriver.backends.copying.progress import Progress
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.growing import alone
 from exampledriver.backends.image import ImageBackend
@@ -30,7 +34,7 @@ from tests.volumes.fixtures import NOON, World
 
 from . import storage_suites
 from .box import done
-from .storage import loop_devices, make_file_system, release
+from .storage import enable_simple_quotas, loop_devices, make_file_system, release
 
 
 class TmpfsTests(storage_suites.MountedSuite):
@@ -139,11 +143,10 @@ class Ext4Tests(storage_suites.ImageSuite):
         """A creation that fails leaves no file, no mount and no loop device."""
         backend = cast(ImageBackend, self.backend())
         volume = self.volume(backend)
-        before = loop_devices(Path("/"))
         self.patch(imagefiles, "_prepare", _fail)
         self.assertRaises(VolumeError, backend.create, volume)
         self.assertEqual(os.listdir(backend.images), [])
-        self.assertEqual(loop_devices(Path("/")), before)
+        self.assertEqual(loop_devices(self.root), [])
 
 
 def _is_locked(file: Path) -> bool:
@@ -382,6 +385,82 @@ class SubvolumeTests(suites.BackendSuite):
         self.assertEqual(Trash(self.root).purge(timedelta()), 1)
         self.assertEqual(list(self.root.glob(".trash/[!.]*")), [])
 
+    def test_purged_nested(self) -> None:
+        """What a container makes inside keeps nobody from deleting the volume.
+
+        Read-only subvolumes with others inside, full ones, snapshots with the places of
+        subvolumes; the volume itself is read-only. No link is followed.
+        """
+        elsewhere = self.disk / "elsewhere"
+        run(["btrfs", "subvolume", "create", str(elsewhere)], 10)
+        (elsewhere / "precious").write_text("x")
+        for name in ("db", "again"):
+            backend = self.backend()
+            volume = self.volume(backend, name)
+            backend.create(volume)
+            place = Path(volume.mountpoint)
+            (place / "a").mkdir()
+            inner = [place / "a/one", place / "a/one/two", place / "a/one/two/three", place / "b"]
+            for path in inner:
+                run(["btrfs", "subvolume", "create", str(path)], 10)
+                (path / "dir/below").mkdir(parents=True)
+                (path / "dir/file").write_text("x")
+                (path / "link").symlink_to(elsewhere)
+            run(["btrfs", "subvolume", "snapshot", "-r", str(inner[0]), f"{place}/copy"], 10)
+            for path in (*inner, place):
+                run(["btrfs", "property", "set", str(path), "ro", "true"], 10)
+            if name == "db":
+                backend.remove(volume)
+            else:  # a removal that a crash undid
+                self.assertEqual(backend.settle([], [volume]), {})
+        self.assertEqual(Trash(self.root).purge(timedelta()), 2)
+        self.assertEqual(os.listdir(self.root / ".trash"), [])
+        self.assertEqual((elsewhere / "precious").read_text(), "x")
+
+    def test_mounted_over(self) -> None:
+        """A file system that is mounted over a subvolume while its tree is deleted is kept."""
+        run(["btrfs", "subvolume", "create", str(self.disk / "tree")], 10)
+        run(["btrfs", "subvolume", "create", str(self.disk / "tree/inner")], 10)
+        run(["btrfs", "subvolume", "create", str(self.disk / "tree/inner/most")], 10)
+        (self.disk / "kept").mkdir()
+        (self.disk / "kept/file").write_text("x")
+        # A subvolume, too: its number is 256.
+        other = self.disk.parent / "other.img"
+        make_file_system(other, "btrfs", 128 << 20)
+        place = self.disk / "tree/inner"
+
+        def look(path: str) -> list[str]:
+            found = mounts.mounts_inside(path)
+            mounting.mount("btrfs", ["loop"], str(other), str(place), 10)
+            (place / "precious").write_text("x")
+            return found
+
+        self.patch(removing, "mounts_inside", look)
+        self.assertRaises(OSError, removing.remove_tree, self.disk / "tree")
+        self.assertEqual((place / "precious").read_text(), "x")
+        mounting.detach(str(place))
+
+    def test_simple_quotas(self) -> None:
+        """With simple quotas the size binds subvolumes that are made inside, at any depth."""
+        if not enable_simple_quotas(self.root):
+            return
+        backend = cast(BtrfsBackend, self.backend())
+        self.options = {"size": "20M", "uid": "7"}
+        volume = self.volume(backend)
+        backend.create(volume)
+        inner = f"{volume.mountpoint}/a"
+        for path in (inner, f"{inner}/b"):
+            _make_subvolume(path)
+        deepest = self.volume(backend, f"{volume.name}/a/b")
+        self.assertRaises(OSError, self._write, deepest, 40)
+        backend.resize(volume, 60 << 20)
+        self._write(deepest, 40)
+        copier = backend.copier(volume)
+        target = self.root / "clone"
+        copier.clone(Path(volume.mountpoint), target, Progress(), True)
+        _make_subvolume(f"{target}/c")
+        self.assertRaises(OSError, self._write, self.volume(backend, "clone/a/b"), 80)
+
     def test_no_btrfs(self) -> None:
         """A root that is no Btrfs is refused, with what to do."""
         root = self.disk.parent / "elsewhere"
@@ -389,6 +468,16 @@ class SubvolumeTests(suites.BackendSuite):
         backend = BtrfsBackend(DirectoryBackend(root, [], Trash(root)))
         error = self.assertRaises(VolumeError, backend.create, self.volume(backend))
         self.assertIn("needs a root that is Btrfs, and", str(error))
+
+
+def _make_subvolume(path: str) -> None:
+    """Make a subvolume as a program does that says nothing of groups."""
+    parent = os.open(os.path.dirname(path), os.O_RDONLY)
+    try:
+        name = os.fsencode(os.path.basename(path))
+        fcntl.ioctl(parent, 0x5000940E, bytearray(struct.pack("=q4088s", 0, name)))
+    finally:
+        os.close(parent)
 
 
 class QuotaTests(SynchronousTestCase):

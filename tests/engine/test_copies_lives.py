@@ -9,7 +9,7 @@ from tests.process import Daemon, until
 
 from .box import done as program
 from .kinds import KindCase
-from .storage import loop_devices, make_file_system
+from .storage import enable_simple_quotas, loop_devices, make_file_system
 
 #: Writes numbers one after the other, each durable before the next, and never an empty file.
 WRITER = """
@@ -87,3 +87,45 @@ class SubvolumeLifeTests(CopiesLifeCase):
         self.lead({"backend": "btrfs"}, "subvolume")
         shown = program("btrfs", "subvolume", "list", str(self.daemon.root))
         self.assertNotIn(".snapshots", shown)
+
+    def test_inside(self) -> None:
+        """Subvolumes that a container makes without a capability bar nothing and lose nothing.
+
+        With simple quotas they are in the volume's size, too; that it is no hard limit is said.
+        """
+        bound = enable_simple_quotas(self.daemon.root)
+        if not bound:
+            program("btrfs", "quota", "enable", str(self.daemon.root))
+        self.make({"backend": "btrfs", "size": "20M"})
+        self.assertIn("soft: programs that make subvolumes", self.inspect()["Status"]["SizeLimit"])
+        self.assertIn("its size limit is soft", self.daemon.log())
+        script = """
+            btrfs subvolume create /data/inner && btrfs subvolume create /data/inner/deep
+            echo precious > /data/inner/deep/file
+            dd if=/dev/urandom of=/data/inner/big bs=1M count=64 conv=fsync
+            ls -s /data/inner/big
+            for place in /data/inner/deep /data/inner /data; do
+                btrfs property set -t subvol $place ro true
+            done
+        """
+        host = [word for place in ("usr", "lib", "lib64") for word in ("-v", f"/{place}:/{place}")]
+        self.engine.docker(
+            "run", "--network=none", "--cap-drop=ALL", *host, "-v", f"{self.name}:/data",
+            "--name", "maker", "busybox:local", "sh", "-c", script,
+        )  # fmt: skip
+        self.engine.docker("rm", "maker")
+        inner = self.daemon.root / self.name / "inner"
+        self.assertEqual((inner / "big").stat().st_size < 20 << 20, bound)
+        done(self.daemon, "volume", "snapshot", self.name, "--label", "first")
+        done(self.daemon, "volume", "rollback", self.name, "first")
+        found = self.engine.sh(f"{self.name}:/data", "cat /data/inner/deep/file")
+        self.assertEqual(found, "precious")
+        self.engine.docker("volume", "rm", self.name)
+        for words in (
+            ("trash", "purge", "--yes"),
+            ("volume", "snapshot-rm", self.name, "first"),
+        ):
+            done(self.daemon, *words)
+        self.assertEqual(list(self.daemon.root.glob(".trash/*")), [])
+        left = program("btrfs", "subvolume", "list", str(self.daemon.root))
+        self.assertEqual(left, "")

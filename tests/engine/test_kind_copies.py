@@ -407,13 +407,56 @@ class SubvolumeDetailsTests(copy_suites.KindCopiesCase):
         self.nothing_left("db", "more", "new", "same")
 
     def test_nested(self) -> None:
-        """A volume with subvolumes inside is refused: a snapshot would lack their data."""
-        run(["btrfs", "subvolume", "create", str(self.root / "db/inner")], 10)
-        for words in (("snapshot", "db"), ("export", "db", str(self.daemon.base / "x.tar"))):
-            self.assertIn("subvolumes are inside", refused(self.daemon, "volume", *words))
-        self.daemon.ok("Remove", Name="db")
+        """Subvolumes inside are in a volume's snapshots, clones, rollbacks and archives.
+
+        Their names may be odd, they may be read-only, and have others in them.
+        """
+        names = ("a/in\nner", "a/in\nner/ path x", "a/in\nner/ path x/\udcff", "other")
+        (self.root / "db/a").mkdir()
+        os.utime(self.root / "db/a", (5, 5))
+        for name in names:
+            run(["btrfs", "subvolume", "create", str(self.root / "db" / name)], 10)
+            (self.root / "db" / name / "file").write_text(name, "utf-8", "surrogateescape")
+        run(["btrfs", "property", "set", str(self.root / "db" / names[1]), "ro", "true"], 10)
+        os.utime(self.root / "db/a", (5, 5))
+        self.snapshot("first")
+        archive = str(self.daemon.base / "db.tar")
+        done(self.daemon, "volume", "export", "db", archive)
+        done(self.daemon, "volume", "import", "new", archive)
+        self.create("same", {"from": "db@first"})
+        (self.root / "db/other/file").unlink()
+        done(self.daemon, "volume", "rollback", "db", "first")
+        kept = self.root / ".snapshots/db/first/data"
+        for place in (kept, *(self.root / name for name in ("new", "same", "db"))):
+            for name in names:
+                found = (place / name / "file").read_text("utf-8", "surrogateescape")
+                self.assertEqual(found, name)
+            self.assertEqual((place / "a").stat().st_mtime, 5)
+        for name in names:
+            self.assertRaises(OSError, (kept / name / "file").write_text, "x")
+            (self.root / "same" / name / "file").write_text("x")
         done(self.daemon, "trash", "purge", "db", "--yes")
-        self.nothing_left()
+        self.nothing_left("db", "new", "same")
+
+    def test_nested_in_use(self) -> None:
+        """A copy of a volume in use with subvolumes inside is not said to be of one moment."""
+        run(["btrfs", "subvolume", "create", str(self.root / "db/inner")], 10)
+        self.daemon.ok("Mount", Name="db", ID="1")
+        done(self.daemon, "volume", "snapshot", "db", "--label", "first")
+        (found,) = loaded(self.daemon, "volume", "snapshots", "db", "--json")
+        self.assertEqual(found["Consistency"], "subvolume by subvolume")
+        self.daemon.ok("Unmount", Name="db", ID="1")
+        self.nothing_left("db")
+
+    def test_read_only(self) -> None:
+        """A container that makes its volume read-only keeps nobody from removing it."""
+        self.snapshot("first")
+        run(["btrfs", "property", "set", str(self.root / "db"), "ro", "true"], 10)
+        done(self.daemon, "volume", "rollback", "db", "first")
+        run(["btrfs", "property", "set", str(self.root / "db"), "ro", "true"], 10)
+        self.daemon.ok("Remove", Name="db")
+        done(self.daemon, "trash", "restore", "db", "--as", "back")
+        self.nothing_left("back")
 
     def test_killed(self) -> None:
         """A rollback that a kill cut off ends as one of the two, and nothing is lost."""

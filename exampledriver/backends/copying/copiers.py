@@ -16,6 +16,8 @@ from .trees import Copied, copy_tree
 #: What a copy is of its source: the same, when nobody was at work in it; all of it at one
 #: moment, as after a power cut; or each file at a moment of its own.
 EXACT, CRASH_CONSISTENT, FILE_BY_FILE = "exact", "crash-consistent", "file by file"
+#: Each subvolume in it as it was at a moment of its own.
+ONE_BY_ONE = "subvolume by subvolume"
 
 
 class ICopier(Interface):

@@ -10,10 +10,13 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ...volumes.errors import quoted
-from ..mounts import mounts_inside, named
+from ..mounts import mount_id, mounts_inside, named
+from .inner import lift_limits, set_read_only
 from .nodes import handle
 from .progress import Progress
 from .syscalls import SUBVOLUME, delete_subvolume
@@ -24,7 +27,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 def remove_tree(path: Path, progress: Progress | None = None) -> None:
     """Delete a tree of any depth, or a single file; what is missing is no error.
 
-    Follows no link, and stops at what is mounted (EBUSY). A Btrfs subvolume goes at once.
+    Follows no link, and stops at what is mounted (EBUSY). A Btrfs subvolume goes at once, one with
+    others inside after these; a read-only one is made writable for that.
 
     :raises OSError: something could not be deleted.
     :raises StoppedError: told to stop; the rest is there.
@@ -43,18 +47,28 @@ def remove_tree(path: Path, progress: Progress | None = None) -> None:
         if os.fstat(top).st_ino == SUBVOLUME and _delete_subvolume(path):
             return
         _open_up(top)
-        _empty(path, os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY), progress or Progress())
+        here = os.open(handle(top), os.O_RDONLY | os.O_DIRECTORY)
+        if os.fstat(here).st_ino == SUBVOLUME:
+            with _parent(path) as parent:
+                _prepare(parent, here)
+        _empty(path, here, progress or Progress())
     finally:
         os.close(top)
     os.rmdir(path)
 
 
-def _delete_subvolume(path: Path) -> bool:
-    parent = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+@contextmanager
+def _parent(path: Path) -> Iterator[int]:
+    fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        return delete_subvolume(parent, path.name)
+        yield fd
     finally:
-        os.close(parent)
+        os.close(fd)
+
+
+def _delete_subvolume(path: Path) -> bool:
+    with _parent(path) as parent:
+        return delete_subvolume(parent, path.name)
 
 
 def _empty(path: Path, here: int, progress: Progress) -> None:
@@ -66,15 +80,16 @@ def _empty(path: Path, here: int, progress: Progress) -> None:
     #: The way down: the names of the directories, and those that led to them.
     way: list[tuple[str, os.stat_result]] = []
     try:
-        device = os.fstat(here).st_dev
+        mount = mount_id(here)
         #: For each directory on it, and the first: the directories in it that are left.
-        left = [_delete_files(here, device, progress)]
+        left = [_delete_files(here, progress)]
         while left:
             if left[-1]:
                 name = left[-1].pop()
-                way.append((name, os.fstat(here)))
-                here = _go(here, name)
-                left.append(_delete_files(here, device, progress))
+                above = os.fstat(here)
+                way.append((name, above))
+                here = _go(here, name, mount)
+                left.append(_delete_files(here, progress))
                 continue
             left.pop()
             if way:
@@ -92,16 +107,28 @@ def _empty(path: Path, here: int, progress: Progress) -> None:
         os.close(here)
 
 
-def _go(here: int, name: str) -> int:
-    """Open a directory that is named in `here`, and close that."""
+def _go(here: int, name: str, mount: bytes = b"") -> int:
+    """Open a directory that is named in `here`, and close that.
+
+    :param mount: the mount that a subvolume must lie in, which is prepared.
+    """
     there = os.open(name, _DIRECTORY, dir_fd=here)
+    try:
+        if mount and os.fstat(there).st_dev != os.fstat(here).st_dev:
+            if mount_id(there) != mount:
+                raise OSError(f"{quoted(name)} is another file system")
+            _prepare(here, there)
+    except BaseException:
+        os.close(there)
+        raise
     os.close(here)
     return there
 
 
-def _delete_files(directory: int, device: int, progress: Progress) -> list[str]:
+def _delete_files(directory: int, progress: Progress) -> list[str]:
     """Delete what is no directory; return the names of those."""
     directories: list[str] = []
+    device = os.fstat(directory).st_dev
     # Not listdir(): there may be millions.
     with os.scandir(directory) as entries:
         for entry in entries:
@@ -128,6 +155,15 @@ def _delete_other(directory: int, entry: os.DirEntry[str], device: int) -> bool:
         finally:
             os.close(node)
     return False
+
+
+def _prepare(parent: int, subvolume: int) -> None:
+    """Let entries be deleted in a subvolume, though it is full or read-only."""
+    lift_limits(parent, subvolume)
+    try:
+        set_read_only(subvolume, False)
+    except OSError as error:
+        raise OSError(error.errno, f"making it writable: {error.strerror}") from error
 
 
 def _open_up(node: int) -> None:
