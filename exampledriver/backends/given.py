@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 
 from ..plugin.redaction import secret_in
 from ..volumes import values
-from ..volumes.errors import InvalidOptionError, quoted
+from ..volumes.errors import InvalidOptionError, brief, quoted
 
 #: Neither a path nor the options of mount(2) can be longer, in characters.
 LONGEST = 4096
@@ -45,7 +45,7 @@ def check(name: str, given: Mapping[str, str], known: Collection[str]) -> None:
         if second:
             rule = (
                 f"{quoted(second)} in it is an option of its own: give each its own -o, as in "
-                f"-o {key}=… -o {second}=…"
+                f"-o {brief(key)}=… -o {second}=…"
             )
             raise values.bad(name, key, value, rule)
 

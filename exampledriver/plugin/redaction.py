@@ -57,7 +57,7 @@ _NAMED = re.compile(
 )
 #: ``--name value`` of a command line, ``{"password value": ""}``, which is an option whose = was
 #: forgotten, and ``password value`` of a .netrc file.
-_FLAG = re.compile(r"""(?<![^\s"'])--?([\w.-]+)\s+(?=\S)""")
+_FLAG = re.compile(r"""(?<![^\s"',;=\[])--?([\w.-]+)\s+(?=\S)""")
 _SPACED = re.compile(r"""["']([\w.-]+)\s+([^"']+)["']\s*:""")
 _NETRC = re.compile(r"\blogin\s+\S+\s+(?:account\s+\S+\s+)?password\s+(?=\S)", re.IGNORECASE)
 #: A private key, and Amazon's pair of keys as s3fs has it.
@@ -77,10 +77,10 @@ _QUOTED = re.compile(
 _BLANK = re.compile(r"\s")
 _BLANK_OR_QUOTE = re.compile(r"""[\s"']""")
 _QUOTES = {quote: re.compile(rf"(?<!\\){quote}") for quote in "\"'"}
-_ESCAPE = re.compile(r"\\+(?:u00|x)([0-9a-fA-F]{2})")
+_ESCAPE = re.compile(r"\\+(?:u(?:0000)?00|x)([0-9a-f]{2})", re.IGNORECASE)
 
 #: What no way to tell a secret can do without.
-_SUSPECT = re.compile("[:=@>]|--|%[0-9a-fA-F]|login")
+_SUSPECT = re.compile("[:=@>]|--|%[0-9a-f]|login", re.IGNORECASE)
 
 _HIDDEN = "***"
 _INSIDE = "has a secret in it"
@@ -179,6 +179,8 @@ class _Text:
             name, begin = found[1], found.end()
             if found[0].endswith(":") and text.startswith("/", begin):
                 continue  # host:/path
+            if not (_kind(name[:_READ])[0] or _is_user(name)):
+                continue
             end = self._end(begin)
             if _is_secret(name, text[begin : begin + 9]):
                 yield begin, end, f'{_INSIDE} ("{_kind(name)[1]}")'

@@ -62,7 +62,7 @@ def read(name: str, key: str, value: str, reader: Reader) -> str:
 def bad(name: str, key: str, value: str, rule: str) -> InvalidOptionError:
     """Return the error that names an option, its value and the rule."""
     return InvalidOptionError(
-        f"volume {quoted(name)}: option {key}={quoted_option(key, value)}: {rule}"
+        f"volume {quoted(name)}: option {brief(key)}={quoted_option(key, value)}: {rule}"
     )
 
 

@@ -20,7 +20,7 @@ Check: TypeAlias = Callable[[Random], None]
 
 #: Each target's part of all inputs, in percent. A target is a module of this package with a
 #: function ``start(directory: Path) -> Check``; the directory is empty and the target's own.
-TARGETS: Mapping[str, int] = {"mountinfo": 35}
+TARGETS: Mapping[str, int] = {"mountinfo": 35, "options": 35}
 
 #: Bytes of address space for one process of a fuzz run.
 MOST_MEMORY = 4 << 30
@@ -53,7 +53,8 @@ def check_inputs(check: Check, target: str, seed: int, first: int, count: int) -
         for number in range(first, first + count):
             check(Random(f"{seed}/{target}/{number}"))
     except Exception:
-        return Fault(target, number, traceback.format_exc())
+        error = traceback.format_exc().encode("ascii", "backslashreplace").decode("ascii")
+        return Fault(target, number, error)
     return None
 
 
