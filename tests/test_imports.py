@@ -101,6 +101,7 @@ ALLOWED = {
     "cli/checks": [
         "cli.checks",
         "cli.unixhttp",
+        "plugin.redaction",
         "settings",
         "journal",
         "processes",

@@ -86,7 +86,7 @@ class HealthyTests(DoctorCase):
         """People get a last line that says so."""
         text = doctor(self.daemon, *self.options())[1]
         self.assertTrue(text.startswith("NOT MADE" if NOT_MADE else "healthy: "), text)
-        self.assertIn(f"{7 - len(NOT_MADE)} checks made", text.splitlines()[-1])
+        self.assertIn(f"{8 - len(NOT_MADE)} checks made", text.splitlines()[-1])
 
     def test_changes_nothing(self) -> None:
         """No file below the installation is changed."""

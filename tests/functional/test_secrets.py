@@ -132,7 +132,20 @@ class SecretTests(DaemonCase):
         texts.append(refused(self.daemon, "volume", "create", "old", "-o", "backend=mount"))
         found = admin(self.daemon, "doctor", f"--root={self.daemon.root}", "--state",
                       str(self.daemon.state))  # fmt: skip
-        texts += [json.dumps(shown), found.stdout, found.stderr, self.daemon.log()]
+        self.assertIn('volume "old": option o has a secret in it ("password")', found.stdout)
+        compose = self.base / "compose.yaml"
+        compose.write_text("volumes: {d: {name: old, driver: x, driver_opts: {uid: '5'}}}")
+        drift = admin(self.daemon, "doctor", f"--root={self.daemon.root}", "--state",
+                      str(self.daemon.state), "--name=x", f"--compose={compose}")  # fmt: skip
+        self.assertIn("password=***", drift.stdout)
+        texts += [
+            drift.stdout,
+            drift.stderr,
+            json.dumps(shown),
+            found.stdout,
+            found.stderr,
+            self.daemon.log(),
+        ]
         self.daemon.stop()
         texts.append(done(self.daemon, "journal", "show", str(self.daemon.state)))
         for text in texts:

@@ -17,7 +17,7 @@ from .findings import CannotLookError, Finding, Severity
 from .installation import Installation
 from .sockets import sockets
 from .specs import specs
-from .volumes import counts, directories
+from .volumes import counts, directories, secrets
 
 __all__ = ["CannotLookError", "Check", "Finding", "Installation", "Severity", "checks_for"]
 
@@ -34,6 +34,7 @@ def checks_for(at: Installation) -> dict[str, Check]:
         "journal": journal,
         "directories": directories,
         "counts": counts,
+        "secrets": secrets,
     }
     if at.docker is not None:
         checks |= {"shadowed": shadowed, "start-order": start_order}

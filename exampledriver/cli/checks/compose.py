@@ -17,6 +17,7 @@ from pathlib import Path
 from attrs import frozen
 
 from ...backends.kinds import Choice
+from ...plugin.redaction import hidden_options
 from ...volumes.errors import InvalidOptionError
 from ...volumes.model import DIRECTORY
 from ...volumes.values import difference
@@ -167,4 +168,4 @@ def _judge(at: Installation, path: Path, wanted: Wanted, known: Known | None) ->
 
 def _yaml(known: Known) -> str:
     kind = {} if known.backend == DIRECTORY else {BACKEND: known.backend}
-    return json.dumps({**kind, **known.options})
+    return json.dumps({**kind, **hidden_options(known.options)})

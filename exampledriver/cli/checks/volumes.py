@@ -11,6 +11,7 @@ from pathlib import Path
 from ...backends.kinds import MOUNTED
 from ...backends.mounts import UNREADABLE, holders, mounts_inside
 from ...backends.places import trouble
+from ...plugin.redaction import secret_in
 from ...volumes.errors import InvalidNameError
 from ...volumes.model import check_name
 from .findings import CannotLookError, Finding, quoted
@@ -77,6 +78,24 @@ def _stray(at: Installation, name: str) -> Finding:
         "it takes space, and a volume that is created with that name adopts it",
         f"{adopt}mv {quoted(path)} ELSEWHERE",
     )
+
+
+def secrets(at: Installation) -> Iterator[Finding]:
+    """Find the volumes that have a secret in an option, which older versions let in."""
+    for volume in at.volumes().values():
+        for key, value in volume.options.items():
+            why = secret_in(key, value)
+            if why:
+                yield Finding(
+                    "secrets",
+                    "problem",
+                    f'volume "{volume.name}": option {key} {why}',
+                    "it is in the journal, and in the arguments of mount(8), which every user of "
+                    "the machine can read",
+                    f"docker volume rm {quoted(volume.name)}   # nothing on its server is deleted\n"
+                    f"docker volume create -d {quoted(at.name)} -o credentials-file=/path … "
+                    f"{quoted(volume.name)}",
+                )
 
 
 def counts(at: Installation) -> Iterator[Finding]:
