@@ -120,6 +120,14 @@ class AdminServer:
                 changes="Name",
             ),
             Call(
+                "Admin.Label",
+                lambda message: administration.label(
+                    message.text("Name"), message.text_map("Labels")
+                ),
+                _fields,
+                changes="Name",
+            ),
+            Call(
                 "Admin.Accept",
                 lambda message: administration.accept(message.text("Name")),
                 _fields,

@@ -79,6 +79,13 @@ class IAdministration(Interface):
         :raises PluginError: the kernel says that the volume is in use, or the ID is not counted.
         """
 
+    def label(name: str, labels: Mapping[str, str]) -> Answer[Fields]:
+        """Keep the labels that an engine has for a volume: a restore and an archive have them.
+
+        :return: ``Name`` and ``Labels``.
+        :raises PluginError: there is no such volume, or the labels cannot be kept.
+        """
+
     def accept(name: str) -> Answer[Fields]:
         """Note that a volume's directory is meant to be in the file system that it is in now.
 

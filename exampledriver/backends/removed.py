@@ -45,6 +45,7 @@ class Removed:
     options: Mapping[str, str]
     there: bool
     partial: bool
+    labels: Mapping[str, str]
 
 
 def removed(trash: Trash) -> list[Removed]:
@@ -69,7 +70,7 @@ def _in_slot(slot: Slot, age: timedelta) -> list[Removed]:
     found = []
     for name in sorted(names | names_told):
         mine = manifest if name in names_told else {}
-        options = mine.get("options")
+        options, labels = (_texts(mine.get(key)) for key in ("options", "labels"))
         found.append(
             Removed(
                 slot.name,
@@ -80,12 +81,17 @@ def _in_slot(slot: Slot, age: timedelta) -> list[Removed]:
                 age,
                 str(mine.get("backend", "directory")),
                 str(mine.get("created", "")),
-                {str(k): str(v) for k, v in options.items()} if isinstance(options, dict) else {},
+                options,
                 name in names,
                 slot.deleting,
+                labels,
             )
         )
     return found
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(k): str(v) for k, v in value.items()} if isinstance(value, dict) else {}
 
 
 def _manifest(path: Path) -> Mapping[str, object]:

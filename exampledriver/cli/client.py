@@ -43,7 +43,7 @@ def add_socket(command: argparse.ArgumentParser) -> None:
     )
 
 
-def pairs(words: list[str]) -> dict[str, str]:
+def pairs(words: list[str], option: str = "--opt") -> dict[str, str]:
     """Read ``KEY=VALUE`` options.
 
     :raises AdminError: one is none, or comes twice.
@@ -52,9 +52,9 @@ def pairs(words: list[str]) -> dict[str, str]:
     for word in words:
         key, equals, value = word.partition("=")
         if not equals or not key:
-            raise AdminError(f"--opt {word}: give KEY=VALUE")
+            raise AdminError(f"{option} {word}: give KEY=VALUE")
         if key in found:
-            raise AdminError(f"--opt {word}: {key} is given twice")
+            raise AdminError(f"{option} {word}: {key} is given twice")
         found[key] = value
     return found
 

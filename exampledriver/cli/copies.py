@@ -42,6 +42,7 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
     made = command("export", export, "write an archive of a volume, or of NAME@SNAPSHOT")
     made.add_argument("name", metavar=volume)
     made.add_argument("file", nargs="?", default="-", metavar="FILE", help="default: standard out")
+    engine.add_to(made, registers=False)
 
     made = command("import", import_, "make a volume of an archive, when all of it is verified")
     made.add_argument("new", metavar="NAME")
@@ -50,6 +51,7 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
         "-o", "--opt", action="append", default=[], metavar="KEY=VALUE",
         help="an option, as of docker volume create; repeatable",
     )  # fmt: skip
+    engine.add_labels(made)
     engine.add_to(made)
     as_json(made)
 
@@ -118,7 +120,8 @@ def export(options: argparse.Namespace) -> int:
     name, at, label = options.name.partition("@")
     if at and not label:
         raise AdminError(f"{options.name}: give NAME@SNAPSHOT")
-    client.ask("About")  # before there is a file
+    registering = engine.Registering.of(options, client)  # before there is a file
+    registering.keep_labels(client, name)
 
     def ask(channel: str) -> dict[str, Any]:
         fields = {"Name": name, "Label": label, "Channel": channel}
@@ -132,7 +135,11 @@ def export(options: argparse.Namespace) -> int:
 
 def import_(options: argparse.Namespace) -> int:
     """Make a volume of an archive."""
-    client, opts = Client(options.admin), pairs(options.opt)
+    client, opts, labels = (
+        Client(options.admin),
+        pairs(options.opt),
+        pairs(options.label, "--label"),
+    )
     registering = engine.Registering.of(options, client)  # before anything is read
 
     def ask(channel: str) -> dict[str, Any]:
@@ -141,7 +148,7 @@ def import_(options: argparse.Namespace) -> int:
 
     done = read_archive(options.admin, options.file, ask)
     (made,) = client.ask("Volumes", {"Names": [options.new]})["Volumes"]
-    registered = registering.register(made)
+    registered = registering.register(engine.labelled(client, made, labels))
     if options.json:
         show_json({**done, "Engine": registered})
         return 0

@@ -25,7 +25,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from ..settings import DEFAULTS
-from .client import Client
+from .client import AdminError, Client
 from .tables import note
 from .unixhttp import Answer, DeadError, NoHTTPError, SilentError, ask
 
@@ -47,8 +47,8 @@ class EngineError(Exception):
     """The engine cannot be asked, or refuses; the text says why."""
 
 
-def add_to(command: Any) -> None:
-    """Add the options of a command that registers volumes with Docker."""
+def add_to(command: Any, registers: bool = True) -> None:
+    """Add the options of a command that registers volumes with Docker, or asks for labels."""
     group = command.add_argument_group("Docker")
     group.add_argument(
         "--docker", default=os.environ.get(VARIABLE) or DEFAULT, metavar="SOCKET",
@@ -60,9 +60,18 @@ def add_to(command: Any) -> None:
         help="what the engine calls this driver (default: as the daemon says); a managed plugin "
         "has another name",
     )  # fmt: skip
+    what = "register the volume with Docker; print the command that does"
     group.add_argument(
         "--no-engine", action="store_true",
-        help="do not register the volume with Docker; print the command that does",
+        help="do not " + (what if registers else "ask Docker for the volume's labels"),
+    )  # fmt: skip
+
+
+def add_labels(command: Any) -> None:
+    """Add the option that gives a new volume labels."""
+    command.add_argument(
+        "--label", action="append", default=[], metavar="KEY=VALUE",
+        help="a label for Docker; repeatable",
     )  # fmt: skip
 
 
@@ -169,6 +178,19 @@ class Engine:
             )
 
 
+def labelled(
+    client: Client, volume: Mapping[str, Any], labels: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """Give a volume labels besides those that it has; return it with them.
+
+    :raises AdminError: the daemon refuses.
+    """
+    if not labels:
+        return volume
+    fields = {"Name": volume["Name"], "Labels": {**volume.get("Labels", {}), **labels}}
+    return {**volume, **client.ask("Label", fields)}
+
+
 def labels_of(volume: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels of a volume that an engine has described."""
     labels = volume.get("Labels")
@@ -234,6 +256,21 @@ class Registering:
         # A daemon of an older version does not say it.
         driver = options.driver or about.get("Driver", DEFAULTS["name"])
         return cls(address, driver, about.get("DefaultBackend", "directory"))
+
+    def keep_labels(self, client: Client, name: str) -> None:
+        """Let the daemon keep the labels that Docker has for a volume: Docker tells no driver.
+
+        A failure of that does not make the command fail.
+        """
+        if not self.address:
+            return
+        try:
+            if socket_of(self.address).exists():  # otherwise there is no Docker
+                labels = Engine(self.address).labels(self.driver, name)
+                if labels:
+                    client.ask("Label", {"Name": name, "Labels": labels})
+        except (AdminError, EngineError) as error:
+            note(f"exampledriver: the labels of {name} in Docker are not kept: {error}")
 
     def register(self, volume: Mapping[str, Any]) -> dict[str, object]:
         """Register a volume; a failure of that does not make the command fail.

@@ -204,7 +204,8 @@ class Migration:
         if step.secret:
             write_secret(self.credentials / step.name, step.secret)
         fields = self._fields(step, options_of(step, self.credentials))
-        self.client.ask("Create" if step.what == "create" else "Bring", fields, _progress)
+        made = self.client.ask("Create" if step.what == "create" else "Bring", fields, _progress)
+        engine.labelled(self.client, made, step.labels)
 
     def register(self) -> None:
         """Register the volumes that are there with Docker.
@@ -214,8 +215,7 @@ class Migration:
         there = [planned for planned in self.steps if planned.state in ("done", "there already")]
         for planned in there:
             (volume,) = self.client.ask("Volumes", {"Names": [planned.step.name]})["Volumes"]
-            labels = volume.get("Labels") or planned.step.labels
-            planned.engine = self.registering.register({**volume, "Labels": labels})
+            planned.engine = self.registering.register(volume)
 
     def show(self) -> None:
         """Print a table of all steps."""

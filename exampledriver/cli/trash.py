@@ -8,7 +8,7 @@ from typing import Any
 
 from ..settings import parse_retention
 from . import engine
-from .client import AdminError, Client, add_socket
+from .client import AdminError, Client, add_socket, pairs
 from .tables import confirmed, note, number, show_json, since, table, usage
 
 #: Makes the completion offer the slots and names in the trash for an argument.
@@ -39,6 +39,7 @@ def add_to(rooms: Any) -> None:
     made.add_argument(
         "--partial", action="store_true", help="restore what a purge has left of a volume"
     )
+    engine.add_labels(made)
     engine.add_to(made)
     _as_json(made)
     made.set_defaults(action=restore)
@@ -106,8 +107,9 @@ def restore(options: argparse.Namespace) -> int:
     """Bring a removed volume back."""
     fields = {"Which": options.which, "Name": options.new, "Partial": options.partial}
     client = Client(options.admin)
+    labels = pairs(options.label, "--label")
     registering = engine.Registering.of(options, client)
-    found = client.ask("Restore", fields)
+    found = engine.labelled(client, client.ask("Restore", fields), labels)
     registered = registering.register(found)
     if options.json:
         show_json({**found, "Engine": registered})

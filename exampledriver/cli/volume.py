@@ -46,11 +46,13 @@ def add_to(rooms: Any) -> None:
         "-o", "--opt", action="append", default=[], metavar="KEY=VALUE",
         help="an option, as of docker volume create; repeatable",
     )  # fmt: skip
+    engine.add_labels(made)
     engine.add_to(made)
     as_json(made)
 
     made = command("rm", rm, "remove volumes that nobody uses; their data goes to the trash")
     made.add_argument("name", nargs="+", metavar=VOLUME)
+    engine.add_to(made, registers=False)
     as_json(made)
 
     made = command("resize", resize, "give a volume another size, mounted or not")
@@ -69,6 +71,11 @@ def add_to(rooms: Any) -> None:
     made = command("release", release, "drop mount counts that an engine that died left behind")
     made.add_argument("name", metavar=VOLUME)
     made.add_argument("--id", default="", metavar="ID", help="only this mount ID's")
+    as_json(made)
+
+    made = command("labels", labels, "keep with volumes the labels that Docker has for them")
+    made.add_argument("name", nargs="*", metavar=VOLUME, help="only these")
+    engine.add_to(made, registers=False)
     as_json(made)
 
     copies.add_to(command, as_json, VOLUME)
@@ -128,9 +135,10 @@ def inspect(options: argparse.Namespace) -> int:
 def create(options: argparse.Namespace) -> int:
     """Make a volume."""
     fields = {"Name": options.new, "Opts": pairs(options.opt)}
+    labels = pairs(options.label, "--label")
     client = Client(options.admin)
     registering = engine.Registering.of(options, client)
-    made = client.ask("Create", fields)
+    made = engine.labelled(client, client.ask("Create", fields), labels)
     registered = registering.register(made)
     if options.json:
         show_json({**made, "Engine": registered})
@@ -143,9 +151,11 @@ def create(options: argparse.Namespace) -> int:
 def rm(options: argparse.Namespace) -> int:
     """Remove volumes; what cannot be removed is told, and the others are."""
     client = Client(options.admin)
+    registering = engine.Registering.of(options, client)
     status = 0
     removed = []
     for name in dict.fromkeys(options.name):
+        registering.keep_labels(client, name)
         try:
             gone = client.ask("Remove", {"Name": name})
         except AdminError as error:
@@ -172,6 +182,33 @@ def resize(options: argparse.Namespace) -> int:
         show_json(found)
     else:
         print(f"{options.name}: {printable(found['Options']['size'])}")
+    return 0
+
+
+def labels(options: argparse.Namespace) -> int:
+    """Keep labels, and show those that are kept."""
+    client = Client(options.admin)
+    registering = engine.Registering.of(options, client)
+    names = options.name or client.ask("Names")["Names"]
+    if registering.address:
+        try:
+            known = engine.Engine(registering.address).volumes([registering.driver])
+        except engine.EngineError as error:
+            raise AdminError(f"{error}; --no-engine shows what is kept") from None
+        for volume in known:
+            found = engine.labels_of(volume)
+            if found and volume.get("Name") in names:
+                client.ask("Label", {"Name": volume["Name"], "Labels": found})
+    kept = client.ask("Volumes", {"Names": options.name})["Volumes"]
+    if options.json:
+        show_json({volume["Name"]: volume["Labels"] for volume in kept})
+    else:
+        rows = [
+            (volume["Name"], ",".join(f"{key}={text}" for key, text in volume["Labels"].items()))
+            for volume in kept
+            if volume["Labels"]
+        ]
+        print(table(("NAME", "LABELS"), rows))
     return 0
 
 

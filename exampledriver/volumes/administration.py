@@ -123,6 +123,7 @@ class Administration:
             "Mountpoint": volume.mountpoint,
             "CreatedAt": rfc3339(volume.created),
             "Options": hidden_options(volume.options),
+            "Labels": dict(volume.labels),
             "Mounts": sum(counts.values()),
             "MountIDs": dict(counts),
         }
@@ -199,6 +200,11 @@ class Administration:
         """Give a volume another size; return it."""
         await self._service.resize(name, size)
         return self._shown(self._service.about(name))
+
+    async def label(self, name: str, labels: Mapping[str, str]) -> Fields:
+        """Keep the labels that an engine has for a volume."""
+        await self._service.label(name, labels)
+        return {"Name": name, "Labels": dict(self._service.about(name).labels)}
 
     async def accept(self, name: str) -> Fields:
         """Note that a volume's directory is meant to be where it is; return the volume."""

@@ -21,7 +21,7 @@ from ..plugin.redaction import hidden_options
 from ..plugin.volume import rfc3339
 from .copying import Copying, copied_fields
 from .errors import ConflictError, InvalidOptionError, quoted
-from .model import DIRECTORY, FROM, StoredVolume, Wanted, check_name
+from .model import DIRECTORY, FROM, StoredVolume, Wanted, check_labels, check_name
 
 #: The options of an archived volume that the imported one has too; its directory has them.
 _KEPT = ("gid", "mode", "uid")
@@ -72,6 +72,7 @@ class Archives(Copying):
                 rfc3339(volume.created) if known else "",
                 hidden_options(volume.options),
                 rfc3339(self._service.now()),
+                labels=dict(volume.labels),
             )
 
             def export() -> Copied:
@@ -127,6 +128,7 @@ class Archives(Copying):
                 manifest = await self._send(name, "importing", archive.read_manifest)
                 manifests.append(manifest)
                 wanted = self._imported(manifest, options)
+                labels = check_labels(name, manifest.labels)
 
                 def fill(volume: StoredVolume, content: Path, scratch: Path) -> Copied:
                     with self._copier(volume).filling(content) as tree:
@@ -135,6 +137,7 @@ class Archives(Copying):
                     return copied[0]
 
                 origin = self._origin("importing", fill, wanted["backend"])
+                origin = evolve(origin, labels=labels)
                 await self._service.create(name, wanted, origin)
                 await self._forget(name)
             finally:
@@ -149,6 +152,7 @@ class Archives(Copying):
             "Name": manifest.name,
             "Backend": manifest.backend,
             "Options": hidden_options(manifest.options),
+            "Labels": manifest.labels,
             "Exported": manifest.exported,
         }
         return {"Name": name, **copied_fields(copied[0]), "Archive": archived}

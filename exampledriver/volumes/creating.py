@@ -14,7 +14,7 @@ from ..journal.interfaces import CatalogError
 from ..plugin.errors import PluginError
 from .deadlines import BEFORE, COPY, JOURNAL, Job, LateError
 from .errors import ConflictError, VolumeError, quoted
-from .model import FROM, OWN, StoredVolume, Wanted, check_name
+from .model import FROM, NO_LABELS, OWN, StoredVolume, Wanted, check_name
 from .origins import ICloner, Origin
 from .packed import GENERATION
 from .state import State
@@ -131,7 +131,8 @@ class Creation:
         place = self._state.backend.mountpoint(name, wanted)
         created = self.now() if origin is None or origin.created is None else origin.created
         created = created.replace(microsecond=0)
-        volume = StoredVolume(name, place, created, wanted.options, wanted.backend)
+        labels = NO_LABELS if origin is None else origin.labels
+        volume = StoredVolume(name, place, created, wanted.options, wanted.backend, labels=labels)
         await self._state.settler.free(name, "the one of that name that was removed is in the way")
         if not self._state.backend.settles(volume):
             _, volume = await self._make(volume, {}, origin, job)
@@ -206,7 +207,9 @@ class Creation:
                 _log.warn("{error}; the first Mount notes where it is", error=error)
         # Not evolve(), which calls ten times as many functions: each Create comes by here.
         name, where, created = volume.name, volume.mountpoint, volume.created
-        return StoredVolume(name, where, created, volume.options, volume.backend, place)
+        return StoredVolume(
+            name, where, created, volume.options, volume.backend, place, volume.labels
+        )
 
     async def _undo(self, volume: StoredVolume, origin: Origin | None) -> None:
         try:

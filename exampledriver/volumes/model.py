@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from ..plugin.errors import BadRequest
 from ..plugin.volume import rfc3339
-from .errors import InvalidNameError, quoted
+from .errors import InvalidNameError, InvalidOptionError, quoted
 from .values import difference
 
 #: Docker's own rule for the local driver's names, of one character too.
@@ -60,6 +60,31 @@ class Wanted:
     unresolved: bool = False
 
 
+#: Of most volumes.
+NO_LABELS: Mapping[str, str] = MappingProxyType({})
+#: How many bytes the labels of a volume may have.
+MOST_LABELS = 1 << 16
+
+
+def check_labels(name: str, labels: Mapping[Any, Any]) -> Mapping[str, str]:
+    """Return labels that the journal can keep.
+
+    :raises InvalidOptionError: a label is not a text, or there are too many.
+    """
+    texts = {key: value for key, value in labels.items() if isinstance(key, str)}
+    try:
+        size = sum(len(text.encode("utf-8")) for pair in texts.items() for text in pair)
+    except (AttributeError, UnicodeEncodeError):
+        size = -1
+    if size < 0 or len(texts) < len(labels):
+        raise InvalidOptionError(f"volume {quoted(name)}: a label is not a text in UTF-8")
+    if size > MOST_LABELS:
+        raise InvalidOptionError(
+            f"volume {quoted(name)}: its labels have {size} bytes; at most {MOST_LABELS} are kept"
+        )
+    return MappingProxyType(texts)
+
+
 #: Judges the backend and the options of a volume in the journal, and raises ValueError.
 Judge: TypeAlias = Callable[[str, Mapping[str, str]], None]
 
@@ -74,6 +99,7 @@ class StoredVolume:
     :ivar backend: the kind of storage.
     :ivar place: which file system its directory lies in, as a text that is the same after a
         reboot; empty if that has not been noted, or the driver itself mounts it.
+    :ivar labels: those that an engine has for it, as far as an administrator's command has told.
     """
 
     name: str
@@ -82,6 +108,7 @@ class StoredVolume:
     options: Mapping[str, str]
     backend: str = DIRECTORY
     place: str = ""
+    labels: Mapping[str, str] = NO_LABELS
 
     def difference(self, wanted: Wanted) -> str:
         """Say how what is wanted differs, or return an empty string."""
@@ -99,6 +126,8 @@ class StoredVolume:
         }
         if self.place:
             value["place"] = self.place
+        if self.labels:
+            value["labels"] = dict(self.labels)
         return value
 
     @classmethod
@@ -128,12 +157,14 @@ class StoredVolume:
         options = value.get("options")
         backend = value.get("backend")
         place = value.get("place", "")
+        labels = value.get("labels", {})
         if not (
             isinstance(mountpoint, str)
             and isinstance(created, str)
             and isinstance(options, dict)
             and isinstance(backend, str)
             and isinstance(place, str)
+            and isinstance(labels, dict)
         ):
             raise ValueError("it lacks a field")
         # Python 3.10 reads no "Z".
@@ -141,7 +172,8 @@ class StoredVolume:
         if moment.tzinfo is None:
             raise ValueError(f"created={quoted(created)} has no time zone")
         kept = _stored_options(backend, options, judge)
-        return cls(name, mountpoint, moment, kept, backend, place)
+        known = check_labels(name, labels) if labels else NO_LABELS
+        return cls(name, mountpoint, moment, kept, backend, place, known)
 
 
 #: Backends and options that were judged before: many volumes have the same, and share them.

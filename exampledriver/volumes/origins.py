@@ -9,7 +9,7 @@ from datetime import datetime
 from attrs import frozen
 from zope.interface import Interface
 
-from .model import DIRECTORY, StoredVolume, Wanted
+from .model import DIRECTORY, NO_LABELS, StoredVolume, Wanted
 
 
 @frozen
@@ -21,12 +21,14 @@ class Origin:
     :ivar undo: takes it back; it raises VolumeError, and then the data is there.
     :ivar created: when the volume was created, if not now.
     :ivar backend: what kind of volume it can become.
+    :ivar labels: of the new volume.
     """
 
     bring: Callable[[StoredVolume], None]
     undo: Callable[[StoredVolume], None]
     created: datetime | None = None
     backend: str = DIRECTORY
+    labels: Mapping[str, str] = NO_LABELS
 
 
 class ICloner(Interface):

@@ -7,7 +7,7 @@ lives follows from these. The journal's map and the service's share one object f
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, KeysView, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, KeysView, Mapping, MutableMapping
 from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from attrs import define, evolve, field, frozen
 from ..journal.interfaces import Codec, Value
 from ..plugin.errors import BadRequest
 from ..plugin.volume import rfc3339
-from .model import Judge, StoredVolume, Wanted
+from .model import NO_LABELS, Judge, StoredVolume, Wanted
 
 #: How many sets of options, and how many volumes, are kept ready.
 _MOST = 1024
@@ -49,12 +49,14 @@ class Shared:
     :ivar text: the options as JSON.
     :ivar removing: their removal has begun.
     :ivar place: which file system their directories lie in; see :class:`.StoredVolume`.
+    :ivar labels: in the few volumes that have some, which share nothing.
     """
 
     wanted: Wanted
     text: bytes
     removing: bool
     place: str = ""
+    labels: Mapping[str, str] = NO_LABELS
 
 
 class Packed(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +93,10 @@ def _packed(created: datetime, generation: int, shared: Shared) -> Packed:
     return Packed(generation << _BITS | stamp, shared)
 
 
+def _compact(texts: Mapping[str, str]) -> bytes:
+    return json.dumps(dict(texts), separators=(",", ":"), sort_keys=True).encode("ascii")
+
+
 class _Written(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """A volume in the journal; :meth:`exampledriver.volumes.model.StoredVolume.to_json`."""
 
@@ -99,6 +105,7 @@ class _Written(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     mountpoint: str
     options: msgspec.Raw
     generation: Annotated[int, msgspec.Meta(ge=0)] = 0
+    labels: dict[str, str] | None = None
     place: str = ""
     removing: bool = False
 
@@ -123,6 +130,8 @@ class Packer:
         shared = self._by_text.get((value.backend, text, value.place))
         if shared is None or value.removing:
             shared = self._read(value.backend, text, value.place, value.removing)
+        if value.labels:
+            shared = evolve(shared, labels=MappingProxyType(value.labels))
         return _packed(value.created, value.generation, shared)
 
     def _read(self, backend: str, text: bytes, place: str, removing: bool = False) -> Shared:
@@ -142,10 +151,12 @@ class Packer:
 
     def _unpack(self, name: str, packed: Packed) -> bytes:
         generation = packed.generation
-        return b'{"backend":"%s","created":"%s",%s"mountpoint":%s,"options":%s%s%s}' % (
+        labels = packed.shared.labels
+        return b'{"backend":"%s","created":"%s",%s%s"mountpoint":%s,"options":%s%s%s}' % (
             packed.shared.wanted.backend.encode("ascii"),
             rfc3339(packed.created).encode("ascii"),
             b'"generation":%d,' % generation if generation else b"",
+            b'"labels":%s,' % _compact(labels) if labels else b"",
             json.dumps(self._place(name, packed.shared.wanted)).encode("ascii"),
             packed.shared.text,
             b',"place":%s' % json.dumps(packed.shared.place).encode("ascii")
@@ -160,10 +171,12 @@ class Packer:
         key = backend, tuple(volume.options.items()), place
         shared = self._by_options.get(key)
         if shared is None:
-            text = json.dumps(dict(volume.options), separators=(",", ":")).encode("ascii")
+            text = _compact(volume.options)
             shared = self._by_text.get((backend, text, place)) or self._read(backend, text, place)
             if len(self._by_options) < _MOST:
                 self._by_options[key] = shared
+        if volume.labels:
+            shared = evolve(shared, labels=volume.labels)
         return _packed(volume.created, generation, shared)
 
     def read(self, name: str, value: Packed | Value) -> Packed:
@@ -187,7 +200,7 @@ class Packer:
         wanted = shared.wanted
         where = self._place(name, wanted)
         return StoredVolume(
-            name, where, packed.created, wanted.options, wanted.backend, shared.place
+            name, where, packed.created, wanted.options, wanted.backend, shared.place, shared.labels
         )
 
 

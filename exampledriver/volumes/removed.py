@@ -85,6 +85,7 @@ class RemovedVolumes:
                 "CreatedAt": one.created or None,
                 "Backend": one.backend,
                 "Options": hidden_options(one.options),
+                "Labels": one.labels,
                 "Usage": self._usages.of(_trash_key(one)),
             }
             for one in found
@@ -122,7 +123,7 @@ class RemovedVolumes:
         def undo(volume: StoredVolume) -> None:
             move(volume.name, self._data_path(volume), one.path)
 
-        return Origin(bring, undo, _moment(one.created), one.backend)
+        return Origin(bring, undo, _moment(one.created), one.backend, one.labels)
 
     def copied(self, source: str) -> Origin:
         """Return the origin of a copy of a directory; what a crash left of one is put aside."""

@@ -194,6 +194,10 @@ class VolumeService:
         job = Job("Accept", name, SHORT)
         return self._deadlines.keep(job, self._use.accept(name, job))
 
+    def label(self, name: str, labels: Mapping[str, str]) -> Work[None]:
+        """Keep the labels that an engine has for a volume; see :meth:`.Use.label`."""
+        return self._use.label(name, labels)
+
     def holding(self, name: str, done: str) -> AbstractAsyncContextManager[StoredVolume]:
         """Keep a volume from all changes; see :meth:`.Use.holding`."""
         return self._use.holding(name, done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 
 from attrs import define, evolve
@@ -15,7 +15,7 @@ from .copyup import CopyUps
 from .deadlines import BEFORE, Job, LateError
 from .errors import VolumeError, quoted
 from .holds import Hold
-from .model import StoredVolume, check_name
+from .model import StoredVolume, check_labels, check_name
 from .state import State
 
 _log = Logger()
@@ -109,6 +109,26 @@ class Use:
             changed = await self._note_place(volume, job)
             self._state.health.forget(name)
         return changed
+
+    async def label(self, name: str, given: Mapping[str, str]) -> None:
+        """Keep the labels that an engine has for a volume.
+
+        :raises NoSuchVolumeError: there is no such volume.
+        :raises InvalidOptionError: the labels cannot be kept.
+        :raises VolumeError: the journal could not be written.
+        """
+        labels = check_labels(name, given)
+        async with self._state.locks.held(name):
+            volume = self._state.known(name)
+            if volume.labels == labels:
+                return
+            await self._state.settler.settled(name)
+            changed = evolve(volume, labels=labels)
+            try:
+                await self._state.catalog.put(name, changed.to_json())
+            except CatalogError as error:
+                raise VolumeError(f"volume {quoted(name)}: {error}") from error
+            self._state.publish(changed)
 
     async def unmount(self, name: str, mount_id: str, job: Job) -> None:
         """Count one mount less; one that is not known is a success.

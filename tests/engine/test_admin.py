@@ -107,6 +107,24 @@ class RegisteredTests(DockerCase):
         self.assertTrue(found["Engine"]["Registered"], found)
         self.assertEqual(self.known("made"), ({"mode": "0750"}, {}))
 
+    def test_labels(self) -> None:
+        """Labels that Docker has outlast a removal, an export and a restore."""
+        words = ("volume", "create", "-d", "x", "--label", "com.docker.compose.project=shop")
+        labels = {"com.docker.compose.project": "shop"}
+        for name in ("removed", "kept", "sent"):
+            self.engine.docker(*words, name)
+        done(self.daemon, "volume", "rm", "removed")
+        found = loaded(self.daemon, "volume", "labels", "kept", "--json")
+        self.assertEqual(found, {"kept": labels})
+        self.engine.docker("volume", "rm", "kept")
+        for name in ("removed", "kept"):
+            done(self.daemon, "trash", "restore", name)
+            self.assertEqual(self.known(name)[1], labels)
+        archive = str(self.daemon.base / "archive")
+        done(self.daemon, "volume", "export", "sent", archive)
+        done(self.daemon, "volume", "import", "read", archive, "--label", "more=yes")
+        self.assertEqual(self.known("read"), ({}, {**labels, "more": "yes"}))
+
     def test_driver_away(self) -> None:
         """While the driver is away, Docker refuses a registered volume, and replaces others."""
         done(self.daemon, "volume", "create", "kept")

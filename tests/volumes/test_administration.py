@@ -122,6 +122,34 @@ class RestoreTests(AdminCase):
         self.assertEqual(self.service.about("db").to_json()["options"], {"mode": "0750"})
         self.assertEqual(list((self.world.root / ".trash").iterdir()), [])
 
+    def test_labels(self) -> None:
+        """Labels that the daemon was told come back with the volume, and outlast a restart."""
+        labels = {"com.docker.compose.project": "shop"}
+        self.do(self.service.create("db", {}))
+        self.assertEqual(self.answered("Label", Name="db", Labels=labels)["Labels"], labels)
+        self.start()
+        self.do(self.service.remove("db"))
+        self.world.settle()
+        (one,) = self.answered("Trash")["Trash"]
+        self.assertEqual(one["Labels"], labels)
+        self.assertEqual(self.answered("Restore", Which="db")["Labels"], labels)
+        self.start()
+        self.assertEqual(self.service.about("db").labels, labels)
+        self.do(self.service.remove("db"))
+        self.do(self.service.create("db", {}))
+        self.assertEqual(self.service.about("db").labels, {})
+
+    def test_label_refused(self) -> None:
+        """Labels that cannot be kept, or not written down, are refused, and change nothing."""
+        self.do(self.service.create("db", {}))
+        self.answered("Label", Name="db", Labels={"k": "v"})
+        self.refused(400, "Label", Name="db", Labels={"k": "x" * 70_000})
+        self.refused(400, "Label", Name="db", Labels={"k": 5})
+        self.world.catalog.refuse = {"db"}
+        self.assertIn("no space", self.refused(500, "Label", Name="db", Labels={}))
+        self.assertEqual(self.service.about("db").labels, {"k": "v"})
+        self.assertIn("no such volume", self.refused(500, "Label", Name="nix", Labels={}))
+
     def test_durable(self) -> None:
         """A volume that came back is there after a restart."""
         self.removed()

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends.kinds import judge
-from exampledriver.volumes.errors import InvalidNameError, quoted
-from exampledriver.volumes.model import StoredVolume, check_name
+from exampledriver.volumes.errors import InvalidNameError, InvalidOptionError, quoted
+from exampledriver.volumes.model import MOST_LABELS, StoredVolume, check_labels, check_name
 
 from .fixtures import NOON
 
@@ -87,6 +87,16 @@ class StoredTests(SynchronousTestCase):
         """An entry whose key can be no volume's name is an error."""
         good = StoredVolume("db", "/data/db", NOON, {}).to_json()
         self.assertRaises(ValueError, StoredVolume.from_json, "../db", good)
+
+    def test_labels(self) -> None:
+        """Labels are texts that a journal can hold, and not more than it is to hold."""
+        self.assertEqual(check_labels("db", {"k": "\u00e9"}), {"k": "\u00e9"})
+        for labels in ({"k": 5}, {5: "v"}, {"k": None}, {"k": "\ud800"}, {"\ud800": "v"}):
+            self.assertRaises(InvalidOptionError, check_labels, "db", labels)
+        most = {"k": "x" * (MOST_LABELS - 1)}
+        self.assertEqual(check_labels("db", most), most)
+        for labels in ({"k": "x" * MOST_LABELS}, {"kk": "x" * (MOST_LABELS - 1)}):
+            self.assertRaises(InvalidOptionError, check_labels, "db", labels)
 
     def test_no_zone(self) -> None:
         """A time of creation without a zone is an error at the start, not one of every Get."""

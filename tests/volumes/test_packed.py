@@ -27,6 +27,8 @@ OPTIONS = st.fixed_dictionaries(
         "uid": st.integers(0, 2**32 - 2).map(str),
     },
 )
+#: What JSON can hold: no half of a surrogate pair.
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=9)
 SECONDS = st.datetimes(datetime(1970, 1, 1), datetime(4000, 1, 1), timezones=st.just(timezone.utc))
 
 
@@ -44,7 +46,14 @@ def stored(options: Mapping[str, str] = {}, created: datetime = NOON) -> StoredV
 class CodecTests(SynchronousTestCase):
     """The journal's values in memory."""
 
-    @given(OPTIONS, SECONDS, st.integers(0, 2**40), st.booleans(), st.text(max_size=9))
+    @given(
+        OPTIONS,
+        SECONDS,
+        st.integers(0, 2**40),
+        st.booleans(),
+        st.text(max_size=9),
+        st.dictionaries(TEXTS, TEXTS, max_size=3),
+    )
     def test_round_trip(
         self,
         options: Mapping[str, str],
@@ -52,9 +61,10 @@ class CodecTests(SynchronousTestCase):
         generation: int,
         removing: bool,
         where: str,
+        labels: dict[str, str],
     ) -> None:
         """What is written of a packed value is, byte for byte, what was read."""
-        volume = evolve(stored(options, created), place=where)
+        volume = evolve(stored(options, created), place=where, labels=labels)
         value = dict(volume.to_json())
         if generation:
             value["generation"] = generation

@@ -62,6 +62,7 @@ class Manifest:
     :ivar options: as they are stored, as texts.
     :ivar owner: the root's ``uid``, ``gid`` and ``mode``, for people: the headers rule.
     :ivar consistency: how the data was read; see docs/snapshots.md.
+    :ivar labels: those that an engine had for the volume; archives of older versions have none.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Manifest:
     exported: str = ""
     owner: Mapping[str, int] = field(factory=dict)
     consistency: str = ""
+    labels: Mapping[str, str] = field(factory=dict)
 
     def to_bytes(self) -> bytes:
         """Return the content of the first member."""
@@ -85,6 +87,8 @@ class Manifest:
             "owner": dict(self.owner),
             "consistency": self.consistency,
         }
+        if self.labels:
+            value["labels"] = dict(self.labels)
         return (json.dumps(value, indent=1) + "\n").encode("ascii")
 
     @classmethod
@@ -112,6 +116,7 @@ class Manifest:
             _text(value, "exported"),
             _table(value, "owner", int),
             _text(value, "consistency"),
+            _table(value, "labels", str) if "labels" in value else {},
         )
 
 
