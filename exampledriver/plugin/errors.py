@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator, Sequence
 from typing import cast
 
 from attrs import frozen
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, FirstError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
@@ -122,8 +122,34 @@ def short(error: BaseException) -> str:
     return _SHORT.get(error.errno or 0, "") if isinstance(error, OSError) else ""
 
 
+def _grouped(error: Exception) -> list[Exception]:
+    """Return the errors in a group of them: asyncio's task groups and gatherResults make such.
+
+    Of any other error, nothing. Groups are found by name: before Python 3.11 they are another
+    package's.
+    """
+    inner: Sequence[BaseException | None] = ()
+    if isinstance(error, FirstError):
+        inner = [error.subFailure.value]
+    elif any(cls.__name__ == "ExceptionGroup" for cls in type(error).__mro__):
+        inner = getattr(error, "exceptions", ())
+    found = [one for one in inner if isinstance(one, Exception)]
+    return [leaf for one in found for leaf in _grouped(one) or [one]]
+
+
+def _joined(errors: Sequence[PluginError]) -> PluginError:
+    """Return one error with the texts of several, and their status if they have the same."""
+    texts = dict.fromkeys(str(error) or type(error).__name__ for error in errors)
+    joined = PluginError("; ".join(texts))
+    joined.status = errors[0].status if len({error.status for error in errors}) == 1 else 500
+    return joined
+
+
 def explained(error: Exception) -> Exception:
     """Return the error to report for a driver's: one that says what to do, where that is known."""
+    if errors := [explained(one) for one in _grouped(error)]:
+        told = [one for one in errors if isinstance(one, PluginError)]
+        return _joined(told) if len(told) == len(errors) else error
     if advice := short(error):
         reason = os.strerror(cast(OSError, error).errno or 0)
         return PluginError(f"{reason[:1].lower()}{reason[1:]}: {advice}")
@@ -190,4 +216,7 @@ def refusal(failure: Failure, request_id: str, asked: str) -> Refusal:
     _log.failure(
         "{asked}: unexpected error, request {request}", failure, asked=asked, request=request_id
     )
-    return Refusal(500, f"{asked}: internal error; the plugin's log has it as request {request_id}")
+    text = f"{asked}: internal error; the plugin's log has it as request {request_id}"
+    if told := [one for one in map(explained, _grouped(error)) if isinstance(one, PluginError)]:
+        text = f"{bounded(str(_joined(told)))}; {text}"
+    return Refusal(500, text)

@@ -1,10 +1,15 @@
-"""Reading the FIFO of a container's log, without blocking the reactor."""
+"""Reading the FIFO of a container's log, without blocking the reactor.
+
+At most one entry is with the driver at a time, and at most 64 KiB have been read beyond it. While
+the driver works on an entry nothing more is read, so a slow driver slows its containers down and
+needs no memory for them.
+"""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from attrs import define, field
@@ -14,7 +19,8 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from .errors import DriverMistake, PluginError
+from .awaiting import bridged
+from .errors import PluginError
 from .logframes import Decoder, FrameError, LogEntry
 
 _log = Logger()
@@ -31,7 +37,8 @@ class LogReader:
     entry is lost, and the reading goes on.
 
     :ivar file: as :class:`exampledriver.plugin.logdriver.StartLogging` has it.
-    :ivar received: called with each entry. It may return a Deferred; it is not waited for.
+    :ivar received: called with each entry, in order. If it returns a Deferred or is a coroutine
+        function, the next entry comes when that has ended, and the FIFO is not read meanwhile.
     :ivar container: what the plugin's log calls it; by default the FIFO.
     :ivar lost: how many entries :attr:`received` has failed for.
     :ivar done: fires when the engine has closed the FIFO or :meth:`stop` was called; fails with
@@ -48,6 +55,11 @@ class LogReader:
     _descriptor: int = field(default=-1, init=False)
     _decoder: Decoder = field(factory=Decoder, init=False)
     _failing: bool = field(default=False, init=False)
+    #: The entries of what has been read that have not been passed on.
+    _entries: Iterator[LogEntry] = field(factory=lambda: iter(()), init=False)
+    _passing: bool = field(default=False, init=False)
+    _waiting: bool = field(default=False, init=False)
+    _stops: list[Deferred[None]] = field(factory=list, init=False)
 
     def start(self) -> None:
         """Open the FIFO and begin to read.
@@ -60,12 +72,30 @@ class LogReader:
             raise PluginError(f"{self.file}: cannot be read: {error.strerror}") from None
         self.reactor.addReader(self)
 
-    def stop(self) -> None:
-        """Read what has been written so far, and close, whatever happens."""
+    def stop(self) -> Deferred[None]:
+        """Read what has been written so far, and close, whatever happens.
+
+        :return: fires when that is done: at once, unless :attr:`received` has to be waited for.
+        """
+        stopped: Deferred[None] = Deferred()
+        self._stops.append(stopped)
+        if self._descriptor < 0:
+            self._close(None)
+        else:
+            self._drain()
+        return stopped
+
+    def _drain(self) -> None:
+        """Read what is left, and close, unless the driver works on an entry: then afterwards."""
+        if self._passing or self._waiting:
+            return
         try:
-            while self._descriptor >= 0 and self._read():
+            while self._pass_on() and self._read():
                 pass
-        finally:
+        except BaseException:
+            self._close(None)
+            raise
+        if not self._waiting:
             self._close(None)
 
     def fileno(self) -> int:
@@ -78,7 +108,8 @@ class LogReader:
 
     def doRead(self) -> None:
         """Read what is there."""
-        self._read()
+        if self._read() and self._pass_on() and self._stops:
+            self._drain()
 
     def connectionLost(self, reason: Failure) -> None:
         """Close: the reactor stops."""
@@ -86,6 +117,8 @@ class LogReader:
 
     def _read(self) -> bool:
         """Read once; return whether there may be more."""
+        if self._descriptor < 0:
+            return False
         try:
             data = os.read(self._descriptor, _READ)
         except OSError as error:
@@ -96,9 +129,18 @@ class LogReader:
             # Nobody has it open for writing, and the last one's bytes have been read.
             self._close(None)
             return False
+        self._entries = self._decoder.feed(data)
+        return True
+
+    def _pass_on(self) -> bool:
+        """Pass entries on; return whether all of what was read has been, and more may be."""
+        self._passing = True
         try:
-            for entry in self._decoder.feed(data):
+            for entry in self._entries:
                 self._receive(entry)
+                if self._waiting:
+                    self.reactor.removeReader(self)
+                    return False
         except FrameError as error:
             _log.error(
                 "driver {driver}: the log of {container} ends here, for what came is no log "
@@ -109,20 +151,43 @@ class LogReader:
             )
             self._close(Failure())
             return False
+        finally:
+            self._passing = False
         return True
 
     def _receive(self, entry: LogEntry) -> None:
+        """Pass an entry on; afterwards, :attr:`_waiting` if it has to be waited for."""
         try:
             found = self.received(entry)
-            if isinstance(found, Coroutine):
-                found.close()
-                raise DriverMistake("received is a coroutine function; a function is expected")
+            if not isinstance(found, Awaitable):
+                self._keep()
+                return
+            work = _deferred(bridged(found))
         except (Exception, SystemExit):
             self._lose(Failure())
             return
-        if isinstance(found, Deferred):
-            found.addErrback(self._lose)
-        elif self._failing:
+        self._waiting = True
+
+        def kept(result: object) -> object:
+            self._keep()
+            return result
+
+        work.addCallbacks(kept, self._lose).addBoth(self._go_on)
+
+    def _go_on(self, result: object) -> object:
+        """Read on, now that an entry has been received."""
+        self._waiting = False
+        if self._passing or self._descriptor < 0:
+            return result
+        if self._pass_on():
+            self.reactor.addReader(self)
+            if self._stops:
+                self._drain()
+        return result
+
+    def _keep(self) -> None:
+        """Say, at the first entry that is received after others were not, how many were lost."""
+        if self._failing:
             self._failing = False
             self._say_lost()
 
@@ -153,16 +218,25 @@ class LogReader:
         return str(name).partition(".<locals>")[0]
 
     def _close(self, failure: Failure | None) -> None:
-        if self._descriptor < 0:
-            return
-        try:
-            self.reactor.removeReader(self)
-        finally:
-            descriptor, self._descriptor = self._descriptor, -1
-            os.close(descriptor)
-            if self._failing:
-                self._say_lost()
-            if failure is None:
-                self.done.callback(None)
-            else:
-                self.done.errback(failure)
+        if self._descriptor >= 0:
+            try:
+                self.reactor.removeReader(self)
+            finally:
+                descriptor, self._descriptor = self._descriptor, -1
+                os.close(descriptor)
+                if self._failing:
+                    self._say_lost()
+                if failure is None:
+                    self.done.callback(None)
+                else:
+                    self.done.errback(failure)
+        stops, self._stops = self._stops, []
+        for stopped in stops:
+            stopped.callback(None)
+
+
+def _deferred(awaitable: Awaitable[object]) -> Deferred[object]:
+    async def wait() -> object:
+        return await awaitable
+
+    return awaitable if isinstance(awaitable, Deferred) else Deferred.fromCoroutine(wait())

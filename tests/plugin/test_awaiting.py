@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from errno import EMFILE
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, gatherResults, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.plugin import Plugin, PluginError, Volume
+from exampledriver.plugin.errors import BadRequest
 
 from .memory import FakeDriver
+
+try:
+    Group: Any = ExceptionGroup  # type: ignore[name-defined,unused-ignore]
+except NameError:
+
+    class _Group(Exception):
+        """What packages offer to Pythons before 3.11."""
+
+        def __init__(self, text: str, errors: Sequence[Exception]) -> None:
+            super().__init__(text)
+            self.exceptions = tuple(errors)
+
+    Group = type("ExceptionGroup", (_Group,), {})
 
 
 class AsyncioTests(SynchronousTestCase):
@@ -93,6 +108,47 @@ class AsyncioTests(SynchronousTestCase):
         async def answer() -> Volume:
             await asyncio.sleep(0)
             raise PluginError("no such volume")
+
+        self.assertEqual(self.get(answer), (500, b'{"Err":"no such volume"}'))
+
+    def test_group(self) -> None:
+        """A refusal inside of groups of errors, as task groups raise, keeps its text and status."""
+        groups: list[tuple[list[Exception], tuple[int, bytes]]] = [
+            ([PluginError("no such volume")], (500, b'{"Err":"no such volume"}')),
+            ([BadRequest("no name"), Group("", [BadRequest("no name")])], (400, b"no name")),
+            ([BadRequest("no name"), PluginError("no room")], (500, b"no name; no room")),
+            ([Group("", [Group("", [OSError(EMFILE, "x")])])], (500, b"raise LimitNOFILE")),
+        ]
+        for errors, found in groups:
+
+            async def answer(errors: list[Exception] = errors) -> Volume:
+                await asyncio.sleep(0)
+                raise Group("unhandled errors in a TaskGroup", errors)
+
+            status, body = self.get(answer)
+            self.assertEqual(status, found[0])
+            self.assertIn(found[1], body)
+
+    def test_group_bug(self) -> None:
+        """A bug beside a refusal is logged, and the text of the refusal is kept."""
+
+        async def answer() -> Volume:
+            raise Group("x", [PluginError("no such volume"), ZeroDivisionError("bug")])
+
+        status, body = self.get(answer)
+        self.assertEqual(status, 500)
+        self.assertRegex(body, b"\"no such volume; .*: internal error; the plugin's log has it as")
+        self.assertNotIn(b"bug", body)
+        self.assertEqual(len(self.flushLoggedErrors(Group)), 1)
+
+    def test_gathered(self) -> None:
+        """So does a refusal in one of several Deferreds that are waited for together."""
+
+        async def answer() -> Volume:
+            await gatherResults(
+                [succeed(1), fail(PluginError("no such volume"))], consumeErrors=True
+            )
+            raise AssertionError("no error")
 
         self.assertEqual(self.get(answer), (500, b'{"Err":"no such volume"}'))
 

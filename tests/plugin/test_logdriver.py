@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import gc
 import json
 import os
+import struct
 import sys
+import termios
+import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,14 +20,15 @@ from typing import Any
 from attrs import define, field
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from exampledriver.plugin import Plugin, PluginError
-from exampledriver.plugin.errors import DriverMistake
 from exampledriver.plugin.logdriver import (
     Decoder,
     ILogDriver,
@@ -445,21 +450,162 @@ class FailingTests(TestCase):
         self.assertEqual(self.kept, ENTRIES)
 
     def test_later(self) -> None:
-        """What fails later, or would never be awaited, is said too."""
+        """What fails later, as a Deferred or a coroutine, is said too."""
 
-        async def never(entry: LogEntry) -> None:
-            raise AssertionError
+        async def fails(entry: LogEntry) -> None:
+            raise ZeroDivisionError
+
+        async def exits(entry: LogEntry) -> None:
+            sys.exit(1)
 
         for received, error in (
             (lambda entry: fail(OSError(errno.EIO, "broken")), OSError),
             (lambda entry: sys.exit(1), SystemExit),
-            (never, DriverMistake),
+            (fails, ZeroDivisionError),
+            (exits, SystemExit),
         ):
             reader = self.reader(received)
             self.write(ENTRIES[0])
             reader.stop()
             self.assertEqual(reader.lost, 1)
             self.assertEqual(len(self.flushLoggedErrors(error)), 1)
+
+
+class SlowTests(TestCase):
+    """A driver that takes its time for each entry."""
+
+    def setUp(self) -> None:
+        self.base = short_directory()
+        self.addCleanup(remove_directory, self.base)
+        self.file = str(self.base / "fifo")
+        os.mkfifo(self.file)
+        self.engine = os.open(self.file, os.O_RDWR | os.O_NONBLOCK)
+        self.addCleanup(os.close, self.engine)
+        self.kept: list[LogEntry] = []
+        self.free: Deferred[None] = Deferred()
+
+    def start(self, received: Callable[[LogEntry], object]) -> LogReader:
+        """Return what reads the FIFO."""
+        reader = LogReader(reactor, self.file, received)
+        reader.start()
+        self.addCleanup(reader.connectionLost, Failure(ConnectionDone()))
+        return reader
+
+    def deferred(self, entry: LogEntry) -> Deferred[None]:
+        """Keep an entry, and wait."""
+        self.kept.append(entry)
+        self.free = Deferred()
+        return self.free
+
+    async def coroutine(self, entry: LogEntry) -> None:
+        """Do the same as a coroutine."""
+        await self.deferred(entry)
+
+    def write(self) -> int:
+        """Write an entry of 16 KiB, if the FIFO takes it; return how many bytes it took."""
+        data = encode(LogEntry("stdout", 1, bytes(16000)))
+        try:
+            return os.write(self.engine, data)
+        except BlockingIOError:
+            return 0
+
+    async def test_pressure(self) -> None:
+        """While an entry is waited for the next does not come, and the FIFO fills up."""
+        fcntl.fcntl(self.engine, fcntl.F_SETPIPE_SZ, 1 << 18)
+        for received in (self.deferred, self.coroutine):
+            self.kept.clear()
+            reader = self.start(received)
+            written = 0
+            for _ in range(300):
+                # Whole entries only, as the engine writes them.
+                if self.room() > 17000:
+                    written += self.write()
+                await deferLater(reactor, 0.001)
+            # One entry, 64 KiB behind it that were read, and the pipe: of the 5 MB no more.
+            self.assertEqual(len(self.kept), 1)
+            self.assertLess(written, 500_000)
+            stopped = reader.stop()
+            while not stopped.called:
+                self.assertNoResult(reader.done)
+                self.free.callback(None)
+            self.successResultOf(reader.done)
+            self.assertEqual(sum(len(encode(entry)) for entry in self.kept), written)
+
+    def room(self) -> int:
+        """Return how many bytes the FIFO takes."""
+        waiting = struct.unpack("i", fcntl.ioctl(self.engine, termios.FIONREAD, bytes(4)))[0]
+        return (1 << 18) - 8192 - int(waiting)
+
+    async def test_read_on(self) -> None:
+        """When an entry has been received, or has failed, the reading goes on, in order."""
+        for received in (self.deferred, self.coroutine):
+            self.kept.clear()
+            reader = self.start(received)
+            for entry in ENTRIES:
+                os.write(self.engine, encode(entry))
+                while not self.kept or self.kept[-1] != entry:
+                    await deferLater(reactor, 0.001)
+                if entry is ENTRIES[1]:
+                    self.free.errback(OSError(errno.EIO, "broken"))
+                else:
+                    self.free.callback(None)
+            self.assertEqual((self.kept, reader.lost), (ENTRIES, 1))
+            self.successResultOf(reader.stop())
+            self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    async def test_memory(self) -> None:
+        """40 MB from a container that is faster than the driver need no memory."""
+        fcntl.fcntl(self.engine, fcntl.F_SETPIPE_SZ, 1 << 18)
+
+        def slow(entry: LogEntry) -> object:
+            self.kept[:] = [entry]
+            return deferLater(reactor, 0)
+
+        reader = self.start(slow)
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        written = 0
+        while written < 40 << 20:
+            while self.room() > 17000:
+                written += self.write()
+            await deferLater(reactor, 0)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 2 << 20)
+        await reader.stop()
+        self.assertEqual(reader.lost, 0)
+
+    async def test_stop_within(self) -> None:
+        """A driver may stop the reading when it gets an entry, and end with it later."""
+        stopped = []
+
+        def keep(entry: LogEntry) -> Deferred[None]:
+            stopped.append(reader.stop())
+            return self.deferred(entry)
+
+        reader = self.start(keep)
+        for entry in ENTRIES:
+            os.write(self.engine, encode(entry))
+        while len(self.kept) < 3:
+            await deferLater(reactor, 0.001)
+            if self.kept and not self.free.called:
+                self.free.callback(None)
+        self.assertEqual(self.kept, ENTRIES)
+        self.free.callback(None)
+        for each in stopped:
+            self.successResultOf(each)
+
+    async def test_reactor_ends(self) -> None:
+        """When the reactor stops, who waits for a stop is told, and nothing more comes."""
+        reader = self.start(self.deferred)
+        for entry in ENTRIES:
+            os.write(self.engine, encode(entry))
+        while not self.kept:
+            await deferLater(reactor, 0.001)
+        stopped = reader.stop()
+        self.assertNoResult(stopped)
+        reader.connectionLost(Failure(ConnectionDone()))
+        self.successResultOf(stopped)
+        self.free.callback(None)
+        self.assertEqual(self.kept, ENTRIES[:1])
 
 
 class ReadTests(TestCase):
