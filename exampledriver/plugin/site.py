@@ -146,26 +146,30 @@ class PluginChannel(HTTPChannel):
             if ask is not None:
                 answered = ask()
                 if isinstance(answered, Deferred):
-                    self._wait(answered.addCallback(self._answer))
+                    self._wait(answered, self._answer)
                 elif (rest := self.site.send(self, *answered)) is not None:
-                    self._wait(rest)
+                    self._wait(rest, self._answered)
                 return
             self._head = divided(data)
         super().dataReceived(data)
         self._head = None
 
-    def _wait(self, work: Deferred[Any]) -> None:
+    def _wait(self, work: Deferred[Any], then: Callable[[Any], None]) -> None:
         """Go on later; what comes meanwhile is kept, as Twisted does it while it has a request."""
         self._handlingRequest = True
         self.setRawMode()
         self._later = work
-        work.addCallbacks(self._answered, lambda gone: gone.trap(CancelledError))
+        work.addCallbacks(then, lambda gone: gone.trap(CancelledError))
 
-    def _answer(self, answered: Answered) -> Any:
+    def _answer(self, answered: Answered) -> None:
         last = not self.persistent or self.site.draining
         if last:
             self.persistent = False
-        return self.site.send(self, *answered, last=last)
+        rest = self.site.send(self, *answered, last=last)
+        if rest is None:
+            self._answered(None)
+        else:
+            self._wait(rest, self._answered)
 
     def _answered(self, _: object) -> None:
         self._later = None
