@@ -225,7 +225,7 @@ class PluginChannel(HTTPChannel):
     def learn(self, request: PluginRequest, size: int) -> None:
         """Take note of a head that Twisted has read, if it was whole and asks for a call."""
         head, self._head = self._head, None
-        if head is not None and head[1] == size <= MAX_BODY and request.plain:
+        if head is not None and head[1] == size <= self.site.max_body and request.plain:
             self.site.known.learn(head, request.path)
 
     def connectionMade(self) -> None:
@@ -278,6 +278,12 @@ class PluginChannel(HTTPChannel):
     def lineLengthExceeded(self, line: bytes) -> None:
         """Answer a line that is too long for a head; Twisted would close without a word."""
         self._respondToBadRequestAndDisconnect()
+
+    def _maybeChooseTransferDecoder(self, header: bytes, data: bytes) -> bool:
+        try:
+            return bool(super()._maybeChooseTransferDecoder(header, data))
+        except ValueError:  # a Content-Length with more digits than int() reads
+            return bool(self._failChooseTransferDecoder())
 
     def _respondToBadRequestAndDisconnect(self) -> None:
         # Twisted's one hook for a head that it cannot read. It answers with a

@@ -137,6 +137,7 @@ class MalformedTests(PluginCase):
             b"X: a\x00b",
             b"Content-Length: -1",
             b"Content-Length: 1e3",
+            b"Content-Length: " + b"9" * 5000,
             b"Content-Length: ",
             b"Content-Length: 13\r\nContent-Length: 13",
             b"Content-Length: 13\r\nTransfer-Encoding: chunked",
