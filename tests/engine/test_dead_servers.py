@@ -21,13 +21,17 @@ from .servers import Sshd, write_blocking, write_program
 QUICK = 1.0
 
 
+#: A command line that no other run of the tests has.
+SLEEP = f"sleep 50.{os.getpid()}"
+
+
 class DeadCase(KindCase):
     """A daemon that finds a FUSE file system which never answers, and one that never mounts."""
 
     def prepare(self, daemon: Daemon) -> None:
         programs = daemon.base / "bin"
         write_blocking(programs / "blocking")
-        write_program(programs / "sleeping", "#!/bin/sh\nsetsid sleep 50.25 &\nexec sleep 50.25\n")
+        write_program(programs / "sleeping", f"#!/bin/sh\nsetsid {SLEEP} &\nexec {SLEEP}\n")
         # As mount.fuse takes it: the program, and what that is to mount.
         self.blocking = f"{programs}/blocking#nothing"
         self.sleeping = f"{programs}/sleeping#nothing"
@@ -172,7 +176,7 @@ class FuseTests(DeadCase):
         """A helper that never ends is killed with all that it has started."""
         self.make({"backend": "mount", "type": "fuse", "device": self.sleeping, "timeout": "1s"})
         self.assertIn("no answer within 1 s", self.mount_fails(1))
-        until(lambda: not self.processes("sleep 50.25"), "the end of its children")
+        until(lambda: not self.processes(SLEEP), "the end of its children")
         self.nothing_mounted()
 
     def test_many(self) -> None:

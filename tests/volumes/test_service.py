@@ -173,9 +173,10 @@ class MountpointTests(ServiceCase):
         links = self.world.base / "links"
         links.mkdir()
         (links / "run").symlink_to("/run")
+        shared = Path("/dev/shm", f"xd-{os.getpid()}-{self.world.base.parent.name}")
         (links / "state").symlink_to(self.world.base / "state")
         for path in (
-            "/", "//", "/proc", "/proc/self", "/sys/fs", "/dev/shm/x", "/run", "/run/x",
+            "/", "//", "/proc", "/proc/self", "/sys/fs", shared, "/run", "/run/x",
             "/tmp/../run/x", links / "run" / "x", links / "state" / "x",
             self.world.base / "state", self.world.base / "run/x", self.world.base,
             self.world.root, self.world.root / "db", self.world.root / ".trash" / "x",
@@ -183,7 +184,7 @@ class MountpointTests(ServiceCase):
             text = self.fails(BadRequest, self.create(path))
             self.assertIn("option mountpoint=", text)
         self.assertEqual(self.names(), [])
-        self.assertFalse(Path("/dev/shm/x").exists())
+        self.assertFalse(shared.exists())
 
     def test_symbolic_link(self) -> None:
         """Symbolic links are resolved once, at creation, and stored resolved."""
