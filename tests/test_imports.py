@@ -100,6 +100,7 @@ ALLOWED = {
     # They judge what the others have left behind.
     "cli/checks": [
         "cli.checks",
+        "cli.engine",
         "cli.unixhttp",
         "plugin.redaction",
         "settings",

@@ -209,6 +209,16 @@ def _refusal(answer: Answer, found: Mapping[str, Any]) -> str:
     return f"the engine answered {answer.status}: {found.get('message') or 'no reason given'}"
 
 
+def options_of(
+    backend: str, options: Mapping[str, str], default: str = "directory"
+) -> dict[str, str]:
+    """Return the options of a Create that makes, or finds, a volume.
+
+    :param default: the backend of a volume whose options name none.
+    """
+    return {**({} if backend == default else {"backend": backend}), **options}
+
+
 def line(driver: str, name: str, options: Mapping[str, str], labels: Mapping[str, str]) -> str:
     """Return the command, for a shell, that registers a volume with Docker."""
     words = ["docker", "volume", "create", "-d", driver]
@@ -278,10 +288,9 @@ class Registering:
         :param volume: as the daemon describes it.
         :return: ``Registered``, ``Command`` and ``Why`` not.
         """
-        name, options = volume["Name"], dict(volume["Options"])
+        name = volume["Name"]
+        options = options_of(volume["Backend"], volume["Options"], self.default)
         labels: dict[str, str] = volume.get("Labels") or {}
-        if volume["Backend"] != self.default:
-            options = {"backend": volume["Backend"], **options}
         why = "--no-engine"
         if self.address:
             try:

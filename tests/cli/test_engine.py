@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler
@@ -13,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from exampledriver.cli import engine
 from exampledriver.cli.engine import Engine, EngineError, Registering, line, socket_of
 
 #: What no shell may take for anything but itself.
@@ -181,6 +184,47 @@ class EngineTests(SynchronousTestCase):
         self.assertIn("there is no such socket", self.why())
         self.engine = Engine("tcp://10.0.0.1:2375")
         self.assertIn("only an engine at a UNIX socket is asked", self.why())
+
+
+class SlowEngineTests(SynchronousTestCase):
+    """An engine that does not answer, or does not come to an end."""
+
+    def ask(self, data: bytes) -> str:
+        """Return why a volume is not registered with an engine that sends this over and over."""
+        path = self.mktemp()
+        ended = threading.Event()
+        self.patch(engine, "SILENCE", 0.3)
+        self.patch(engine, "LIMIT", 0.6)
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, contextlib.suppress(OSError):
+                while not ended.wait(0.05):
+                    connection.sendall(data)
+
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen()
+            thread = threading.Thread(target=serve)
+            thread.start()
+            try:
+                volume = {"Name": "db", "Backend": "directory", "Options": {}}
+                address = str(Path(path).absolute())
+                found = Registering(address, "x", "directory").register(volume)
+            finally:
+                ended.set()
+                thread.join()
+        self.assertFalse(found["Registered"])
+        return str(found["Why"])
+
+    def test_silent(self) -> None:
+        """An engine that is silent is abandoned, and the command goes on."""
+        self.assertIn("no answer within", self.ask(b""))
+
+    def test_endless(self) -> None:
+        """An engine that sends without an end is abandoned, too."""
+        for data in (b"HTTP/1.1 100 Continue\r\n\r\n", b"x"):
+            self.assertIn("the engine does not answer", self.ask(data))
 
 
 class RegisteringTests(SynchronousTestCase):

@@ -187,6 +187,24 @@ class EngineFaultTests(DockerCase):
         self.assertEqual(saved.read_text(), "strange\n")
         self.assertEqual([f for f in self.examine()["findings"] if f["check"] == "shadowed"], [])
 
+    def test_compose(self) -> None:
+        """A volume that Docker did not create is found, and the fix makes it the project's."""
+        path = self.daemon.base / "compose.yaml"
+        volume = f"db: {{name: {self.name}, driver: x, driver_opts: {{mode: '0750'}}}}"
+        path.write_text(f"name: shop\nvolumes: {{{volume}}}\n")
+        self.daemon.ok("Create", Name=self.name, Opts={"mode": "0750"})
+        finding = found(self.examine(f"--compose={path}"), "compose")
+        self.assertIn("neither options nor labels", finding["what"])
+        self.shell(finding["fix"])
+        self.assertEqual(self.inspect()["Options"], {"mode": "0750"})
+        labels = {"com.docker.compose.project": "shop", "com.docker.compose.volume": "db"}
+        self.assertEqual(self.inspect()["Labels"], labels)
+        report = self.examine(f"--compose={path}")
+        self.assertEqual([f for f in report["findings"] if f["check"] == "compose"], [])
+        path.write_text(path.read_text().replace("0750", "750"))
+        finding = found(self.examine(f"--compose={path}"), "compose", "note")
+        self.assertIn('driver_opts: {"mode": "0750"}', finding["fix"])
+
     def test_shadowed_and_dead(self) -> None:
         """It is found beside a dead socket too, which makes the engine wait for 15 s."""
         self.shadow()

@@ -187,6 +187,25 @@ class VolumeTests(AdminCase):
         self.assertIn("is given twice", self.refused(self.daemon))
 
 
+class RegisterTests(AdminCase):
+    """Volumes that Docker does not know, on a machine without Docker."""
+
+    def test_no_docker(self) -> None:
+        """The volume is made, and the command that registers it with Docker is printed."""
+        found = admin(self.daemon, "volume", "create", "db", "-o", "mode=0750", "--label", "k=a b")
+        self.assertEqual((found.returncode, found.stdout), (0, "db\n"), found.stderr)
+        self.assertIn("docker.sock: there is no such socket; run: ", found.stderr)
+        command = "docker volume create -d x -o mode=0750 --label 'k=a b' db\n"
+        self.assertTrue(found.stderr.endswith(command), found.stderr)
+        removed = admin(self.daemon, "volume", "rm", "db")
+        self.assertEqual((removed.returncode, removed.stdout), (0, "db\n"), removed.stderr)
+        self.assertNotIn("docker", removed.stderr)
+        found = admin(self.daemon, "trash", "restore", "db", "--no-engine")
+        self.assertEqual(found.stderr, f"to register it with Docker: {command}")
+        kept = loaded(self.daemon, "volume", "labels", "--no-engine", "--json")
+        self.assertEqual(kept, {"db": {"k": "a b"}})
+
+
 class TrashTests(AdminCase):
     """exampledriver trash."""
 

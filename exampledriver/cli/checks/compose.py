@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
@@ -21,11 +21,15 @@ from ...plugin.redaction import hidden_options
 from ...volumes.errors import InvalidOptionError
 from ...volumes.model import DIRECTORY
 from ...volumes.values import difference
+from ..engine import line
 from .findings import CannotLookError, Finding
 from .installation import Installation, Known
 
 #: The option that says of what kind a volume is.
 BACKEND = "backend"
+
+#: What the names of Compose's labels begin with.
+_LABEL = "com.docker.compose."
 
 _VARIABLE = re.compile(
     r"\$(?:(?P<escaped>\$)|(?P<plain>[A-Za-z_]\w*)"
@@ -39,15 +43,18 @@ class Wanted:
     """A volume as a Compose file wants it.
 
     :ivar name: as engines know it.
+    :ivar labels: by which Compose knows it for its own.
     """
 
     name: str
     options: Mapping[str, str]
+    labels: Mapping[str, str]
 
 
 def compose(at: Installation) -> Iterator[Finding]:
-    """Compare the options of each Compose file's volumes with those of the volumes."""
+    """Compare each Compose file's volumes with the volumes, and with what Docker knows of them."""
     known = at.volumes()
+    all_wanted: list[tuple[Path, Wanted]] = []
     for path in at.compose:
         at.looking_at = str(path)
         try:
@@ -57,7 +64,62 @@ def compose(at: Installation) -> Iterator[Finding]:
         except (OSError, ValueError) as error:
             raise CannotLookError(f"{path}: {error}") from None
         for volume in wanted:
-            yield from _judge(at, path, volume, known.get(volume.name))
+            found = list(_judge(at, path, volume, known.get(volume.name)))
+            yield from found
+            if volume.name in known and not found:
+                all_wanted.append((path, volume))
+    if all_wanted and at.docker is not None:
+        yield from _compare(at, all_wanted, _in_docker(at))
+
+
+def _in_docker(at: Installation) -> Mapping[str, Mapping[str, object]]:
+    """Return what Docker knows of the driver's volumes.
+
+    :raises CannotLookError: the engine does not answer, or strangely.
+    """
+    try:
+        volumes = json.loads(at.engine("/volumes", driver=at.name).body)["Volumes"] or []
+        return {volume["Name"]: volume for volume in volumes}
+    except (ValueError, LookupError, TypeError) as error:
+        raise CannotLookError(f"the engine at {at.docker} answers strangely: {error!r}") from None
+
+
+def _compare(
+    at: Installation,
+    all_wanted: Sequence[tuple[Path, Wanted]],
+    docker: Mapping[str, Mapping[str, object]],
+) -> Iterator[Finding]:
+    """Find volumes whose options Docker does not have as the Compose file has them."""
+    for path, wanted in all_wanted:
+        known = docker.get(wanted.name)
+        if known is None:
+            continue  # another driver's volume has the name: the check "shadowed" finds it
+        given = known.get("Options")
+        options = {str(k): str(v) for k, v in given.items()} if isinstance(given, dict) else {}
+        if known.get("Options") is None and known.get("Labels") is None:
+            command = line(at.name, wanted.name, wanted.options, wanted.labels)
+            docker_command = f"docker -H unix://{shlex.quote(str(at.docker))}"
+            yield Finding(
+                "compose",
+                "problem",
+                f'{path}: Docker has neither options nor labels of volume "{wanted.name}": it was '
+                "not made by Docker",
+                "Compose takes it for a stranger's (version 1 does not start the project, and "
+                "advises docker volume rm), and while the driver is away Docker makes an empty "
+                "local volume in its place",
+                f"{docker_command} {command.removeprefix('docker ')}   # restart dockerd before, "
+                "if a container has used the volume",
+            )
+        elif options != wanted.options:
+            yield Finding(
+                "compose",
+                "note",
+                f'{path}: Docker has other options of volume "{wanted.name}" than the file, '
+                "which mean the same",
+                "Compose compares texts: version 1 does not start the project, and advises docker "
+                "volume rm",
+                f"in {shlex.quote(str(path))}: driver_opts: {json.dumps(hidden_options(options))}",
+            )
 
 
 def _dotenv(directory: Path) -> dict[str, str]:
@@ -104,6 +166,7 @@ def read(data: bytes, path: Path, driver: str, environment: Mapping[str, str]) -
         yield Wanted(
             f"{project}_{key}" if name is None else fill(str(name), environment),
             {str(k): fill(str(v), environment) for k, v in options.items()},
+            {_LABEL + "project": project, _LABEL + "volume": str(key)},
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ...processes import command
-from ...volumes.model import DIRECTORY
+from ..engine import line, options_of
 from ..unixhttp import SILENCE, peer
 from .findings import CannotLookError, Finding
 from .installation import SERVICE, EngineSilentError, Installation
@@ -31,11 +31,7 @@ def shadowed(at: Installation) -> Iterator[Finding]:
     except (ValueError, LookupError, TypeError) as error:
         raise CannotLookError(f"the engine at {at.docker} answers strangely: {error!r}") from None
     for name in sorted(ours.keys() & found.keys()):
-        kind = {} if ours[name].backend == DIRECTORY else {"backend": ours[name].backend}
-        options = "".join(
-            f"-o {shlex.quote(f'{key}={value}')} "
-            for key, value in {**kind, **ours[name].options}.items()
-        )
+        create = line(at.name, name, options_of(ours[name].backend, ours[name].options), {})
         docker = f"docker -H unix://{shlex.quote(str(at.docker))}"
         place, quoted = shlex.quote(found[name]), shlex.quote(name)
         yield Finding(
@@ -48,8 +44,7 @@ def shadowed(at: Installation) -> Iterator[Finding]:
             f"{docker} ps -aq --filter volume={quoted}   # stop and remove these containers\n"
             f"cp -a {place} {quoted}.saved   # what was written to the wrong one\n"
             f"{docker} volume rm {quoted}\n"
-            f"{docker} volume create -d {shlex.quote(at.name)} {options}{quoted}   # ours, with "
-            "its data",
+            f"{docker} {create.removeprefix('docker ')}   # ours, with its data",
         )
 
 
