@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import stat
@@ -96,7 +97,13 @@ class HealthyTests(DoctorCase):
             return {path: (s.st_mtime_ns, s.st_mode, s.st_size) for path, s in seen.items()}
 
         journal = self.daemon.state / "journal"
-        until(lambda: b".settled" in journal.read_bytes(), "what the daemon writes by itself")
+
+        def settled() -> bool:
+            last = journal.read_bytes().splitlines()[-1]
+            generations = re.findall(rb'"generation":([0-9]+)', journal.read_bytes())
+            return b".settled" in last and generations[-1] == max(generations, key=int)
+
+        until(settled, "what the daemon writes by itself")
         before = files()
         self.examine()
         self.assertEqual(files(), before)
