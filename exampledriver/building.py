@@ -55,6 +55,7 @@ from .volumes.purge import TrashPurger
 from .volumes.removed import RemovedVolumes
 from .volumes.scheduling import Scheduler
 from .volumes.service import VolumeService
+from .volumes.sweeping import Sweep
 from .volumes.usage import MOST_HANGING, Usages
 from .volumes.waiting import Waits
 
@@ -73,7 +74,7 @@ SEND_THREADS = 32
 #: Seconds in which a request that is on its way at a stop still arrives.
 LINGER = 0.3
 #: Threads for looking at volumes, apart: a hanging look delays no change.
-LOOK_THREADS = 8
+LOOK_THREADS = 32
 
 
 class StartError(Exception):
@@ -354,6 +355,8 @@ def build(options: Options, reactor: Any) -> DaemonService:
     )
     admin_site = admin.site()
 
+    sweep = Sweep(lambda: list(volumes.volumes), volumes.some, health, looks, reactor)
+
     def sign() -> None:
         # The process that took the locks may have been forked since.
         for lock in locks:
@@ -362,8 +365,9 @@ def build(options: Options, reactor: Any) -> DaemonService:
     def start_copies() -> None:
         copies.clear()
         scheduler.startService()
+        sweep.start()
         # What takes long would outlast the stop: it is undone, and its clients are told.
-        for stop in (scheduler.stopService, copies.stop):
+        for stop in (scheduler.stopService, sweep.stop, copies.stop):
             reactor.addSystemEventTrigger("before", "shutdown", stop)
 
     def release() -> None:

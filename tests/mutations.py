@@ -28,6 +28,9 @@ ROOT = "exampledriver/backends/root.py"
 TRASH = "exampledriver/backends/trash.py"
 PLACES = "exampledriver/backends/places.py"
 DEADLINES = "exampledriver/volumes/deadlines.py"
+HEALTH = "exampledriver/volumes/health.py"
+SWEEPING = "exampledriver/volumes/sweeping.py"
+PROBING = "exampledriver/backends/probing.py"
 
 
 @frozen
@@ -368,6 +371,33 @@ MUTATIONS = [
         "how a late change ends is not logged", DEADLINES,
         '        _log.warn(\n            "volume {name}: {what} has',
         '        _log.warn(\n            "{name} {what}', "tests.volumes.test_deadlines",
+    ),
+    Mutation(
+        "a look that does not end is not said", HEALTH,
+        "if asked is not None and now - asked.began >= OVERDUE:", "if False:",
+        "tests.volumes.test_health",
+    ),
+    Mutation(
+        "volumes are not looked at after the start", SWEEPING,
+        "        self._health.seen(names[-1], remarkable)\n", "",
+        "tests.volumes.test_health",
+    ),
+    Mutation(
+        "the looks after the start do not pause", SWEEPING,
+        "max(_LEAST, _REST * took)", "0", "tests.volumes.test_health",
+    ),
+    Mutation(
+        "a look reads no directory", PLACES,
+        "            _read(fd)\n", "", "tests.volumes.test_places",
+    ),
+    Mutation(
+        "a file system that hangs takes every thread", "exampledriver/backends/gates.py",
+        "            while len(inside) >= MOST:\n", "            while False:\n",
+        "tests.volumes.test_health",
+    ),
+    Mutation(
+        "what is written to a mount is not looked at", PROBING,
+        "        _write(fd)\n", "        pass\n", "tests.backends.test_probing",
     ),
 ]  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 
 from attrs import define, evolve, field
@@ -25,6 +25,7 @@ from .copying.progress import Progress
 from .copying.trees import Copied
 from .durable import clear_staged, make_directory, make_parents, place_directory, sync
 from .explaining import described, explained, failures
+from .gates import Gate, SilentError
 from .interfaces import SIZE_LIMITS, IBackend, ICopyable, IPlaced, IResizable
 from .mounts import Holder, holders, inside, mounts_inside, named
 from .trash import Trash, manifest
@@ -125,6 +126,8 @@ class DirectoryBackend:
     _fresh: set[str] = field(factory=set, init=False)
     #: The root's hidden entries at the start: a root of a hundred thousand is listed once.
     _hidden: Sequence[Path] = field(default=(), init=False)
+    #: Before the file systems that hold volumes outside the root.
+    _gate: Gate = field(factory=Gate, init=False)
 
     def parse(self, name: str, given: Mapping[str, str]) -> Wanted:
         """Read the options; that they are those of a directory may be said."""
@@ -144,7 +147,8 @@ class DirectoryBackend:
         if given is None:
             return wanted
         try:
-            path = os.path.realpath(given)
+            with self._gate.passing(given):
+                path = os.path.realpath(given)
         except OSError as error:
             raise InvalidOptionError(
                 f"volume {quoted(name)}: option mountpoint={quoted(given)}: {error.strerror}"
@@ -184,14 +188,15 @@ class DirectoryBackend:
             if self.settles(volume) and self._place(volume):
                 return True
             path = Path(volume.mountpoint)
-            if "size" in volume.options:
-                # Before anything is made.
-                with _limited(volume):
-                    projects.check(_existing(path))
-                why = SIZE_LIMITS[DIRECTORY]
-                _log.info("volume {name}: its size limit is {why}", name=volume.name, why=why)
-            make_parents(path)
-            new = make_directory(path, *self._access(volume))
+            with self._gated(volume):
+                if "size" in volume.options:
+                    # Before anything is made.
+                    with _limited(volume):
+                        projects.check(_existing(path))
+                    why = SIZE_LIMITS[DIRECTORY]
+                    _log.info("volume {name}: its size limit is {why}", name=volume.name, why=why)
+                make_parents(path)
+                new = make_directory(path, *self._access(volume))
         if "size" in volume.options:
             try:
                 self.resize(volume, values.size_bytes(volume.options["size"]))
@@ -266,15 +271,24 @@ class DirectoryBackend:
         return frozenset()
 
     def _trouble(self, volume: StoredVolume) -> str:
-        return places.trouble(volume.name, volume.mountpoint, self._home(volume), volume.place)
+        path = volume.mountpoint
+        try:
+            with self._gated(volume):
+                return places.trouble(volume.name, path, self._home(volume), volume.place)
+        except SilentError as error:
+            return f"its directory {path} cannot be reached: {error.strerror}"
 
     def _home(self, volume: StoredVolume) -> str:
         """Return the directory in whose mount the volume's lies if nothing else is mounted."""
         return str(self.root) if self.keeps_data(volume) else "/"
 
+    def _gated(self, volume: StoredVolume) -> AbstractContextManager[None]:
+        """Return the gate of a volume elsewhere: if the root hangs, so does all that is in it."""
+        return nullcontext() if self.keeps_data(volume) else self._gate.passing(volume.mountpoint)
+
     def place(self, volume: StoredVolume) -> str:
         """Return which file system the directory lies in."""
-        with explained(volume, "looking at"):
+        with explained(volume, "looking at"), self._gated(volume):
             return places.place(volume.mountpoint, self._home(volume))
 
     def check_unused(self, volume: StoredVolume) -> None:

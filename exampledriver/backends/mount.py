@@ -11,6 +11,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from zope.interface import implementer
 from ..volumes import values
 from ..volumes.errors import InvalidOptionError, VolumeError, brief, quoted
 from ..volumes.model import StoredVolume, Wanted
-from . import confine, mounting, mounts
+from . import confine, mounting, mounts, probing
 from .commands import CommandError, run
 from .explaining import described
 from .interfaces import IBackend
@@ -44,8 +45,8 @@ class MountBackend(MountedBackend):
 
     private: Sequence[Path] = ()
     bases: Sequence[Path] = ()
-    #: The children that ask a server, by volume.
-    _asking: dict[str, subprocess.Popen[bytes]] = field(factory=dict, init=False)
+    #: The children that ask a server, by volume, and since when.
+    _asking: dict[str, tuple[subprocess.Popen[bytes], float]] = field(factory=dict, init=False)
 
     kind = MOUNT
     forced = True
@@ -96,21 +97,22 @@ class MountBackend(MountedBackend):
         except InvalidOptionError as error:
             raise VolumeError(str(error)) from None
         doing = f"mounting {quoted(options.full_device())} (type {options.kind})"
+        until = time.monotonic() + options.seconds
         try:
             mounting.mount(
                 options.kind, options.all_words(), options.full_device(), target, options.seconds
             )
             if options.subpath:
                 doing = f"going to subpath={quoted(options.subpath)}"
-                self._go_down(target, options)
+                self._go_down(target, options.subpath, max(1.0, until - time.monotonic()))
         except CommandError as error:
             hint = mounting.hint(options.kind, error, options.seconds)
             raise failed(volume, doing, error, hint) from error
 
     @staticmethod
-    def _go_down(target: str, options: MountOptions) -> None:
+    def _go_down(target: str, subpath: str, seconds: float) -> None:
         try:
-            run([sys.executable, "-I", confine.__file__, target, options.subpath], options.seconds)
+            run([sys.executable, "-I", confine.__file__, target, subpath], seconds)
         except CommandError:
             mounting.detach(target)
             raise
@@ -148,8 +150,10 @@ class MountBackend(MountedBackend):
         An engine that gets a path on which nobody answers would hang with it.
         """
         used = bool(mounting.layers(volume.mountpoint))
+        until = time.monotonic() + MountOptions.of(volume.options).seconds
         path = super().mount(volume)
-        trouble = self._ask(volume, MountOptions.of(volume.options).seconds)
+        # Its time is that of the whole: an engine waits no longer.
+        trouble = self._ask(volume, max(1.0, until - time.monotonic()))
         if trouble:
             if not used:
                 mounting.detach(path)
@@ -157,8 +161,8 @@ class MountBackend(MountedBackend):
         return path
 
     def look_mounted(self, volume: StoredVolume) -> str:
-        """Ask the server whether it is there."""
-        return self._ask(volume, PATIENCE)
+        """Ask the server whether it can be read and written."""
+        return self._ask(volume, PATIENCE, "write")
 
     def measure_mounted(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:
         """Measure what is mounted, unless a server, which may not answer, would be asked."""
@@ -168,15 +172,20 @@ class MountBackend(MountedBackend):
         """Refuse: nobody knows what is at the other end."""
         raise MeasureError("not known until it is mounted")
 
-    def _ask(self, volume: StoredVolume, seconds: float) -> str:
-        """Ask the server whether it is there, by a child that may hang; return the trouble."""
+    def _ask(self, volume: StoredVolume, seconds: float, *words: str) -> str:
+        """Ask the server whether it is there, by a child that may hang; return the trouble.
+
+        :param words: further arguments of :mod:`.probing`.
+        """
         before = self._asking.get(volume.name)
         if before is not None:
-            if before.poll() is None:
-                return _silent(volume)
+            child, began = before
+            if child.poll() is None:
+                return _silent(volume, time.monotonic() - began)
             del self._asking[volume.name]
+        began = time.monotonic()
         child = subprocess.Popen(  # noqa: S603
-            ["/usr/bin/stat", "--file-system", "--format=%T", "--", volume.mountpoint],
+            [sys.executable, "-I", "-S", probing.__file__, volume.mountpoint, *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -189,12 +198,12 @@ class MountBackend(MountedBackend):
             status = child.wait(seconds)
         except subprocess.TimeoutExpired:
             child.kill()
-            self._asking[volume.name] = child
+            self._asking[volume.name] = child, began
             child.stderr.close()
-            return _silent(volume)
+            return _silent(volume, seconds)
         with child.stderr:
-            words = child.stderr.read(1024).decode("utf-8", "replace").strip()
-        return f"its server does not serve it: {words}" if status else ""
+            said = child.stderr.read(1024).decode("utf-8", "replace").strip()
+        return f"its server does not serve it: {said}" if status else ""
 
 
 def _place(options: MountOptions) -> str:
@@ -206,10 +215,10 @@ def _place(options: MountOptions) -> str:
     return path if os.path.lexists(path) else ""
 
 
-def _silent(volume: StoredVolume) -> str:
+def _silent(volume: StoredVolume, seconds: float) -> str:
     return (
-        f"its server does not answer: {quoted(volume.options['device'])}; containers that use it "
-        "wait; other volumes do not"
+        f"its server does not answer, for {seconds:.0f} s: {quoted(volume.options['device'])}; "
+        "containers that use it wait; other volumes do not"
     )
 
 

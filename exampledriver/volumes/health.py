@@ -7,6 +7,7 @@ each volume.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -16,12 +17,14 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from ..backends import owned
-from ..backends.interfaces import IBackend
+from ..backends.interfaces import IBackend, IRooted
 from ..backends.kinds import MOUNTED
 from .model import StoredVolume
 
 #: After how many seconds a look is renewed when somebody asks.
 MAX_AGE = 10.0
+#: After how many seconds a look that has not ended is itself what is said of a volume.
+OVERDUE = 1.0
 
 
 #: Runs ``function(*args)`` in a thread, and fires with its result.
@@ -62,29 +65,59 @@ def _owner(volume: StoredVolume, mounted: bool) -> str:
         return f"not known: {error.strerror}"
 
 
+#: What a look has found: the fields of a :class:`Look` behind its time.
+Found: TypeAlias = tuple[str, "str | None", str]
+
+
+@define(eq=False)
+class _Asked:
+    """A look in progress.
+
+    :ivar began: when it was asked for, and from when a thread is at it, in the clock's seconds.
+    :ivar outdated: something has happened since that it may have missed.
+    :ivar again: look again when it has ended: whether the volume is mounted.
+    :ivar where: the file system, for people, once it has not answered for :data:`OVERDUE`.
+    """
+
+    began: float
+    at_work: bool = False
+    outdated: bool = False
+    again: bool | None = None
+    where: str = ""
+
+
 @define(eq=False)
 class HealthChecks:
-    """The last look at each volume that was asked about."""
+    """The last look at each volume that was asked about, and at all after the start."""
 
     _backend: IBackend
     _threads: Threads
     _clock: Clock
     _looks: dict[str, Look] = field(factory=dict, init=False)
-    #: The looks under way; whether something has happened since that they may have missed.
-    _looking: dict[str, bool] = field(factory=dict, init=False)
+    _looking: dict[str, _Asked] = field(factory=dict, init=False)
     _waiting: dict[str, list[Deferred[None]]] = field(factory=dict, init=False)
+    #: The looks after the start found nothing wrong with any volume up to these names that has no
+    #: look of its own; and when.
+    _seen_to: list[str] = field(factory=list, init=False)
+    _seen_at: list[float] = field(factory=list, init=False)
 
     def status(self, volume: StoredVolume, counts: Mapping[str, int]) -> dict[str, object]:
         """Return what is known of the volume's health, for ``Status``.
 
         It looks again, in the background, if the last look is older than :data:`MAX_AGE`.
         """
-        look = self._looks.get(volume.name)
+        look = self.last(volume.name)
         now = self._clock.seconds()
         if look is None or now - look.at > MAX_AGE or (counts and look.holders is None):
             self._look(volume, bool(counts))
+            if look is None:
+                # Where nothing makes it wait it has ended.
+                look = self._looks.get(volume.name)
+        asked = self._looking.get(volume.name)
+        if asked is not None and now - asked.began >= OVERDUE:
+            return {"Health": self._overdue(volume, asked, now - asked.began)}
         if look is None:
-            return {"Health": "being looked at; ask again"}
+            return {"Health": "not looked at yet"}
         shown: dict[str, object] = {
             "Health": look.trouble or "ok",
             "HealthAge": f"{int(now - look.at)}s",
@@ -98,8 +131,16 @@ class HealthChecks:
             )
         return shown
 
+    def _overdue(self, volume: StoredVolume, asked: _Asked, seconds: float) -> str:
+        if not asked.at_work:
+            return f"not looked at for {seconds:.0f} s: other looks have not ended"
+        if not asked.where:
+            rooted = IRooted(self._backend, None)
+            asked.where = rooted.file_system(volume.mountpoint) if rooted else volume.mountpoint
+        return f"has not answered for {seconds:.0f} s: {asked.where.rstrip(',')}"
+
     def looked(self, name: str) -> Deferred[None]:
-        """Return a Deferred that fires when no look at the volume `name` is under way."""
+        """Return a Deferred that fires when no look at the volume `name` is in progress."""
         waiter: Deferred[None] = Deferred()
         if name in self._looking:
             self._waiting.setdefault(name, []).append(waiter)
@@ -109,7 +150,12 @@ class HealthChecks:
 
     def last(self, name: str) -> Look | None:
         """Return the last look at a volume, if there was one."""
-        return self._looks.get(name)
+        look = self._looks.get(name)
+        if look is None and self._seen_to:
+            place = bisect_left(self._seen_to, name)
+            if place < len(self._seen_to):
+                return Look(self._seen_at[place], "", None)
+        return look
 
     def now(self) -> float:
         """Return the clock's seconds."""
@@ -119,22 +165,49 @@ class HealthChecks:
         name = volume.name
         if name in self._looking:
             return
-        self._looking[name] = False
+        asked = self._looking[name] = _Asked(self._clock.seconds())
 
-        def look(volume: StoredVolume, mounted: bool) -> tuple[str, str | None, str]:
-            trouble, holders = self._backend.look(volume, mounted)
-            return trouble, holders, "" if trouble else _owner(volume, mounted)
+        def look(volume: StoredVolume, mounted: bool) -> Found:
+            asked.began, asked.at_work = self._clock.seconds(), True
+            return self.found(volume, mounted)
 
-        def seen(result: tuple[str, str | None, str] | Failure) -> None:
-            if not self._looking.pop(name):
+        def seen(result: Found | Failure) -> None:
+            del self._looking[name]
+            if not asked.outdated:
                 if isinstance(result, Failure):
                     result = (f"could not be looked at: {result.value}", None, "")
                 self._looks[name] = Look(self._clock.seconds(), *result)
+            elif asked.again is not None:
+                self._look(volume, asked.again)
             for waiter in self._waiting.pop(name, []):
                 if not waiter.called:
                     waiter.callback(None)
 
         self._threads(look, volume, mounted).addBoth(seen)
+
+    def found(self, volume: StoredVolume, mounted: bool) -> Found:
+        """Look at a volume, in a thread."""
+        trouble, holders = self._backend.look(volume, mounted)
+        return trouble, holders, "" if trouble else _owner(volume, mounted)
+
+    def look(self, volume: StoredVolume) -> Deferred[None]:
+        """Look at a volume that has not been looked at, and return :meth:`looked`."""
+        if volume.name not in self._looks:
+            self._look(volume, False)
+        return self.looked(volume.name)
+
+    def seen(self, last: str, remarkable: Mapping[str, Found]) -> None:
+        """Note what a look at many volumes has found, of all up to the name `last`.
+
+        :param remarkable: those that are not simply good; of what has changed since nothing is
+            taken over.
+        """
+        now = self._clock.seconds()
+        for name, found in remarkable.items():
+            if name not in self._looks:
+                self._looks[name] = Look(now, *found)
+        self._seen_to.append(last)
+        self._seen_at.append(now)
 
     def good(self, name: str) -> None:
         """Take note that a volume was just made, or found good by a Mount."""
@@ -143,8 +216,11 @@ class HealthChecks:
 
     def doubt(self, volume: StoredVolume, mounted: bool) -> None:
         """Look at a volume again, whatever was found before: a Mount has failed."""
-        self._outdate(volume.name)
-        self._look(volume, mounted)
+        asked = self._looking.get(volume.name)
+        if asked is None:
+            self._look(volume, mounted)
+        else:
+            asked.outdated, asked.again = True, mounted
 
     def released(self, name: str) -> None:
         """Take note that somebody has let go of a volume."""
@@ -158,5 +234,6 @@ class HealthChecks:
         self._looks.pop(name, None)
 
     def _outdate(self, name: str) -> None:
-        if name in self._looking:
-            self._looking[name] = True
+        asked = self._looking.get(name)
+        if asked is not None:
+            asked.outdated = True

@@ -213,6 +213,10 @@ class VolumeService:
         """The volumes by name, as they are; it changes with them."""
         return self._state.volumes
 
+    def some(self, names: Iterable[str]) -> list[StoredVolume]:
+        """Return the volumes of these names that are there."""
+        return self._state.volumes.some(names)
+
     def root_trouble(self) -> str:
         """Return why nothing may be done where volumes live; see :meth:`.State.root_trouble`."""
         return self._state.root_trouble()

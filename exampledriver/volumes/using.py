@@ -107,7 +107,7 @@ class Use:
             job.path = volume.mountpoint
             await self._state.settler.settled(name)
             changed = await self._note_place(volume, job)
-            self._state.health.forget(name)
+            self._state.health.good(name)
         return changed
 
     async def label(self, name: str, given: Mapping[str, str]) -> None:

@@ -42,6 +42,45 @@ os.execv({mount!r}, ["mount", "-t", "tmpfs", "none", sys.argv[-1]])
 """
 
 
+#: Mounts itself, and answers that all is well to statfs(2) and stat(2), and EIO to all else.
+_FAILING = """#!{python} -I
+import ctypes, errno, os, struct, sys
+device, target = sys.argv[1:3]
+fd = os.open("/dev/fuse", os.O_RDWR)
+data = f"fd={{fd}},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+mount = ctypes.CDLL(None, use_errno=True).mount
+if mount(b"failing", os.fsencode(target), b"fuse.failing", 0, data):
+    sys.exit(os.strerror(ctypes.get_errno()))
+if os.fork():
+    os._exit(0)
+os.setsid()
+for other in (0, 1, 2):
+    os.dup2(os.open("/dev/null", os.O_RDWR), other)
+READS = {reads}
+attributes = struct.pack("<QII6Q3I5III", 0, 0, 0, 1, *[0] * 8, 0o40755, 2, *[0] * 5)
+answers = {{
+    26: struct.pack("<IIIIHHI", 7, 12, 4096, 0, 8, 8, 4096),  # INIT
+    3: attributes,  # GETATTR
+    17: struct.pack("<5Q4I", *[1 << 20] * 5, 4096, 255, 4096, 0) + bytes(24),  # STATFS
+}}
+if READS:
+    answers.update({{27: bytes(16), 28: b"", 29: b""}})  # OPENDIR, READDIR, RELEASEDIR
+while True:
+    try:
+        asked = os.read(fd, 1 << 17)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            sys.exit()
+        continue
+    length, opcode, unique = struct.unpack_from("<IIQ", asked)
+    if opcode in (2, 42):  # FORGET
+        continue
+    body = answers.get(opcode)
+    failed = -errno.EIO if body is None else 0
+    os.write(fd, struct.pack("<IiQ", 16 + len(body or b""), failed, unique) + (body or b""))
+"""
+
+
 def write_program(path: Path, text: str) -> None:
     """Write a program that can be run."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +91,14 @@ def write_program(path: Path, text: str) -> None:
 def write_blocking(path: Path) -> None:
     """Write the FUSE file system that never answers; it ends by itself."""
     write_program(path, _BLOCKING.format(python=sys.executable, seconds=2 * PATIENCE))
+
+
+def write_failing(path: Path, reads: bool = False) -> None:
+    """Write the FUSE file system on which everything but statfs and stat fails.
+
+    :param reads: its directory can be read.
+    """
+    write_program(path, _FAILING.format(python=sys.executable, reads=reads))
 
 
 def write_recording(path: Path, record: Path) -> None:
