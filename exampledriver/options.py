@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import ClassVar, TypeAlias
 
@@ -18,7 +17,7 @@ from .daemon.logs import FORMATS, LogOutput, parse_size
 from .daemon.remote import TcpEndpoint, TlsEndpoint
 from .daemon.runner import LogOptions
 from .daemon.systemd import SystemdEndpoint
-from .plugin.redaction import hidden
+from .plugin.redaction import hidden_line
 from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
 
 CheckedEndpoint: TypeAlias = UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint
@@ -123,9 +122,7 @@ class Options(usage.Options):
         if not re.fullmatch("[1-9][0-9]{0,3}", keep):
             raise ValueError(f"--log-keep={keep}: give a number from 1 to 9999")
         size = parse_size(self["log-rotate-size"] or "10M")
-        options = LogOptions(
-            self["log-file"], self["log-format"], size, int(keep), partial(hidden, sentence=True)
-        )
+        options = LogOptions(self["log-file"], self["log-format"], size, int(keep), hidden_line)
         log = options.output(self.parent)
         for word in ("log-keep", "log-rotate-size"):
             if self[word] is not None and (log is None or log.path is None):

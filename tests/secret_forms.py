@@ -7,8 +7,17 @@ from collections.abc import Iterator
 #: What no journal, log, error or answer may have in it.
 SECRET = "hunter2"
 
+#: Values that are a secret by their form, which upper case would change.
+TOKENS = (
+    "Bearer abcdefghijklmnop.hunter2",
+    "https://ghp_abcdefghijklmnopqrstuhunter2@host/x",
+    "glpat-abcdefghijklmnopqhunter2",
+    "eyJhbGciOiJIUzI1NiJ9.hunter2abcdefgh.x",
+)
+
 #: Values with a secret, in whichever option.
 VALUES = (
+    *TOKENS,
     "host/s,username=x,password=hunter2",
     "password=hunter2",
     "PASSWORD=hunter2",
@@ -101,6 +110,7 @@ VALUES = (
     "machine h login u password hunter2",
     "-----BEGIN OPENSSH PRIVATE KEY-----\nhunter2\n-----END OPENSSH PRIVATE KEY-----",
     "Authorization: Basic hunter2",
+    "pswd=hunter2",
     "subpath,password=hunter2",
     "a,password=hunter2",
     "1000,password=hunter2",
@@ -183,6 +193,9 @@ HARMLESS = (
     ("username", "me@example.org"),
     ("from", "db@nightly"),
     ("uid", "1000"),
+    ("o", "basic,bearers"),
+    ("device", "https://me@host/x"),
+    ("mountpoint", "/srv/eyJ.x/ghp_1/basic path"),
 )
 
 

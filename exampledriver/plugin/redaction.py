@@ -24,7 +24,22 @@ _PARTS = re.compile(
     "|credential|(?:api|access|private|shared|account|master|encryption|signing)key"
 )
 #: Words that make a name a secret's, and endings of such words.
-_WORDS = frozenset(("pass", "pwd", "pw", "psk", "cred", "creds", "jwt", "bearer", "sas"))
+_WORDS = frozenset(
+    (
+        "pass",
+        "passw",
+        "passwrd",
+        "pwd",
+        "pswd",
+        "pw",
+        "psk",
+        "cred",
+        "creds",
+        "jwt",
+        "bearer",
+        "sas",
+    )
+)
 _ENDINGS = ("pass", "pwd", "pw", "sshkey", "sslkey")
 _NO_ENDINGS = frozenset(
     ("bypass", "compass", "encompass", "overpass", "surpass", "trespass", "underpass")
@@ -60,8 +75,16 @@ _NAMED = re.compile(
 _FLAG = re.compile(r"""(?<![^\s"',;=\[])--?([\w.-]+)\s+(?=\S)""")
 _SPACED = re.compile(r"""["']([\w.-]+)\s+([^"']+)["']\s*:""")
 _NETRC = re.compile(r"\blogin\s+\S+\s+(?:account\s+\S+\s+)?password\s+(?=\S)", re.IGNORECASE)
-#: A private key, and Amazon's pair of keys as s3fs has it.
-_FORMS = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA[KS]IA[A-Z0-9]{12,}:(?=\S)")
+#: A private key, Amazon's pair of keys as s3fs has it, and the value of a header of HTTP.
+_FORMS = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY|\bA[KS]IA[A-Z0-9]{12,}:(?=\S)"
+    r"|\b(?:Bearer|Basic)\s+(?=[A-Za-z0-9._~+/=-]{16})"
+)
+#: Tokens that say so themselves: of GitHub, GitLab, Slack and Google, and JSON Web Tokens.
+_TOKENS = re.compile(
+    r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}"
+    r"|AIza[\w-]{30,}|eyJ[\w-]{8,}\.[\w-]{8,})"
+)
 #: A user's name before a password and a host, as in ``user:password@host``; and its like that
 #: are none: ``host:/path@x``, ``host:port/path@x``, ``host:port:/path@x``, ``host:port,…``.
 _USER = re.compile(r"""(?<![^\s"'=,;({])[^\s"'=,;:/\[\]]{0,256}:(?!/|\d{1,5}[:/,])""")
@@ -80,7 +103,9 @@ _QUOTES = {quote: re.compile(rf"(?<!\\){quote}") for quote in "\"'"}
 _ESCAPE = re.compile(r"\\+(?:u(?:0000)?00|x)([0-9a-f]{2})", re.IGNORECASE)
 
 #: What no way to tell a secret can do without.
-_SUSPECT = re.compile("[:=@>]|--|%[0-9a-f]|login", re.IGNORECASE)
+_SUSPECT = re.compile(
+    "[:=@>]|--|%[0-9a-f]|login|basic|bearer|gh[pousr]_|_pat_|glpat|xox|aiza|eyj", re.IGNORECASE
+)
 
 _HIDDEN = "***"
 _INSIDE = "has a secret in it"
@@ -198,6 +223,8 @@ class _Text:
             yield found.end(), self._end(found.end()), _INSIDE
         for found in _FORMS.finditer(text):
             yield found.end(), len(text), _INSIDE
+        for found in _TOKENS.finditer(text):
+            yield found.start(), found.end(), _INSIDE
         if "@" in text:
             yield from self._before_hosts()
 
@@ -299,6 +326,11 @@ def hidden(value: str, sentence: bool = False) -> str:
         pieces += [value[at:begin], _HIDDEN]
         at = end
     return "".join([*pieces, value[at:]])
+
+
+def hidden_line(text: str) -> str:
+    """Return a line of a log, all of it, with secrets hidden."""
+    return hidden(text, sentence=True)
 
 
 def hidden_option(name: str, value: str) -> str:

@@ -30,6 +30,7 @@ from ..daemon.signals import Signals
 from ..daemon.systemd import Notifier, SystemdEndpoint
 from .app import check_reactor
 from .errors import named
+from .redaction import hidden_line
 from .site import PluginSite
 
 if TYPE_CHECKING:
@@ -295,7 +296,7 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None, *, asyncio: bool = Fa
         _install_asyncio(plugin.name)
     from twisted.internet import reactor
 
-    output = LogOutput(options.log_format, None, 0, 1)
+    output = LogOutput(options.log_format, None, 0, 1, hidden_line)
     output.open()
     globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)
     turning: Any = reactor

@@ -57,7 +57,15 @@ class PodmanTests(DriverCase):
         self.assertIn('"soft" is not for backend directory', bad.stderr)
 
     def test_timeout(self) -> None:
-        """Podman keeps o=timeout= for itself, and waits so long for the driver."""
+        """Podman waits as long as its configuration says, or o=timeout=, which it does not send."""
+        conf = self.daemon.base / "containers.conf"
+        conf.write_text(
+            conf.read_text().replace("[engine]", "[engine]\nvolume_plugin_timeout = 25")
+        )
+        self.create("slow")
+        self.assertEqual(
+            json.loads(self.podman.podman("volume", "inspect", "slow"))[0]["Timeout"], 25
+        )
         self.create("patient", "-o", "o=timeout=30,uid=5")
         shown = json.loads(self.podman.podman("volume", "inspect", "patient"))[0]
         self.assertEqual((shown["Timeout"], shown["Status"]["Options"]), (30, {"uid": "5"}))

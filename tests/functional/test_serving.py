@@ -29,7 +29,8 @@ class Slow:
         from twisted.internet import reactor
         open(os.environ["BASE"] + "/began", "w").close()
         await task.deferLater(reactor, float(os.environ.get("TAKES", "0")))
-    def stop_metrics(self): ...
+    def stop_metrics(self):
+        raise ValueError(f"cannot use {dict(password='hunter' + str(2))}")
 
 if os.environ["EARLY"]:
     import signal
@@ -119,6 +120,18 @@ class RunTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.read()), (200, b'{"Err":""}'))
         connection.close()
         self.assertEqual(process.wait(PATIENCE), 0)
+
+    def test_secret(self) -> None:
+        """A bug's traceback is in the log without the secrets that it repeats."""
+        process = self.start()
+        connection = UnixConnection(self.socket)
+        self.addCleanup(connection.close)
+        connection.request("POST", "/MetricsCollector.StopMetrics", b"")
+        self.assertNotIn(b"hunter2", connection.getresponse().read())
+        process.terminate()
+        output, _ = process.communicate(timeout=PATIENCE)
+        self.assertIn("ValueError: cannot use {'password': ***}", output)
+        self.assertNotIn("hunter2", output)
 
     def test_cannot_listen(self) -> None:
         """A plugin that cannot listen says why in one line, and exits 1."""

@@ -23,7 +23,7 @@ from exampledriver.plugin.errors import BadRequest
 from exampledriver.plugin.message import Message
 from exampledriver.plugin.redaction import hidden_options, masked, shown
 from exampledriver.volumes.model import Wanted, check_name
-from tests.secret_forms import NAMES, SECRET, VALUES
+from tests.secret_forms import NAMES, SECRET, TOKENS, VALUES
 
 from .runner import Check
 
@@ -104,7 +104,7 @@ def _planted(random: Random, given: dict[str, str]) -> str:
     form = random.choice(VALUES)
     assert SECRET in form
     kind = random.randrange(6)
-    if kind == 0:
+    if kind == 0 and form not in TOKENS:
         form = form.upper().replace(SECRET.upper(), SECRET)
     elif kind == 1:
         form = f"{random.choice(('soft', 'vers=3.0', '1000', '/srv/x'))},{form}"

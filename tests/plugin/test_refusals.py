@@ -231,6 +231,14 @@ class BugTests(PluginCase):
             for response in self.call_all(kind("no")):
                 self.assertEqual(self.assertRefused(response, expected), "no")
 
+    def test_long_text(self) -> None:
+        """A long text is answered with its beginning and its end, which says what to do."""
+        for response in self.call_all(PluginError("asked: " + "x" * 100_000 + ": free some space")):
+            text = self.assertRefused(response, 500)
+            self.assertLess(len(text), 4100)
+            self.assertTrue(text.startswith("asked: xxx"), text)
+            self.assertTrue(text.endswith("xxx: free some space"), text)
+
     def test_without_text(self) -> None:
         """A PluginError without a text still is an Err that is not empty: Docker needs one."""
         for response in self.call_all(PluginError()):
