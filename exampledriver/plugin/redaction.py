@@ -13,6 +13,7 @@ Every step is linear in the length of a text: it comes from outside, and the rea
 from __future__ import annotations
 
 import re
+import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -100,11 +101,12 @@ _QUOTED = re.compile(
 _BLANK = re.compile(r"\s")
 _BLANK_OR_QUOTE = re.compile(r"""[\s"']""")
 _QUOTES = {quote: re.compile(rf"(?<!\\){quote}") for quote in "\"'"}
-_ESCAPE = re.compile(r"\\+(?:u(?:0000)?00|x)([0-9a-f]{2})", re.IGNORECASE)
+_ESCAPE = re.compile(r"\\+(?:u(?:0000)?([0-9a-f]{4})|x([0-9a-f]{2}))", re.IGNORECASE)
 
 #: What no way to tell a secret can do without.
 _SUSPECT = re.compile(
-    "[:=@>]|--|%[0-9a-f]|login|basic|bearer|gh[pousr]_|_pat_|glpat|xox|aiza|eyj", re.IGNORECASE
+    "[:=@>\uff1a\uff1d]|--|%[0-9a-f]|login|basic|bearer|gh[pousr]_|_pat_|glpat|xox|aiza|eyj",
+    re.IGNORECASE,
 )
 
 _HIDDEN = "***"
@@ -262,14 +264,17 @@ def _is_port(info: str, colon: int) -> bool:
     return not rest.startswith("/") and "/" in rest and _PORT.match(rest) is not None
 
 
-def _unescaped(text: str) -> str:
-    """Return a text without the escapes of URLs and JSON, three deep at most."""
+def _plain(text: str) -> str:
+    """Return a text as people read it: without escapes, three deep at most, and unseen signs."""
     for _ in range(3):
-        plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), unquote(text))
+        plain = _ESCAPE.sub(lambda found: chr(int(found[1] or found[2], 16)), unquote(text))
         if plain == text:
             break
         text = plain
-    return text
+    if text.isascii() and text.isprintable():
+        return text
+    text = unicodedata.normalize("NFKC", text)
+    return "".join(sign for sign in text if sign.isprintable() or sign.isspace())
 
 
 def _spans(text: str, sentence: bool = False) -> list[_Span]:
@@ -277,8 +282,8 @@ def _spans(text: str, sentence: bool = False) -> list[_Span]:
     if not _SUSPECT.search(text):
         return []
     found = sorted(_Text(text, sentence).spans())
-    if not found and ("%" in text or "\\" in text):
-        plain = _unescaped(text)
+    if not found and ("%" in text or "\\" in text or not (text.isascii() and text.isprintable())):
+        plain = _plain(text)
         if plain != text:
             hidden = next(_Text(plain, sentence).spans(), None)
             return [(0, len(text), hidden[2])] if hidden else []
