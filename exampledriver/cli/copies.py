@@ -64,6 +64,7 @@ def snapshot(options: argparse.Namespace) -> int:
         show_json(made)
         return 0
     print(made["Label"])
+    _warn(made)
     note(f"{_done(made)}, {made['Consistency']}")
     return 0
 
@@ -99,6 +100,7 @@ def rollback(options: argparse.Namespace) -> int:
         show_json(done)
         return 0
     print(options.name)
+    _warn(done)
     note(f'{_done(done)}; what it had is in the trash: "exampledriver trash list"')
     return 0
 
@@ -129,6 +131,7 @@ def export(options: argparse.Namespace) -> int:
 
     done = write_archive(options.admin, options.file, ask)
     changed = f", {done['Changed']} seen to change meanwhile" if done["Changed"] else ""
+    _warn(done)
     note(f"{_done(done)}, {done['Consistency']}{changed}")
     return 0
 
@@ -155,8 +158,14 @@ def import_(options: argparse.Namespace) -> int:
     print(options.new)
     engine.show(registered)
     archive = done["Archive"]
+    _warn(done)
     note(f"{_done(done)}; it was {archive['Name']}, exported {archive['Exported']}")
     return 0
+
+
+def _warn(done: Mapping[str, Any]) -> None:
+    for warning in done["Warnings"]:
+        note(f"warning: {warning}")
 
 
 def _done(done: Mapping[str, Any]) -> str:

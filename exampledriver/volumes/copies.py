@@ -233,5 +233,6 @@ def _shown(snapshot: Snapshot) -> Fields:
         "Files": snapshot.files,
         "Size": snapshot.size,
         "Changed": snapshot.changed,
+        "Warnings": list(snapshot.warnings),
         "Backend": snapshot.backend,
     }

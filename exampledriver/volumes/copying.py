@@ -218,4 +218,5 @@ def copied_fields(copied: Copied) -> dict[str, Any]:
         "Files": copied.files,
         "Size": copied.size,
         "Changed": copied.changed,
+        "Warnings": list(copied.warnings),
     }

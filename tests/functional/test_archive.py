@@ -259,7 +259,7 @@ class ArchiveTests(SynchronousTestCase):
 
     def test_newer(self) -> None:
         """An archive of a newer version is refused."""
-        content = hostile().replace(b'"version": 1', b'"version": 2')
+        content = hostile().replace(b'"version": 2', b'"version": 3')
         self.assertIn("use a newer one", self.refused(content))
 
     def test_following(self) -> None:

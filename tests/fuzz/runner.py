@@ -20,7 +20,7 @@ Check: TypeAlias = Callable[[Random], None]
 
 #: Each target's part of all inputs, in percent. A target is a module of this package with a
 #: function ``start(directory: Path) -> Check``; the directory is empty and the target's own.
-TARGETS: Mapping[str, int] = {"heads": 20, "mountinfo": 35, "options": 35}
+TARGETS: Mapping[str, int] = {"archives": 10, "heads": 20, "mountinfo": 35, "options": 35}
 
 #: Bytes of address space for one process of a fuzz run.
 MOST_MEMORY = 4 << 30

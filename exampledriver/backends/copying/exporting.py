@@ -8,43 +8,33 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
-from tarfile import (
-    BLKTYPE,
-    CHRTYPE,
-    DIRTYPE,
-    FIFOTYPE,
-    LNKTYPE,
-    PAX_FORMAT,
-    REGTYPE,
-    SYMTYPE,
-    TarInfo,
-)
-from tempfile import TemporaryFile
-from typing import IO
+from tarfile import BLKTYPE, CHRTYPE, DIRTYPE, FIFOTYPE, LNKTYPE, REGTYPE, SYMTYPE
+from tempfile import SpooledTemporaryFile, TemporaryFile
+from typing import IO, Any
 
 from attrs import define, evolve, field
 
-from ...volumes.errors import VolumeError, quoted
 from .archive import (
     BLOCK,
     CHECKSUMS,
     DATA,
     MANIFEST,
-    MOST_SEGMENTS,
     SEAL,
     Manifest,
     Writable,
     checksum_line,
-    decode,
+    encode,
     seconds,
     xattr_key,
 )
 from .files import segments
+from .headers import header
 from .nodes import Metadata, Node, Parts, explained, open_file, walk
 from .progress import Progress
 from .trees import Copied, check_no_mounts, is_changed
+from .warnings import ATTRIBUTES, SOCKETS, TIMES, Warnings
 
 _TYPES = {
     stat.S_IFREG: REGTYPE,
@@ -56,6 +46,8 @@ _TYPES = {
 }
 #: tar knows no sockets; nobody listens at a copied one, and its owner makes it anew.
 SKIPPED = stat.S_IFSOCK
+#: The seconds that ext4 can hold, with inodes of 256 bytes.
+_EXT4 = range(-(2**31), 2**34 - 2**31)
 _READ = 1 << 20
 _ZEROS = bytes(_READ)
 
@@ -66,7 +58,8 @@ def export_tree(
     """Write a tree, its manifest first.
 
     :param manifest: its ``owner`` is filled in here.
-    :param scratch: a directory whose file system has room for about 100 bytes a file.
+    :param scratch: a directory whose file system has room for about 100 bytes a file, and 30 a
+        piece of the file that has the most holes.
     :return: method ``tar``; sockets are left out and not counted.
     :raises VolumeError: something could not be read; the text names it.
     :raises OSError: something could not be written, such as ``BrokenPipeError``.
@@ -77,9 +70,34 @@ def export_tree(
         top = os.open(source, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         with TemporaryFile(dir=scratch) as lines:
-            return _Writer(output, progress, lines).write(top, manifest)
+            return _Writer(output, progress, lines, scratch).write(top, manifest)
     finally:
         os.close(top)
+
+
+@define
+class _Map:
+    """Where the data of a file is: for each piece its start and length, as lines.
+
+    It may be large: a file can have a hole behind each of its blocks.
+
+    :ivar count: how many pieces there are, the one without length at the end included.
+    :ivar stored: bytes in all of them.
+    """
+
+    lines: IO[bytes]
+    count: int = 0
+    stored: int = 0
+
+    def add(self, start: int, length: int) -> None:
+        self.lines.write(b"%d\n%d\n" % (start, length))
+        self.count += 1
+        self.stored += length
+
+    def pieces(self) -> Iterator[tuple[int, int]]:
+        self.lines.seek(0)
+        for start in self.lines:
+            yield int(start), int(self.lines.readline())
 
 
 @define(eq=False)
@@ -87,11 +105,13 @@ class _Writer:
     output: Writable
     progress: Progress
     lines: IO[bytes]
+    scratch: Path
     _digest: hashlib._Hash = field(factory=hashlib.sha256, init=False)
     _written: int = field(default=0, init=False)
     #: Where the first name of a file with several is, and how many are still to come.
-    _links: dict[tuple[int, int], tuple[str, int]] = field(factory=dict, init=False)
+    _links: dict[tuple[int, int], tuple[bytes, int]] = field(factory=dict, init=False)
     _changed: int = field(default=0, init=False)
+    _warnings: Warnings = field(factory=Warnings, init=False)
 
     def write(self, top: int, manifest: Manifest) -> Copied:
         status = os.fstat(top)
@@ -101,7 +121,7 @@ class _Writer:
         for node in walk(top, vanished):
             self._node(node)
         self.lines.seek(0, os.SEEK_END)
-        self._head(_plain(CHECKSUMS, self.lines.tell()))
+        self._put(header(encode(CHECKSUMS), REGTYPE, self.lines.tell()))
         self.lines.seek(0)
         while data := self.lines.read(_READ):
             self._put(data)
@@ -109,7 +129,13 @@ class _Writer:
         self._member(SEAL, self._digest.hexdigest().encode("ascii") + b"\n")
         self._put(bytes(2 * BLOCK))
         self._put(bytes(-self._written % (20 * BLOCK)))
-        return Copied("tar", self.progress.files, self.progress.size, self._changed + len(vanished))
+        return Copied(
+            "tar",
+            self.progress.files,
+            self.progress.size,
+            self._changed + len(vanished),
+            self._warnings.texts(),
+        )
 
     def _put(self, data: bytes | memoryview) -> None:
         self._digest.update(data)
@@ -123,128 +149,128 @@ class _Writer:
     def _pad(self) -> None:
         self._put(bytes(-self._written % BLOCK))
 
-    def _head(self, info: TarInfo) -> None:
-        try:
-            header = info.tobuf(PAX_FORMAT, "utf-8", "surrogateescape")
-        except UnicodeEncodeError:
-            raise VolumeError(
-                f"reading {quoted(info.name)}: the name of one of its attributes is not UTF-8"
-            ) from None
-        self._put(header)
-
     def _member(self, name: str, content: bytes) -> None:
-        self._head(_plain(name, len(content)))
+        self._put(header(encode(name), REGTYPE, len(content)))
         self._put(content)
         self._pad()
 
     def _node(self, node: Node) -> None:
+        self.progress.advance()
         if node.kind == SKIPPED:
+            self._warnings.add(SOCKETS, node.parts)
             return
+        name = encode("/".join((DATA, *node.parts)))
         with explained("reading", node.parts):
-            info = _described(node)
+            described = self._described(node)
         if node.kind != stat.S_IFDIR and node.status.st_nlink > 1:
-            first, left = self._links.pop(node.inode, ("", node.status.st_nlink))
+            first, left = self._links.pop(node.inode, (b"", node.status.st_nlink))
             if left > 1:
-                self._links[node.inode] = first or info.name, left - 1
+                self._links[node.inode] = first or name, left - 1
             if first:
-                info.type, info.linkname, info.pax_headers = LNKTYPE, first, {}
-                self._head(info)
+                about = {key: described[key] for key in ("mode", "uid", "gid")}
+                self._put(header(name, LNKTYPE, link=first, **about))
                 self.progress.advance(files=1)
                 return
         if node.kind == stat.S_IFREG:
-            self._file(node, info)
+            self._file(node, name, described)
         else:
-            self._head(info)
+            self._put(header(name, _TYPES[node.kind], **described))
         self.progress.advance(files=node.kind != stat.S_IFDIR)
 
-    def _file(self, node: Node, info: TarInfo) -> None:
+    def _described(self, node: Node) -> dict[str, Any]:
+        """Return what a node's header says besides name, type and size."""
+        metadata = Metadata.of(node.fd, node.status)
+        if metadata.mtime_ns // 10**9 not in _EXT4:
+            self._warnings.add(TIMES, node.parts)
+        if not metadata.all_xattrs:
+            self._warnings.add(ATTRIBUTES, node.parts)
+        described = {
+            "mode": metadata.mode,
+            "uid": metadata.uid,
+            "gid": metadata.gid,
+            "records": {
+                b"mtime": seconds(metadata.mtime_ns),
+                **{xattr_key(name): value for name, value in metadata.xattrs.items()},
+            },
+        }
+        if node.kind == stat.S_IFLNK:
+            described["link"] = encode(os.readlink("", dir_fd=node.fd))
+        if node.kind in (stat.S_IFCHR, stat.S_IFBLK):
+            described["device"] = os.major(node.status.st_rdev), os.minor(node.status.st_rdev)
+        return described
+
+    def _file(self, node: Node, name: bytes, described: dict[str, Any]) -> None:
         with explained("reading", node.parts):
             file = open_file(node.fd)
         try:
             before = os.fstat(file)
-            size, name = before.st_size, info.name
-            with explained("reading", node.parts):
-                pieces = _pieces(file, size)
-            if pieces == [(0, size)] or not size:
-                info.size = size
-                self._head(info)
-            else:
-                # GNU's format 1.0: the map stands before the data, in blocks.
-                listed = [*pieces, (size, 0)]
-                text = "".join(f"{number}\n" for number in (len(listed), *chain(*listed)))
-                table = text.encode("ascii")
-                table += bytes(-len(table) % BLOCK)
-                info.pax_headers = {
-                    **info.pax_headers,
-                    "GNU.sparse.major": "1",
-                    "GNU.sparse.minor": "0",
-                    "GNU.sparse.name": name,
-                    "GNU.sparse.realsize": str(size),
-                }
-                info.name = f"GNUSparseFile.0/{name}"
-                info.size = len(table) + sum(length for _, length in pieces)
-                self._head(info)
-                self._put(table)
-            self.lines.write(checksum_line(self._data(file, node.parts, pieces, size), name))
+            size = before.st_size
+            total = hashlib.sha256()
+            with SpooledTemporaryFile(_READ, dir=os.fspath(self.scratch)) as lines:
+                found = _Map(lines)
+                with explained("reading", node.parts):
+                    for start, length in segments(file, size):
+                        found.add(start, length)
+                        self.progress.advance()
+                whole = found.stored == size
+                if whole:
+                    self._put(header(name, REGTYPE, size, **described))
+                else:
+                    found.add(size, 0)
+                    self._map(name, described, size, found, total)
+                for start, length in found.pieces():
+                    self._data(file, node.parts, start, length, total)
+            self.lines.write(checksum_line(total, os.fsdecode(name), not whole))
             self._pad()
             self._changed += is_changed(before, os.fstat(file))
         finally:
             os.close(file)
 
+    def _map(
+        self,
+        name: bytes,
+        described: dict[str, Any],
+        size: int,
+        found: _Map,
+        total: hashlib._Hash,
+    ) -> None:
+        """Write the header and the map of a file with holes: GNU's format 1.0.
+
+        The map stands before the data, in blocks.
+        """
+        count = b"%d\n" % found.count
+        length = len(count) + found.lines.tell()
+        padding = bytes(-length % BLOCK)
+        records = {
+            **described["records"],
+            b"GNU.sparse.major": b"1",
+            b"GNU.sparse.minor": b"0",
+            b"GNU.sparse.name": name,
+            b"GNU.sparse.realsize": b"%d" % size,
+        }
+        stored = length + len(padding) + found.stored
+        about = {**described, "records": records}
+        self._put(header(b"GNUSparseFile.0/" + name, REGTYPE, stored, **about))
+        found.lines.seek(0)
+        data = count
+        while data:
+            total.update(data)
+            self._put(data)
+            data = found.lines.read(_READ)
+        total.update(padding)
+        self._put(padding)
+
     def _data(
-        self, file: int, parts: Parts, pieces: list[tuple[int, int]], size: int
-    ) -> hashlib._Hash:
-        """Write a file's pieces; return the digest of its content."""
-        total = hashlib.sha256()
-        position = 0
-        for start, length in [*pieces, (size, 0)]:
-            while position < start:
-                hole = memoryview(_ZEROS)[: start - position]
-                total.update(hole)
-                position += len(hole)
-                self.progress.advance()
-            while length > 0:
-                count = min(length, _READ)
-                with explained("reading", parts):
-                    data = os.pread(file, count, position)
-                # A file that has become shorter: its size is already written.
-                data = data or _ZEROS[:count]
-                total.update(data)
-                self._put(data)
-                position, length = position + len(data), length - len(data)
-                self.progress.advance(size=len(data))
-        return total
-
-
-def _pieces(file: int, size: int) -> list[tuple[int, int]]:
-    """Return start and length of what is stored of a file."""
-    found: list[tuple[int, int]] = []
-    for piece in segments(file, size):
-        found.append(piece)
-        if len(found) > MOST_SEGMENTS:
-            return [(0, size)]
-    return found
-
-
-def _plain(name: str, size: int) -> TarInfo:
-    info = TarInfo(name)
-    info.size = size
-    return info
-
-
-def _described(node: Node) -> TarInfo:
-    """Return a node's header, without size and links."""
-    info = TarInfo("/".join((DATA, *node.parts)))
-    info.type = _TYPES[node.kind]
-    metadata = Metadata.of(node.fd, node.status)
-    info.mode, info.uid, info.gid = metadata.mode, metadata.uid, metadata.gid
-    info.pax_headers = {
-        "mtime": seconds(metadata.mtime_ns),
-        **{xattr_key(name): decode(value) for name, value in metadata.xattrs.items()},
-    }
-    if node.kind == stat.S_IFLNK:
-        info.linkname = os.readlink("", dir_fd=node.fd)
-    if node.kind in (stat.S_IFCHR, stat.S_IFBLK):
-        info.devmajor = os.major(node.status.st_rdev)
-        info.devminor = os.minor(node.status.st_rdev)
-    return info
+        self, file: int, parts: Parts, position: int, length: int, total: hashlib._Hash
+    ) -> None:
+        """Write a piece of a file."""
+        while length > 0:
+            count = min(length, _READ)
+            with explained("reading", parts):
+                data = os.pread(file, count, position)
+            # A file that has become shorter: its size is already written.
+            data = data or _ZEROS[:count]
+            total.update(data)
+            self._put(data)
+            position, length = position + len(data), length - len(data)
+            self.progress.advance(size=len(data))

@@ -7,6 +7,7 @@ before the caller publishes the tree.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -21,6 +22,7 @@ from ...volumes.errors import quoted
 from .archive import (
     CHECKSUMS,
     DATA,
+    HOLES,
     MANIFEST,
     MOST,
     SEAL,
@@ -32,9 +34,10 @@ from .archive import (
 from .files import write_all
 from .fingerprints import hash_zeros
 from .members import Member, Members
-from .nodes import Metadata, Parts, directory_below, explained, node_at, open_below
+from .nodes import DEEPEST, Metadata, NewTree, Parts, explained, node_at
 from .progress import Progress
 from .trees import Copied
+from .warnings import CLAMPED, Warnings
 
 _SPECIAL = {
     tarfile.FIFOTYPE: stat.S_IFIFO,
@@ -67,12 +70,10 @@ class Import:
     _members: Members = field(init=False)
     _parent: int = field(default=-1, init=False)
     _name: str = field(default="", init=False)
-    _root: int = field(default=-1, init=False)
-    #: The tree's directory that was last worked in.
-    _here: int = field(default=-1, init=False)
-    _here_parts: Parts | None = field(default=None, init=False)
+    _tree: NewTree = field(factory=NewTree, init=False)
     _directories: list[tuple[Parts, Metadata]] = field(factory=list, init=False)
     _lines: IO[bytes] = field(init=False)
+    _warnings: Warnings = field(factory=Warnings, init=False)
 
     @_members.default
     def _new_members(self) -> Members:
@@ -103,6 +104,7 @@ class Import:
         :raises VolumeError: the file system refuses something; the text names it.
         :raises StoppedError: the work was told to stop.
         """
+        self._members.scratch = scratch
         self._parent = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         self._name = target.name
         try:
@@ -111,18 +113,18 @@ class Import:
                 while member is not None and member.name != CHECKSUMS:
                     self._make(member)
                     member = self._members.next()
-                if self._root < 0:
+                if not self._tree.begun:
                     raise ArchiveError("the archive holds no data")
                 self._verify(member)
             for parts, metadata in reversed(self._directories):
                 with explained("importing", parts), node_at(*self._place(parts)) as node:
-                    metadata.apply(node)
+                    self._apply(metadata, node, parts)
                 self.progress.advance()
         finally:
-            for fd in (self._parent, self._root, self._here):
-                if fd >= 0:
-                    os.close(fd)
-        return Copied("tar", self.progress.files, self.progress.size)
+            os.close(self._parent)
+            self._tree.close()
+        files, size, warnings = self.progress.files, self.progress.size, self._warnings.texts()
+        return Copied("tar", files, size, warnings=warnings)
 
     def _verify(self, member: Member | None) -> None:
         """Compare what was read with the checksums, and these with the seal."""
@@ -156,7 +158,8 @@ class Import:
     def _compare(self, theirs: bytes) -> None:
         mine = self._lines.readline()
         if mine != theirs:
-            name = (mine or theirs)[66:].decode("utf-8", "replace").rstrip("\n")
+            line = (mine or theirs).removeprefix(HOLES)
+            name = line[66:].decode("utf-8", "replace").rstrip("\n")
             raise ArchiveError(
                 f"member {quoted(name)} is damaged: its checksum is not the archive's"
             )
@@ -177,14 +180,9 @@ class Import:
         """Return the open directory in which a node is, and its name there."""
         if not parts:
             return self._parent, self._name
-        if self._root < 0:
+        if not self._tree.begun:
             raise ArchiveError(f"member {quoted('/'.join(parts))} comes before its directory")
-        if self._here_parts != parts[:-1]:
-            fd = open_below(self._root, parts[:-1])
-            if self._here >= 0:
-                os.close(self._here)
-            self._here, self._here_parts = fd, parts[:-1]
-        return self._here, parts[-1]
+        return self._tree.directory(parts[:-1]), parts[-1]
 
     def _make(self, member: Member) -> None:
         parts = self._parts(member.name)
@@ -201,16 +199,26 @@ class Import:
             raise ArchiveError(
                 f"member {quoted(member.name)} is {kind}: the root of a volume must be a directory"
             )
+        if member.kind == tarfile.DIRTYPE and len(parts) > DEEPEST:
+            raise ArchiveError(
+                f"member {quoted(member.name)} lies below more than {DEEPEST} directories: no "
+                "snapshot could be made of it"
+            )
         if member.stored and member.kind != tarfile.REGTYPE:
             raise ArchiveError(f"member {quoted(member.name)} is no file and has data")
         with explained("importing", parts):
             directory, name = self._place(parts)
             if member.kind == tarfile.DIRTYPE:
-                self._directory(parts, directory, name)
+                if parts:
+                    os.mkdir(name, 0o700, dir_fd=directory)
+                elif self._tree.begun:
+                    raise ArchiveError(f"member {quoted(member.name)} comes twice")
+                else:
+                    self._tree.begin(directory, name)
                 self._directories.append((parts, metadata))
                 return
             if member.kind == tarfile.LNKTYPE:
-                self._link(member, directory, name)
+                self._link(member, parts)
                 self.progress.advance(files=1)
                 return
             if member.kind == tarfile.REGTYPE:
@@ -224,60 +232,64 @@ class Import:
                     f"member {quoted(member.name)}: its type {member.kind!r} is not known"
                 )
             with node_at(directory, name) as node:
-                metadata.apply(node)
+                self._apply(metadata, node, parts)
         self.progress.advance(files=1)
 
-    def _directory(self, parts: Parts, directory: int, name: str) -> None:
-        try:
-            os.mkdir(name, 0o700, dir_fd=directory)
-        except FileExistsError:
-            if parts or self._root >= 0:
-                raise
-        if parts:
-            return
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-        self._root = os.open(name, flags, dir_fd=directory)
-        if os.listdir(self._root):
-            raise OSError(f"the target {name} is not empty")
+    def _apply(self, metadata: Metadata, node: int, parts: Parts) -> None:
+        if not metadata.apply(node):
+            self._warnings.add(CLAMPED, parts)
 
     def _file(self, member: Member, directory: int, name: str) -> None:
+        # The first version's checksum of a file with holes was that of all its zeros.
+        with_zeros = self.manifest.version == 1 and member.pieces is not None
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         file = os.open(name, flags, 0o600, dir_fd=directory)
         try:
             os.ftruncate(file, member.size)
-            total = hashlib.sha256()
-            position = 0
-            pieces = [(0, member.size)] if member.pieces is None else member.pieces
-            waiting = iter(pieces)
-            start, length = next(waiting, (member.size, 0))
+            zeros = hashlib.sha256()  # of a version 1
+            position = start = length = 0
+            pieces = iter([(0, member.size)] if member.pieces is None else member.pieces)
             for data in self._members.data():
                 view = memoryview(data)
                 while view:
-                    while not length:
-                        start, length = next(waiting)
-                    hash_zeros(total, start - position, self.progress)
+                    if not length:
+                        start, length = next(pieces)
                     piece = view[:length]
                     write_all(file, piece, start)
-                    total.update(piece)
+                    if with_zeros:
+                        hash_zeros(zeros, start - position, self.progress)
+                        zeros.update(piece)
                     position = start = start + len(piece)
                     length -= len(piece)
                     view = view[len(piece) :]
                 self.progress.advance(size=len(data))
-            hash_zeros(total, member.size - position, self.progress)
+            if with_zeros:
+                hash_zeros(zeros, member.size - position, self.progress)
         finally:
             os.close(file)
-        self._lines.write(checksum_line(total, member.name))
+        holes = member.pieces is not None and not with_zeros
+        total = zeros if with_zeros else self._members.content_digest
+        self._lines.write(checksum_line(total, member.name, holes))
 
-    def _link(self, member: Member, directory: int, name: str) -> None:
+    def _link(self, member: Member, parts: Parts) -> None:
         first = self._parts(member.link, f" of {quoted(member.name)}")
         if not first:
             raise ArchiveError(f"member {quoted(member.name)} is a link to the volume itself")
-        with directory_below(self._root, first[:-1]) as beside:
-            os.link(first[-1], name, src_dir_fd=beside, dst_dir_fd=directory, follow_symlinks=False)
+        self._tree.link(first, parts)
 
     def _special(self, member: Member, directory: int, name: str) -> None:
         if member.kind in _DEVICES and not self.devices:
             raise ArchiveError(
                 f"member {quoted(member.name)} is a device node: only root can import those"
             )
-        os.mknod(name, _SPECIAL[member.kind] | 0o600, os.makedev(*member.device), dir_fd=directory)
+        kind = _SPECIAL[member.kind] | 0o600
+        try:
+            os.mknod(name, kind, os.makedev(*member.device), dir_fd=directory)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            major, minor = member.device
+            raise ArchiveError(
+                f"member {quoted(member.name)}: this file system cannot hold a device node "
+                f"{major}:{minor}; import into another backend"
+            ) from error

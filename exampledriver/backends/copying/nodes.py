@@ -13,10 +13,10 @@ import errno
 import os
 import stat
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from ...volumes.errors import VolumeError, quoted
 from .syscalls import SUBVOLUME, subvolume_id
@@ -33,6 +33,8 @@ _OPTIONAL = ("security.selinux", "system.nfs4_acl", "btrfs.")
 #: How many directories below each other are copied: no path to one that lies deeper is short
 #: enough for the kernel, and what is kept of each grows with its depth.
 DEEPEST = 2048
+#: How many bytes of attributes, names and values, are copied of one node.
+MOST_XATTRS = 64 << 20
 #: What an entry that vanished under the walk looks like.
 GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 
@@ -81,6 +83,69 @@ def directory_below(root: int, parts: Sequence[str]) -> Iterator[int]:
         os.close(fd)
 
 
+@define(eq=False)
+class NewTree:
+    """The directories of a tree that is being made, in which nobody else is.
+
+    One after the other is open. The way to the next one begins at the last: what is near costs
+    little, however deep it lies.
+    """
+
+    _here: int = field(default=-1, init=False)
+    _parts: Parts = field(default=(), init=False)
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a root."""
+        return self._here >= 0
+
+    def begin(self, parent: int, name: str) -> None:
+        """Make the root, or use the empty directory that is there.
+
+        :raises OSError: something else is there.
+        """
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=parent)
+        self._here = os.open(name, _DIRECTORY, dir_fd=parent)
+        if os.listdir(self._here):
+            raise OSError(f"the target {name} is not empty")
+
+    def directory(self, parts: Parts) -> int:
+        """Return the directory `parts`, open until the next call.
+
+        :raises OSError: it is not there.
+        """
+        if parts != self._parts:
+            known = 0
+            while known < min(len(self._parts), len(parts)) and self._parts[known] == parts[known]:
+                known += 1
+            way = [*[".."] * (len(self._parts) - known), *parts[known:]]
+            fd = open_below(self._here, way)
+            os.close(self._here)
+            self._here, self._parts = fd, parts
+        return self._here
+
+    def link(self, first: Parts, other: Parts) -> None:
+        """Make another name of a node; of a symbolic link, not of its target.
+
+        :raises OSError: it could not be done.
+        """
+        beside = os.dup(self.directory(first[:-1]))
+        try:
+            here = self.directory(other[:-1])
+            os.link(
+                first[-1], other[-1], src_dir_fd=beside, dst_dir_fd=here, follow_symlinks=False
+            )  # fmt: skip
+        finally:
+            os.close(beside)
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self.begun:
+            os.close(self._here)
+            self._here = -1
+
+
 @contextmanager
 def node_at(directory: int, name: str) -> Iterator[int]:
     """Open a node for its metadata, without any effect on it, and close it."""
@@ -126,6 +191,8 @@ class Metadata:
     :ivar mode: the permissions, 0 to 0o7777.
     :ivar atime_ns: nanoseconds since 1970, as `mtime_ns`.
     :ivar xattrs: extended attributes with their names, POSIX ACLs among them.
+    :ivar all_xattrs: `xattrs` has all attributes of the node: no more than the kernel lists
+        (64 KiB of names), and no more than :data:`MOST_XATTRS`.
     """
 
     mode: int
@@ -134,6 +201,7 @@ class Metadata:
     atime_ns: int
     mtime_ns: int
     xattrs: Mapping[str, bytes]
+    all_xattrs: bool = True
 
     @classmethod
     def of(cls, node: int, status: os.stat_result) -> Metadata:
@@ -144,11 +212,11 @@ class Metadata:
             status.st_gid,
             status.st_atime_ns,
             status.st_mtime_ns,
-            read_xattrs(node),
+            *read_xattrs(node),
         )
 
-    def apply(self, node: int) -> None:
-        """Give an open node this metadata.
+    def apply(self, node: int) -> bool:
+        """Give an open node this metadata; return whether the file system can hold the mtime.
 
         :raises OSError: not all of it could be given.
         """
@@ -160,19 +228,32 @@ class Metadata:
         for name, value in self.xattrs.items():
             _set_xattr(path, name, value)
         os.utime(path, ns=(self.atime_ns, self.mtime_ns))
+        # The kernel takes any time, and gives the nearest one that the file system can hold.
+        return os.fstat(node).st_mtime_ns == self.mtime_ns
 
 
-def read_xattrs(node: int) -> dict[str, bytes]:
-    """Return the extended attributes of an open node."""
+def read_xattrs(node: int) -> tuple[dict[str, bytes], bool]:
+    """Return the extended attributes of an open node, and whether these are all of them."""
     path = handle(node)
     try:
         names = os.listxattr(path)
     except OSError as error:
         if error.errno == errno.EOPNOTSUPP:
-            return {}
+            return {}, True
+        if error.errno == errno.E2BIG:  # more names than the kernel lists
+            return {}, False
         raise
-    found = {name: _get_xattr(path, name) for name in sorted(set(names) - _OWN)}
-    return {name: value for name, value in found.items() if value is not None}
+    found: dict[str, bytes] = {}
+    left = MOST_XATTRS
+    for name in sorted(set(names) - _OWN):
+        value = _get_xattr(path, name)
+        if value is None:
+            continue
+        left -= len(name) + len(value)
+        if left < 0:
+            return found, False
+        found[name] = value
+    return found, True
 
 
 def _get_xattr(path: str, name: str) -> bytes | None:
@@ -189,7 +270,10 @@ def _set_xattr(path: str, name: str, value: bytes) -> None:
         os.setxattr(path, name, value)
     except OSError as error:
         if not name.startswith(_OPTIONAL):
-            raise OSError(error.errno, f"attribute {name}: {error.strerror}") from error
+            why = error.strerror
+            if error.errno in (errno.ENOSPC, errno.E2BIG, errno.ERANGE):
+                why = "this file system is full, or cannot hold so many attributes of one file"
+            raise OSError(error.errno, f"attribute {quoted(name)}: {why}") from error
 
 
 @frozen

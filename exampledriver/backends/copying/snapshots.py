@@ -44,6 +44,7 @@ class Snapshot:
     :ivar files: how many; None if nobody counted, as in a Btrfs subvolume.
     :ivar size: bytes of data, shared or not; None if nobody counted.
     :ivar changed: how many files were seen to change meanwhile.
+    :ivar warnings: sentences about what the snapshot lacks.
     :ivar backend: the volume's kind of storage.
     :ivar options: what the volume's were.
     """
@@ -58,6 +59,7 @@ class Snapshot:
     changed: int = 0
     backend: str = "directory"
     options: Mapping[str, str] = field(factory=dict)
+    warnings: tuple[str, ...] = ()
 
 
 def check_label(label: str) -> None:
@@ -128,6 +130,7 @@ class Snapshots:
                 copied.changed,
                 backend,
                 dict(options or {}),
+                copied.warnings,
             )
             write_note(stage.content / _NOTE, _to_json(snapshot))
             try:
@@ -188,6 +191,7 @@ class Snapshots:
             number(note, "changed") or 0,
             text(note, "backend") or "directory",
             _options(note),
+            _warnings(note),
         )
 
     def delete(self, name: str, label: str) -> None:
@@ -230,6 +234,11 @@ def _options(note: Mapping[str, object]) -> Mapping[str, str]:
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
+def _warnings(note: Mapping[str, object]) -> tuple[str, ...]:
+    found = note.get("warnings")
+    return tuple(map(str, found)) if isinstance(found, list) else ()
+
+
 def _to_json(snapshot: Snapshot) -> dict[str, object]:
     return {
         "version": 1,
@@ -241,6 +250,7 @@ def _to_json(snapshot: Snapshot) -> dict[str, object]:
         "files": snapshot.files,
         "size": snapshot.size,
         "changed": snapshot.changed,
+        "warnings": list(snapshot.warnings),
         "backend": snapshot.backend,
         "options": dict(snapshot.options),
     }

@@ -19,16 +19,16 @@ from ..mounts import mounts_inside, named
 from .files import copy_apart, copy_data
 from .nodes import (
     Metadata,
+    NewTree,
     Node,
     Parts,
-    directory_below,
     explained,
     node_at,
-    open_below,
     open_file,
     walk,
 )
 from .progress import Progress
+from .warnings import ATTRIBUTES, CLAMPED, Warnings
 
 REFLINK, COPY = "reflink", "copy"
 
@@ -41,19 +41,21 @@ class Copied:
     :ivar files: how many nodes that are no directories; None if nobody counted.
     :ivar size: bytes of data, without holes where it was copied; None if nobody counted.
     :ivar changed: how many nodes were seen to change or vanish meanwhile; 0 is exact.
+    :ivar warnings: sentences about what the copy lacks or could not keep.
     """
 
     method: str
     files: int | None
     size: int | None
     changed: int = 0
+    warnings: tuple[str, ...] = ()
 
     def described(self) -> str:
         """Return a text for people."""
         counted = f"{self.files} files, " if self.files is not None else ""
         counted += f"{self.size} bytes, " if self.size is not None else ""
         changed = f", {self.changed} seen to change" if self.changed else ""
-        return f"{counted}by {self.method}{changed}"
+        return "; ".join([f"{counted}by {self.method}{changed}", *self.warnings])
 
 
 def check_no_mounts(source: Path) -> None:
@@ -88,7 +90,7 @@ def copy_tree(source: Path, target: Path, progress: Progress, apart: bool = Fals
             try:
                 return copier.copy(top)
             finally:
-                copier.close()
+                copier.tree.close()
         finally:
             os.close(parent)
     finally:
@@ -103,21 +105,14 @@ class _Copier:
     name: str
     progress: Progress
     apart: bool
-    _root: int = field(default=-1, init=False)
-    #: The target's directory that was last worked in.
-    _here: int = field(default=-1, init=False)
-    _here_parts: Parts | None = field(default=None, init=False)
+    tree: NewTree = field(factory=NewTree, init=False)
     _directories: list[tuple[Parts, Metadata]] = field(factory=list, init=False)
     #: Where the first name of a file with several is, and how many are still to come.
     _links: dict[tuple[int, int], tuple[Parts, int]] = field(factory=dict, init=False)
     _share: bool = field(default=True, init=False)
     _shared_all: bool = field(default=True, init=False)
     _changed: int = field(default=0, init=False)
-
-    def close(self) -> None:
-        for fd in (self._root, self._here):
-            if fd >= 0:
-                os.close(fd)
+    _warnings: Warnings = field(factory=Warnings, init=False)
 
     def copy(self, top: int) -> Copied:
         files, size = self.progress.files, self.progress.size
@@ -131,49 +126,40 @@ class _Copier:
         # Inside out, and last: what is made in a directory changes its times and obeys its ACL.
         for parts, metadata in reversed(self._directories):
             with explained("copying", parts), node_at(*self._place(parts)) as made:
-                metadata.apply(made)
+                self._apply(metadata, made, parts)
             self.progress.advance()
         return Copied(
             REFLINK if self._shared_all else COPY,
             self.progress.files - files,
             self.progress.size - size,
             self._changed + len(vanished),
+            self._warnings.texts(),
         )
+
+    def _apply(self, metadata: Metadata, made: int, parts: Parts) -> None:
+        if not metadata.apply(made):
+            self._warnings.add(CLAMPED, parts)
+        if not metadata.all_xattrs:
+            self._warnings.add(ATTRIBUTES, parts)
 
     def _place(self, parts: Parts) -> tuple[int, str]:
         """Return the open directory in which a node of the target is, and its name there."""
-        return (self.directory(parts[:-1]), parts[-1]) if parts else (self.parent, self.name)
-
-    def directory(self, parts: Parts) -> int:
-        """Return the target's directory `parts`, open until the next call."""
-        if self._here_parts != parts:
-            fd = open_below(self._root, parts)
-            if self._here >= 0:
-                os.close(self._here)
-            self._here, self._here_parts = fd, parts
-        return self._here
+        return (self.tree.directory(parts[:-1]), parts[-1]) if parts else (self.parent, self.name)
 
     def _make_directory(self, node: Node) -> None:
         directory, name = self._place(node.parts)
-        try:
+        if node.parts:
             os.mkdir(name, 0o700, dir_fd=directory)
-        except FileExistsError:
-            if node.parts:
-                raise
-        if not node.parts:
-            self._root = os.open(
-                self.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=self.parent
-            )
-            if os.listdir(self._root):
-                raise OSError(f"the target {self.name} is not empty")
+        else:
+            self.tree.begin(directory, name)
         self._directories.append((node.parts, Metadata.of(node.fd, node.status)))
         self.progress.advance()
 
     def _copy_node(self, node: Node) -> None:
-        directory, name = self._place(node.parts)
-        if node.status.st_nlink > 1 and self._link(node, directory, name):
+        if node.status.st_nlink > 1 and self._link(node):
             self.progress.advance(files=1)
             return
+        directory, name = self._place(node.parts)
         if node.kind == stat.S_IFREG:
             self._copy_file(node, directory, name)
         elif node.kind == stat.S_IFLNK:
@@ -181,7 +167,7 @@ class _Copier:
         else:
             os.mknod(name, node.kind | 0o600, node.status.st_rdev, dir_fd=directory)
         with node_at(directory, name) as made:
-            Metadata.of(node.fd, node.status).apply(made)
+            self._apply(Metadata.of(node.fd, node.status), made, node.parts)
         self.progress.advance(files=1)
 
     def _copy_file(self, node: Node, directory: int, name: str) -> None:
@@ -207,15 +193,14 @@ class _Copier:
             return False
         return copy_data(source, target, size, self.progress, self._share)
 
-    def _link(self, node: Node, directory: int, name: str) -> bool:
+    def _link(self, node: Node) -> bool:
         """Make a further name of what was copied before; note the place of a first one."""
         known = self._links.get(node.inode)
         if known is None:
             self._links[node.inode] = node.parts, node.status.st_nlink - 1
             return False
         first, left = known
-        with directory_below(self._root, first[:-1]) as beside:
-            os.link(first[-1], name, src_dir_fd=beside, dst_dir_fd=directory, follow_symlinks=False)
+        self.tree.link(first, node.parts)
         if left > 1:
             self._links[node.inode] = first, left - 1
         else:
