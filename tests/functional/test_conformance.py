@@ -120,6 +120,19 @@ class WrongPluginTests(SynchronousTestCase):
         self.assertEqual(set(outcomes(found).values()), {"passed"}, found.stdout)
         self.assertEqual(found.returncode, 0)
 
+    def test_places(self) -> None:
+        """Of an option that names a place, each volume gets its own."""
+        places = self.base / "places"
+        option = f"--opt=place={places}/{{name}}"
+        found = check("--json", "--only=V-*", option, self.serve("places"))
+        self.assertEqual(set(outcomes(found).values()), {"passed"}, found.stdout)
+        (self.base / "one").mkdir()
+        (self.base / "one/file").touch()
+        one = check("--json", "--only=V-*", f"--opt=place={self.base}/one", str(self.base / "s"))
+        failed = {rule for rule, how in outcomes(one).items() if how == "failed"}
+        self.assertEqual(failed, {"V-NAME-DISTINCT", "V-MOUNT-ONE-ID", "V-MOUNT-FRESH",
+                                  "V-DATA-GONE"})  # fmt: skip
+
     def test_no_volumes(self) -> None:
         """Of a plugin without volumes nobody reads that volumes are made."""
         found = check("--only=P-ACTIVATE", self.serve("S-VALUE"))

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from exampledriver.plugin import Plugin
+from exampledriver.plugin.authz import (
+    ALLOW,
+    AuthzRequest,
+    AuthzResponse,
+    Decision,
+    IAuthzDriver,
+)
 from exampledriver.plugin.testing import (
     RULES,
     AuthzSubject,
@@ -80,21 +90,80 @@ class WrongPluginTests(SynchronousTestCase):
         self.assertEqual(sorted(WRONG), sorted(rule.id for rule in RULES))
 
 
+class GoodPluginTests(SynchronousTestCase):
+    """Plugins that look wrong, and are not."""
+
+    def judge(self, plugin: type[Right], rule_id: str) -> Verdict:
+        """Return how a plugin of volumes stands to a rule."""
+        (rule,) = (rule for rule in RULES if rule.id == rule_id)
+        clock = Clock()
+        made = plugin(Path(self.mktemp()).absolute(), clock)
+        return run(rule.judge(VolumeSubject(MemoryTarget(made.site(), clock), idle=90.0)))
+
+    def test_complete(self) -> None:
+        """A message that is complete may be acted on before what follows it has come."""
+
+        class Early(Right):
+            """It creates a volume as soon as the object has come to its end."""
+
+            def received(self, protocol: Any, data: bytes) -> bytes:
+                body = data.partition(b"\r\n\r\n")[2]
+                if b"/VolumeDriver.Create" in data:
+                    with contextlib.suppress(ValueError):
+                        self.make(json.loads(body)["Name"], {})
+                return data
+
+        self.assertEqual(self.judge(Early, "V-DROPPED-BODY").outcome, Outcome.PASSED)
+
+
+class AllowingTests(SynchronousTestCase):
+    """An authorization plugin that forbids nothing."""
+
+    def test_ways_round(self) -> None:
+        """There is nothing to get round: those rules do not apply, and the others hold."""
+        outcomes = judged_authz(AllowAll())
+        ways = OldTemplateTests.ways | {"A-HIDDEN"}
+        self.assertEqual(
+            {rule for rule, how in outcomes.items() if how is Outcome.NOT_APPLICABLE}, ways
+        )
+        self.assertEqual(
+            {how for rule, how in outcomes.items() if rule not in ways}, {Outcome.PASSED}
+        )
+
+
+@implementer(IAuthzDriver)
+class AllowAll:
+    """A driver that allows everything."""
+
+    def authorize_request(self, request: AuthzRequest) -> Decision:
+        return ALLOW
+
+    def authorize_response(self, response: AuthzResponse) -> Decision:
+        return ALLOW
+
+
+def judged_authz(driver: object) -> dict[str, Outcome]:
+    """Return how a driver of authorization stands to each rule, but that of sockets."""
+    found = {}
+    for rule in rules_of("authz"):
+        clock = Clock()
+        target = MemoryTarget(Plugin("x", [driver], clock).site(), clock)
+        subject = AuthzSubject(target, idle=90.0, large=(1 << 20) + 1)
+        if rule.id not in ELSEWHERE:
+            found[rule.id] = run(rule.judge(subject)).outcome
+    return found
+
+
 class OldTemplateTests(SynchronousTestCase):
     """The template of authorization plugins as it was."""
 
+    ways = frozenset({"A-BESIDE", "A-CASE", "A-DUPLICATE", "A-ESCAPE", "A-EXEC", "A-START"})
+
     def test_old(self) -> None:
         """Each way round it is a rule's, and it breaks no others."""
-        found = set()
-        for rule in rules_of("authz"):
-            clock = Clock()
-            site = Plugin("old", [OldTemplate()], clock).site()
-            subject = AuthzSubject(MemoryTarget(site, clock), idle=90.0, large=(1 << 20) + 1)
-            verdict = run(rule.judge(subject))
-            if verdict.failed:
-                found.add(rule.id)
-        ways = {"A-BESIDE", "A-CASE", "A-DUPLICATE", "A-ESCAPE", "A-EXEC", "A-START"}
-        self.assertEqual(found, ways)
+        outcomes = judged_authz(OldTemplate())
+        failed = {rule for rule, how in outcomes.items() if how is Outcome.FAILED}
+        self.assertEqual(failed, self.ways)
 
 
 def _test(rule_id: str) -> Any:

@@ -42,7 +42,8 @@ from .memory import FakeDriver
 from .test_network import Wires
 from .test_small import Meter, Vault
 from .wrong.messages import AlwaysOk
-from .wrong.right import Refused, Right
+from .wrong.places import Placed
+from .wrong.right import Right
 from .wrong.secrets import SECRET, PlainValue, RightSecrets
 
 
@@ -68,26 +69,6 @@ class PlainConformance(VolumeDriverConformance, SynchronousTestCase):
 
     def factory(self) -> IProtocolFactory:
         return Right(Path(self.mktemp()).absolute(), self.clock).site()
-
-
-class Placed(Right):
-    """A driver whose option says where the data is, which outlives the volume, as sshfs's does."""
-
-    def make(self, name: str, options: Any) -> None:
-        if set(options) != {"place"}:
-            raise Refused("give -o place=PATH, and nothing else")
-        self.places[name] = Path(options["place"])
-        super().make(name, options)
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.places: dict[str, Path] = {}
-
-    def place(self, name: str) -> Path:
-        return self.places[name]
-
-    def forget(self, name: str) -> None:
-        del self.created[name], self.mounts[name], self.places[name]
 
 
 class PlacedConformance(VolumeDriverConformance, SynchronousTestCase):

@@ -22,6 +22,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
 from twisted.logger import capturedLogs, formatEvent
 from twisted.python.failure import Failure
@@ -552,6 +553,23 @@ class SlowTests(TestCase):
             self.assertEqual((self.kept, reader.lost), (ENTRIES, 1))
             self.successResultOf(reader.stop())
             self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
+    def test_asyncio(self) -> None:
+        """A coroutine may await asyncio's futures, where asyncio's loop turns."""
+
+        async def keep(entry: LogEntry) -> None:
+            await asyncio.sleep(0)
+            self.kept.append(entry)
+
+        async def main() -> None:
+            reader = LogReader(MemoryReactorClock(), self.file, keep)
+            reader.start()
+            for entry in ENTRIES:
+                os.write(self.engine, encode(entry))
+            await reader.stop().asFuture(asyncio.get_running_loop())
+
+        asyncio.run(main())
+        self.assertEqual(self.kept, ENTRIES)
 
     async def test_memory(self) -> None:
         """40 MB from a container that is faster than the driver need no memory."""
