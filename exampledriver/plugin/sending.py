@@ -1,6 +1,6 @@
 """A long answer, written as fast as its client reads it.
 
-The pieces of a `List` are shared by all its answers. Only a few of them at a time are given to a
+The pieces of a ``List`` are shared by all its answers. Only a few of them at a time are given to a
 connection, which joins, encrypts or keeps what the client has not read yet.
 """
 
@@ -22,7 +22,7 @@ class Consumer(Protocol):
     """What tells its producer when to pause: a request, or a connection between two of them."""
 
     def registerProducer(self, producer: Any, streaming: bool) -> object:
-        """Pause and resume `producer`."""
+        """Pause and resume ``producer``."""
 
     def unregisterProducer(self) -> object:
         """Forget the producer."""
