@@ -199,19 +199,19 @@ def _root(options: Options) -> Root:
     return root
 
 
-def _owner(remap: str | None) -> Owner:
-    """Return to whom new volumes belong: root in the containers of a remapped engine."""
+def _owner(ids: tuple[int, int] | None) -> Owner:
+    """Return who owns new volumes: root in the containers of a remapped engine."""
+    if ids is not None:
+        return Owner(*ids)
     try:
-        found = remapping.configured() if remap is None else remap
-        if found in ("", "none"):
+        remap = remapping.configured()
+        if not remap:
             return DAEMON
-        owner = remapping.remapped_root(found)
+        owner = remapping.remapped_root(remap)
     except remapping.RemapError as error:
-        if remap is not None:
-            raise StartError(f"--userns-remap={remap}: {error}") from None
         _log.warn(
             "who is root in the engine's containers is not known, so new volumes belong to the "
-            "daemon's user: {error}; --userns-remap says it",
+            "daemon's user: {error}; give --owner=UID:GID",
             error=error,
         )
         return DAEMON
@@ -220,7 +220,7 @@ def _owner(remap: str | None) -> Owner:
         "their options say otherwise",
         uid=owner.uid,
         gid=owner.gid,
-        remap=found,
+        remap=remap,
     )
     return owner
 
@@ -230,7 +230,7 @@ def _backends(options: Options, home: Root, trash: Trash) -> Backends:
     configuration: Configuration = options["configuration"]
     root, state, runtime = (options[key + "_path"] for key in ("root", "state", "runtime"))
     private, bases = [state, runtime], configuration.bases
-    owner = _owner(options["userns-remap"])
+    owner = _owner(options["owner_ids"])
     directory = DirectoryBackend(
         root,
         private,

@@ -22,6 +22,9 @@ from .settings import DEFAULTS, admin_socket, check_driver_name, parse_retention
 
 CheckedEndpoint: TypeAlias = UnixEndpoint | SystemdEndpoint | TcpEndpoint | TlsEndpoint
 
+#: The id that chown(2) takes for none.
+_NO_ID = (1 << 32) - 1
+
 
 class Options(usage.Options):
     """The options of ``twistd exampledriver``."""
@@ -47,10 +50,10 @@ class Options(usage.Options):
             "How long removed volumes are kept: a number of s, m, h or d; 0; or forever.",
         ],
         [
-            "userns-remap",
+            "owner",
             None,
             None,
-            "As dockerd's, or none: its root owns new volumes [default: as daemon.json says].",
+            "Who owns new volumes, UID:GID [default: root of the engine's userns-remap, or 0:0].",
         ],
         ["config", None, None, "A file that says which backends there are, and their defaults."],
         ["log-file", None, "", "Where to log; - and the default are standard output."],
@@ -94,6 +97,7 @@ class Options(usage.Options):
         try:
             check_driver_name(self["name"])
             self["endpoints"] = [_endpoint(text, bool(self["insecure-tcp"])) for text in listen]
+            self["owner_ids"] = _ids(self["owner"]) if self["owner"] else None
             self["retention"] = parse_retention(self["trash-retention"])
             if self["insecure-tcp"] and not any(text.startswith("tcp:") for text in listen):
                 raise ValueError("--insecure-tcp is of no use without --listen=tcp:")
@@ -144,6 +148,14 @@ def _parsed(text: str, insecure: bool) -> CheckedEndpoint:
     if kind == "ssl":
         return TlsEndpoint.parse(text)
     return SystemdEndpoint.parse(text) if kind == "systemd" else UnixEndpoint.parse(text)
+
+
+def _ids(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,10}):([0-9]{1,10})", text, re.ASCII)
+    uid, gid = (int(number) for number in found.groups()) if found else (_NO_ID, _NO_ID)
+    if max(uid, gid) >= _NO_ID:
+        raise ValueError(f"--owner={text}: give UID:GID, numbers from 0 to {_NO_ID - 1}")
+    return uid, gid
 
 
 def _admin_endpoint(given: str | None, runtime: str) -> UnixEndpoint | None:

@@ -59,6 +59,14 @@ class OptionsTests(SynchronousTestCase):
         options = self.parsed(tcp, *(f"--{flag}" for flag in flags))
         self.assertTrue(all(options[flag] for flag in flags))
 
+    def test_owner(self) -> None:
+        """--owner is a user's id and a group's."""
+        self.assertEqual(self.parsed("--owner=100000:0")["owner_ids"], (100000, 0))
+        self.assertIsNone(self.parsed()["owner_ids"])
+        for text in ("5", "a:b", "-1:0", "0:4294967295", "0:0:0", "root:root"):
+            error = self.assertRaises(SystemExit, self.parsed, f"--owner={text}")
+            self.assertIn("give UID:GID", str(error))
+
     def test_of_no_use(self) -> None:
         """An option that changes nothing beside the others is refused, and says what it needs."""
         for word, needed in (

@@ -33,6 +33,28 @@ class RemappedEngine(Engine):
         return super().spawn()
 
 
+class OwnerTests(DriverCase):
+    """A daemon that is told who owns new volumes."""
+
+    def prepare(self, daemon: Daemon) -> None:
+        daemon.options = ["--owner=100000:200000"]
+
+    def test_backends(self) -> None:
+        """New volumes of each backend belong to the owner where their options name no other."""
+        for name, options in (
+            ("directory", {"backend": "directory"}),
+            ("image", {"backend": "image", "size": "16M"}),
+            ("tmpfs", {"backend": "tmpfs", "size": "1M"}),
+        ):
+            for more, owner in (({}, (100000, 200000)), ({"gid": "7"}, (100000, 7))):
+                volume = f"{name}{len(more)}"
+                self.daemon.ok("Create", Name=volume, Opts={**options, **more})
+                self.daemon.ok("Mount", Name=volume, ID="id")
+                found = (self.daemon.root / volume).stat()
+                self.assertEqual((found.st_uid, found.st_gid), owner, volume)
+                self.daemon.ok("Unmount", Name=volume, ID="id")
+
+
 class UsernsTests(DriverCase):
     """A daemon that reads the same files as the engine."""
 
