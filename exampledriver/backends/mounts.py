@@ -25,7 +25,8 @@ _ESCAPE = re.compile(rb"\\([0-3][0-7]{2})")
 #: What stands as an escape in mountinfo, with one kernel or another.
 _ESCAPED = re.compile(rb"[ \t\n\\#]")
 
-_FIELDS = rb"([0-9]+) ([0-9]+) ([0-9]+:[0-9]+) ([^ \n]+) ([^ \n]+)(?=[ \n]|\Z)"
+#: The separator before the type comes last: a line that was cut off has none.
+_FIELDS = rb"([0-9]+) ([0-9]+) ([0-9]+:[0-9]+) ([^ \n]+) ([^ \n]+)(?= [^\n]* - )"
 _LINE = re.compile(_FIELDS)
 #: A line that is not one, with the line break before it.
 _UNREADABLE = re.compile(rb"\n(?!%s)[^\n]" % _FIELDS)

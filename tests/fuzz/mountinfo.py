@@ -95,9 +95,8 @@ def _is_line(line: bytes) -> bool:
     """Tell whether the kernel can have written a line, as far as anybody reads it."""
     fields = line.split(b" ")
     numbers = fields[:2] + (fields[2].split(b":") if len(fields) > 2 else [])
-    return len(fields) > 4 and len(numbers) == 4 and all(map(bytes.isdigit, numbers)) and all(
-        fields[:5]
-    )  # fmt: skip
+    begins = len(fields) > 4 and len(numbers) == 4 and all(map(bytes.isdigit, numbers))
+    return begins and all(fields[:5]) and b"-" in fields[6:-1]
 
 
 def _view(random: Random, mounts: list[_Mount], spoiling: bool) -> _View:
@@ -147,7 +146,9 @@ class _World:
         own = _view(random, mine, False)
         if spoils and random.random() < 0.3:
             bad = _spoil(random, _line(random, _Mount(b"0:99", b"/", b"/elsewhere")))
-            own = _View(own.mounts, own.text + bad + b"\n", bool(bad) and not _is_line(bad))  # type: ignore[operator]
+            # One that looks like a line would be a mount, of whatever.
+            if bad and not _is_line(bad):
+                own = _View(own.mounts, own.text + bad + b"\n", True)  # type: ignore[operator]
         others = []
         for _ in range(random.randint(0, 3)):
             mounts = [_Mount(random.choice(_DEVICES), b"/" + _name(random), b"/")]
