@@ -295,7 +295,15 @@ def build(options: Options, reactor: Any) -> DaemonService:
     ledger.load()
     health = HealthChecks(backend, looks, reactor)
     changes_of = _apart(changes, mounts)
-    purger = TrashPurger(trash, options["retention"], deletions, reactor)
+    purger = TrashPurger(
+        trash,
+        options["retention"],
+        deletions,
+        reactor,
+        options["configuration"].purge_when_below,
+        # Nothing in an empty root, which may be that of a file system that is not mounted.
+        lambda: bool(volumes.count) and not volumes.root_trouble(),
+    )
     volumes = VolumeService(
         journal,
         ledger,
@@ -334,25 +342,23 @@ def build(options: Options, reactor: Any) -> DaemonService:
         options["retention"],
     )
     channels = admin_endpoint.path.parent if admin_endpoint else runtime
-    admin = AdminServer(
-        Administration(
-            volumes,
-            ledger,
-            backend,
-            health,
-            usages,
-            removed,
-            root,
-            changes,
-            looks,
-            waits,
-            _version,
-            _known_as(options["name"], endpoints),
-            options["configuration"].choice.default,
-        ),
-        reactor,
-        copies,
+    administration = Administration(
+        volumes,
+        ledger,
+        backend,
+        health,
+        usages,
+        removed,
+        root,
+        changes,
+        looks,
+        waits,
+        _version,
+        _known_as(options["name"], endpoints),
+        options["configuration"].choice.default,
     )
+    trash.largest = administration.largest
+    admin = AdminServer(administration, reactor, copies)
     admin_site = admin.site()
 
     sweep = Sweep(lambda: list(volumes.volumes), volumes.some, health, looks, reactor)

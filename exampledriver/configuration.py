@@ -17,6 +17,9 @@ TOML. Each mistake in it is an error at the start with the file, the line and th
     every = "24h"
     keep = 7
     volumes = ["db", "web-*"]
+
+    [trash]                 # delete the oldest of it while less of the root's disk is free
+    purge-when-below = "5%"
 """
 
 from __future__ import annotations
@@ -40,7 +43,11 @@ else:
     import tomli as tomllib
 
 #: The tables.
-_TABLES = ("backends", "schedules")
+_TABLES = ("backends", "schedules", "trash")
+
+#: The key of the trash's table, and what its value is.
+_BELOW = "purge-when-below"
+_PERCENT = re.compile(r"([0-9]{1,2}(?:\.[0-9]{1,2})?)%", re.ASCII)
 
 #: The kinds whose paths an operator can keep below some directories.
 WITH_BASES = ("directory", "mount")
@@ -67,11 +74,14 @@ class Configuration:
     :ivar choice: the kinds and their defaults.
     :ivar bases: for each kind the directories below which its paths have to be, if any.
     :ivar schedules: by which snapshots are made.
+    :ivar purge_when_below: while less than this part of the root's file system is free, the
+        oldest of the trash is deleted; 0 for never, below 1.
     """
 
     choice: Choice = field(factory=Choice)
     bases: Mapping[str, Sequence[Path]] = field(factory=dict)
     schedules: Sequence[Schedule] = ()
+    purge_when_below: float = 0.0
 
 
 def load(path: Path) -> Configuration:
@@ -147,7 +157,20 @@ class _Reader:
             table = self._table("backends", kind)
             bases[kind] = self._bases(kind, table)
             defaults[kind] = self._defaults(kind, table)
-        return Configuration(Choice(allowed, default, defaults), bases, self._schedules())
+        choice = Choice(allowed, default, defaults)
+        return Configuration(choice, bases, self._schedules(), self._below())
+
+    def _below(self) -> float:
+        table = self._table("trash", default={})
+        for key in table:
+            if key != _BELOW:
+                self.refuse(f"is not known; known: {_BELOW}", "trash", key)
+        if _BELOW not in table:
+            return 0.0
+        match = _PERCENT.fullmatch(str(table[_BELOW]))
+        if match is None or not float(match[1]):
+            self.refuse('give a part of the file system, such as "5%"', "trash", _BELOW)
+        return float(match[1]) / 100
 
     def _schedules(self) -> Sequence[Schedule]:
         found = []

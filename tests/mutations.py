@@ -290,8 +290,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a purge deletes from a slot that is not marked", TRASH,
-        "        os.rename(slot.path, path)\n        return Slot(path",
-        "        path = slot.path\n        return Slot(path",
+        "path = slot.path.with_name(slot.name + DELETING)", "path = slot.path",
         "tests.volumes.test_purge",
     ),
     Mutation(
@@ -328,6 +327,37 @@ MUTATIONS = [
     Mutation(
         "timers go by the wall clock", "exampledriver/daemon/steady.py",
         "    reactor.seconds = monotonic\n", "", "tests.daemon.test_steady",
+    ),
+    Mutation(
+        "a full disk: the slot in reserve is not used", TRASH,
+        "            slot = self._from_spare(manifest, error)\n", "            raise\n",
+        "tests.backends.test_full",
+    ),
+    Mutation(
+        "a full disk: what is in reserve has no blocks", "exampledriver/backends/spare.py",
+        "left = memoryview(content.ljust(_BYTES))", "left = memoryview(content)",
+        "tests.backends.test_full",
+    ),
+    Mutation(
+        "what was removed without the trash is not deleted after a crash",
+        "exampledriver/volumes/purge.py", "            self._trash.finish()\n", "",
+        "tests.backends.test_full",
+    ),
+    Mutation(
+        "a purge for space does not count what it has freed", TRASH,
+        "                    blocks += taken.bytes // (space.f_frsize or 1)\n", "",
+        "tests.backends.test_full",
+    ),
+    Mutation(
+        "a purge for space begins with the newest", TRASH,
+        "(not slot.deleting, -self.age(slot))", "(not slot.deleting, self.age(slot))",
+        "tests.backends.test_full",
+    ),
+    Mutation(
+        "a purge for space that nobody asked for", "exampledriver/volumes/purge.py",
+        "            if self.below:\n                self._trash.relieve(self.below)",
+        "            if True:\n                self._trash.relieve(self.below or 0.05)",
+        "tests.backends.test_full",
     ),
     Mutation(
         "a partly deleted volume is restored as if it were whole",

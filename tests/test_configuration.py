@@ -49,6 +49,18 @@ class ConfigurationTests(SynchronousTestCase):
         self.assertTrue(str(error).startswith(f"{self.path}:"), str(error))
         return str(error).removeprefix(f"{self.path}:")
 
+    def test_trash(self) -> None:
+        """When the trash is purged for space is a part of the disk, and never, if left out."""
+        self.assertEqual(self.load(GOOD).purge_when_below, 0)
+        for text, part in (("5%", 0.05), ("12.5%", 0.125), ("0.5%", 0.005)):
+            found = self.load(f'[trash]\npurge-when-below = "{text}"')
+            self.assertAlmostEqual(found.purge_when_below, part)
+        for value in ('"5"', "5", '"0%"', '"100%"', '"-5%"', '""', "true", '["5%"]'):
+            text = self.refused(f"[trash]\npurge-when-below = {value}")
+            self.assertIn("2: trash.purge-when-below: give a part of the file system", text)
+        self.assertIn("2: trash.below: is not known", self.refused('[trash]\nbelow = "5%"'))
+        self.assertIn("1: trash: is a table", self.refused('trash = "5%"'))
+
     def test_good(self) -> None:
         """The kinds, the default one, their options and bases; and the schedules."""
         found = self.load(GOOD)

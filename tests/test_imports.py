@@ -110,6 +110,7 @@ ALLOWED = {
         "volumes.values",
         "volumes.errors",
         "backends.kinds",
+        "backends.measuring",
         "backends.mounts",
         "backends.places",
     ],

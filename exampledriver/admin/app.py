@@ -107,7 +107,7 @@ class AdminServer:
             ),
             Call(
                 "Admin.Remove",
-                lambda message: administration.remove(message.text("Name")),
+                lambda message: administration.remove(message.text("Name"), _flag(message, "Now")),
                 _fields,
                 changes="Name",
             ),

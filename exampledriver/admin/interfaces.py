@@ -60,9 +60,10 @@ class IAdministration(Interface):
     def create(name: str, options: Mapping[str, str]) -> Answer[Fields]:
         """Make a volume; return it."""
 
-    def remove(name: str) -> Answer[Fields]:
+    def remove(name: str, now: bool = False) -> Answer[Fields]:
         """Remove a volume; return ``Kept``: whether its data is in the trash.
 
+        :param now: delete its data for good, without the trash.
         :raises PluginError: there is none, or it is in use.
         """
 

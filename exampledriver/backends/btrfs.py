@@ -277,10 +277,10 @@ class BtrfsBackend:
         """Tell that it lives under the root."""
         return True
 
-    def remove(self, volume: StoredVolume) -> None:
-        """Move it to the trash."""
+    def remove(self, volume: StoredVolume, now: bool = False) -> None:
+        """Move it to the trash, or where it is deleted."""
         self._make_movable(volume)
-        self._directory.remove(volume)
+        self._directory.remove(volume, now)
 
     def trashes(self, volume: StoredVolume) -> bool:
         """Tell that its data does."""

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..volumes import values
-from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, quoted
+from ..volumes.errors import BusyError, InvalidOptionError, VolumeError, advice, quoted
 from ..volumes.model import DIRECTORY, FROM, StoredVolume, Wanted
 from . import owned, places, projects
 from .clones import clone_options, taken_over
@@ -184,7 +184,8 @@ class DirectoryBackend:
 
     def create(self, volume: StoredVolume) -> bool:
         """Make or adopt the directory."""
-        with explained(volume, "creating"):
+        advise = self.trash.advice if self.keeps_data(volume) else advice
+        with explained(volume, "creating", advise):
             if self.settles(volume) and self._place(volume):
                 return True
             path = Path(volume.mountpoint)
@@ -307,12 +308,15 @@ class DirectoryBackend:
                     "unmount that, then remove the volume"
                 )
 
-    def remove(self, volume: StoredVolume) -> None:
-        """Move a directory under the root to the trash."""
+    def remove(self, volume: StoredVolume, now: bool = False) -> None:
+        """Move a directory under the root to the trash, or where it is deleted."""
         if not self.keeps_data(volume):
             return
-        with explained(volume, "moving to the trash"):
-            if os.path.lexists(volume.mountpoint):
+        doing = "removing" if now else "moving to the trash"
+        with explained(volume, doing, self.trash.advice):
+            if now and os.path.lexists(volume.mountpoint):
+                self.trash.put_now(Path(volume.mountpoint))
+            elif os.path.lexists(volume.mountpoint):
                 self.trash.put(Path(volume.mountpoint), manifest(volume))
             else:
                 # So that the start sees, should it have to do this again, that it has been done.

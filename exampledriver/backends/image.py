@@ -155,11 +155,13 @@ class ImageBackend(MountedBackend):
             "bring the file back, or remove the volume"
         )
 
-    def put_aside(self, volume: StoredVolume) -> None:
-        """Move the file to the trash."""
+    def put_aside(self, volume: StoredVolume, now: bool = False) -> None:
+        """Move the file to the trash, or where it is deleted."""
         there = os.path.lexists(volume.mountpoint)
-        super().put_aside(volume)
-        if os.path.lexists(self.file(volume)):
+        super().put_aside(volume, now)
+        if now and os.path.lexists(self.file(volume)):
+            self.trash.put_now(self.file(volume))
+        elif os.path.lexists(self.file(volume)):
             self.trash.put(self.file(volume), manifest(self._as_it_is(volume)), volume.name)
         elif there:
             # So that the start sees, should it have to do this again, that it has been done.

@@ -83,8 +83,10 @@ class IBackend(Interface):
     def keeps_data(volume: StoredVolume) -> bool:
         """Tell whether :meth:`remove` has something to do. Does not touch the disk."""
 
-    def remove(volume: StoredVolume) -> None:
+    def remove(volume: StoredVolume, now: bool = False) -> None:
         """Put the volume's data aside, in one step; data that is gone is no error.
+
+        :param now: not into the trash, but where it is deleted for good: that needs no space.
 
         It is durable, unless the volume :meth:`settles`.
         """

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
-from .mounts import around, here, inside
+from .mounts import around, here, inside, mounts_inside
 
 #: Seconds of work at a time, and how much longer it rests than it worked.
 _WORK, _REST = 0.005, 4.0
@@ -75,6 +75,20 @@ def measure_whole(path: str) -> Measure:
     # Btrfs does not count files.
     files = found.f_files - found.f_ffree if found.f_files else None
     return Measure((found.f_blocks - found.f_bfree) * unit, files, found.f_blocks * unit)
+
+
+def weigh(path: str, seconds: float) -> tuple[Measure, bool]:
+    """Return what a directory or file takes, as far as that is known after so many seconds.
+
+    :return: it, and whether that is all. What is not there takes nothing.
+    """
+    walk = _Hurry(set(mounts_inside(path)), lambda: None, until=time.monotonic() + seconds)
+    try:
+        if stat.S_ISREG(os.lstat(path).st_mode):
+            return Measure(measure_file(path).bytes, 1), True
+        return walk.whole(path), True
+    except (OSError, _EnoughError) as error:
+        return Measure(walk.bytes, walk.files), isinstance(error, FileNotFoundError)
 
 
 def measure(path: str, pulse: Callable[[], None]) -> Measure:
@@ -173,6 +187,21 @@ class _Walk:
             self.pulse()
             time.sleep(min(worked * _REST, _LONGEST_REST))
             self._since = time.monotonic()
+
+
+class _EnoughError(Exception):
+    """The time is over."""
+
+
+@define(eq=False)
+class _Hurry(_Walk):
+    """A measurement that does not rest, and ends in time."""
+
+    until: float = field(kw_only=True)
+
+    def _rest(self) -> None:
+        if time.monotonic() > self.until:
+            raise _EnoughError
 
 
 def _open(path: str, parent: int | None) -> int:

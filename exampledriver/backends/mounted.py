@@ -158,15 +158,16 @@ class MountedBackend:
         """Tell that there is always a mountpoint to be removed."""
         return True
 
-    def remove(self, volume: StoredVolume) -> None:
+    def remove(self, volume: StoredVolume, now: bool = False) -> None:
         """Unmount the volume and remove its mountpoint; what is in that goes to the trash."""
         self._unmount(volume, self.forced)
-        with explained(volume, "removing"):
-            self.put_aside(volume)
+        with explained(volume, "removing", self.trash.advice):
+            self.put_aside(volume, now)
 
-    def put_aside(self, volume: StoredVolume) -> None:
+    def put_aside(self, volume: StoredVolume, now: bool = False) -> None:
         """Put aside what there is of a volume that is not mounted.
 
+        :param now: where it is deleted for good; without that, in the trash.
         :raises OSError: it could not be done.
         """
         with suppress(FileNotFoundError):

@@ -103,10 +103,10 @@ class Backends:
         """Tell whether there is something to be removed."""
         return self._kinds[volume.backend].keeps_data(volume)
 
-    def remove(self, volume: StoredVolume) -> None:
+    def remove(self, volume: StoredVolume, now: bool = False) -> None:
         """Put the volume's data aside."""
         self.home.check(volume)
-        self.of(volume).remove(volume)
+        self.of(volume).remove(volume, now)
 
     def trashes(self, volume: StoredVolume) -> bool:
         """Tell whether the volume's data goes to the trash."""

@@ -55,6 +55,8 @@ def removed(trash: Trash) -> list[Removed]:
     """
     found: list[Removed] = []
     for slot in trash.slots():
+        if slot.bare:
+            continue
         # A purge may be at work in it.
         with suppress(FileNotFoundError):
             found += _in_slot(slot, trash.age(slot))

@@ -6,7 +6,9 @@ comes again does not collide, and a name of 255 characters still fits.
 Before the first file of a slot is deleted, the slot is renamed to ``TIME.deleting``, durably:
 what a purge has begun to delete is never taken for whole.
 
-How long ago something was removed, two clocks say: see :mod:`.ages`.
+How long ago something was removed, two clocks say: see :mod:`.ages`. What is removed without
+the trash is renamed to ``TIME.now``, which needs no inode and no block, and then deleted. For
+a full file system one slot is kept ready: see :mod:`.spare`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from __future__ import annotations
 import errno
 import os
 import shlex
-from collections.abc import Callable, Collection, Iterator, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -28,7 +30,9 @@ from ..volumes.model import StoredVolume
 from .ages import Ages, Uptime, uptime
 from .copying.removing import remove_tree
 from .durable import sync
+from .measuring import weigh
 from .mounts import holders, mounts_inside, named
+from .spare import Spare
 
 _log = Logger()
 
@@ -42,6 +46,12 @@ MANIFEST = ".volume.json"
 #: Ends the name of a slot whose deletion has begun. Older versions leave such a slot alone.
 DELETING = ".deleting"
 
+#: Ends the name of a removed volume's data that is deleted without having been in a slot.
+NOW = ".now"
+
+#: The errors of a full file system.
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
 #: In the trash: how much time was counted since each slot was filled.
 _AGES = ".ages.json"
 #: What is added to a slot's name for the time since it was seen to be without data.
@@ -50,6 +60,10 @@ _EMPTY = " empty"
 _A_WHILE = timedelta(minutes=1)
 
 _FORMAT = "%Y%m%dT%H%M%S.%fZ"
+#: What the name of a slot may end in.
+_ENDS = (DELETING, NOW, "")
+#: For how many seconds it is looked how much something takes, for an error and for a purge.
+_GLANCE, _LOOK = 0.3, 10.0
 #: How many slots one step marks: a crash leaves no more than these to be finished.
 _MOST = 256
 
@@ -61,12 +75,14 @@ class Slot:
     :ivar name: the name for people and programs, which is the time alone.
     :ivar at: when what is in it was removed, by the wall clock.
     :ivar deleting: its deletion has begun: what is in it may not be whole.
+    :ivar bare: it is a volume's data itself, which is to be deleted at once.
     """
 
     path: Path
     name: str
     at: datetime
     deleting: bool
+    bare: bool = False
 
 
 @frozen
@@ -93,6 +109,8 @@ class Trash:
     root: Path
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc), kw_only=True)
     uptime: Uptime = field(default=uptime, kw_only=True)
+    #: Returns the largest volumes that were measured, with their bytes; for advice.
+    largest: Callable[[], Sequence[tuple[str, int]]] = field(default=tuple, init=False)
     #: The slots that somebody is at work in; everybody else leaves them alone.
     _claimed: set[str] = field(factory=set, init=False)
     #: The slots that are not durable yet.
@@ -101,10 +119,17 @@ class Trash:
     _ages: Ages = field(init=False)
     #: The slots that the log has said are kept longer than the wall clock says.
     _longer: set[str] = field(factory=set, init=False)
+    _spare: Spare = field(init=False)
+    #: The log has said that there is no spare slot.
+    _no_spare: bool = field(default=False, init=False)
 
     @_ages.default
     def _make_ages(self) -> Ages:
         return Ages(self.path / _AGES, self.uptime)
+
+    @_spare.default
+    def _make_spare(self) -> Spare:
+        return Spare(self.path, MANIFEST)
 
     @property
     def path(self) -> Path:
@@ -126,21 +151,108 @@ class Trash:
         :raises FileNotFoundError: it is not there.
         :raises OSError: it could not be moved, and is where it was.
         """
+        try:
+            slot = self._new(manifest)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            slot = self._from_spare(manifest, error)
+        try:
+            os.rename(directory, slot / (name or directory.name))
+        except OSError:
+            _remove_empty(slot)
+            raise
+        finally:
+            self._filled(slot.name)
+
+    def put_now(self, directory: Path) -> None:
+        """Move a directory of the root where :meth:`finish` deletes it for good.
+
+        :raises OSError: it could not be moved, and is where it was.
+        """
+        self.prepare()
+        with self._lock:
+            slot = self.path / free_slot_name(self.path, self.now())
+            os.rename(directory, f"{slot}{NOW}")
+            self._unsynced.add(slot.name)
+
+    def _filled(self, slot: str) -> None:
+        """Leave a slot to others, and count its age."""
+        self._ages.begin(slot)
+        with self._lock:
+            self._claimed.discard(slot)
+            self._unsynced.add(slot)
+
+    def _new(self, manifest: bytes) -> Path:
+        """Return a new slot, which is claimed."""
         self.prepare()
         slot = self._slot(self.now())
         try:
-            try:
-                with open(slot / MANIFEST, "xb", opener=_private) as file:
-                    file.write(manifest)
-                os.rename(directory, slot / (name or directory.name))
-            except OSError:
+            with open(slot / MANIFEST, "xb", opener=_private) as file:
+                file.write(manifest)
+        except OSError:
+            with suppress(OSError):
                 _remove_empty(slot)
-                raise
-            self._ages.begin(slot.name)
-        finally:
             with self._lock:
                 self._claimed.discard(slot.name)
-                self._unsynced.add(slot.name)
+            raise
+        return slot
+
+    def _from_spare(self, manifest: bytes, error: OSError) -> Path:
+        """Return the spare slot, which is claimed."""
+        with self._lock:
+            slot = self.path / free_slot_name(self.path, self.now())
+            try:
+                self._spare.take(manifest, slot)
+            except FileNotFoundError:
+                raise error from None
+            self._claimed.add(slot.name)
+        return slot
+
+    def reserve(self) -> None:
+        """Keep a slot ready for a full file system, if there is space for one. Blocks."""
+        try:
+            self.prepare()
+            with self._lock:
+                self._spare.prepare()
+        except OSError as error:
+            if not self._no_spare:
+                _log.warn(
+                    "{path}: no space is in reserve for removals: {error}",
+                    path=str(self.path),
+                    error=error,
+                )
+            self._no_spare = True
+        else:
+            self._no_spare = False
+
+    def advice(self, error: OSError) -> str:
+        """Return what to do about an error in the root, to be added to its text. Blocks."""
+        if error.errno not in FULL:
+            where = [Path(error.filename)] if isinstance(error.filename, str | Path) else []
+            return immutable(error, *where, self.path)
+        largest = ", ".join(f"{name} {size >> 20} MiB" for name, size in self.largest()[:3])
+        return (
+            f"; free some space: {self._described()}; "
+            f'"exampledriver volume usage" shows the largest volumes{largest and f" ({largest})"}, '
+            '"exampledriver volume rm --now NAME" deletes one without the trash'
+        )
+
+    def _described(self) -> str:
+        try:
+            count = len(self.slots())
+            taken, whole = weigh(str(self.path), _GLANCE)
+            space = os.statvfs(self.root)
+        except OSError as error:
+            return f"the trash cannot be read: {error.strerror}"
+        if not count:
+            return "the trash is empty"
+        size = space.f_blocks * space.f_frsize
+        most = ", most of the file system" if taken.bytes * 2 > size else ""
+        return (
+            f'"exampledriver trash purge" deletes for good what was removed, {count} volumes of '
+            f"{'' if whole else 'at least '}{taken.bytes >> 20} MiB{most}"
+        )
 
     def sync(self) -> None:
         """Make durable what :meth:`put` has moved.
@@ -251,6 +363,46 @@ class Trash:
                 count=len(new),
             )
 
+    def finish(self) -> None:
+        """Delete what was removed without the trash; the log says what cannot be deleted."""
+        for one in self.purge_slots([slot.name for slot in self.slots() if slot.bare]):
+            if one.why:
+                _log.warn("{slot} is not deleted: {why}", slot=one.slot, why=one.why)
+
+    def relieve(self, below: float) -> int:
+        """Delete the oldest slots while less than a part of the file system is free.
+
+        They go whatever their age; the log names each. Space may come back late, as with Btrfs:
+        what was deleted counts as free, until the next call.
+
+        :param below: of the blocks and of the inodes, from 0 to 1.
+        :return: how many volumes were deleted.
+        """
+        space = os.statvfs(self.root)
+        blocks = files = purged = 0
+        for slot in sorted(self.slots(), key=lambda slot: (not slot.deleting, -self.age(slot))):
+            free = _free(space, blocks, files)
+            if free >= below:
+                break
+            taken, _ = weigh(str(slot.path), _LOOK)
+            names = "" if slot.bare else " ".join(sorted(set(os.listdir(slot.path)) - {MANIFEST}))
+            for one in self.purge_slots([slot.name]):
+                if not one.why:
+                    blocks += taken.bytes // (space.f_frsize or 1)
+                    files += taken.files or 0
+                    purged += one.volumes
+                    _log.info(
+                        "purged {slot} ({name}), removed {age} ago: only {free:.1f} % of {root} "
+                        "was free, and purge-when-below is {below:g} %",
+                        slot=slot.name,
+                        name=names,
+                        age=timedelta(seconds=int(self.age(slot).total_seconds())),
+                        free=free * 100,
+                        root=str(self.root),
+                        below=below * 100,
+                    )
+        return purged
+
     def purge_slots(self, names: Collection[str]) -> list[Purged]:
         """Delete slots for good; return what became of each.
 
@@ -284,6 +436,11 @@ class Trash:
                 why = f"mounted, and not to be deleted under its users: {where}"
                 done.append(Purged(name, 0, why))
                 return
+            with self._lock:
+                unsynced = name in self._unsynced
+            if unsynced:
+                # A crash must not find the volume at its old place, half deleted.
+                self.sync()
             marked.append(slot if slot.deleting else self._mark(slot))
         except FileNotFoundError:
             return
@@ -292,23 +449,27 @@ class Trash:
             done.append(Purged(name, 0, why))
 
     def _find(self, name: str) -> Slot | None:
-        paths = (self.path / f"{name}{DELETING}", self.path / name)
+        paths = [self.path / f"{name}{end}" for end in _ENDS]
         return next((read_slot(path) for path in paths if os.path.lexists(path)), None)
 
     def _mark(self, slot: Slot) -> Slot:
-        with self._lock:
-            unsynced = slot.name in self._unsynced
-        if unsynced:
-            # A crash must not find the volume at its old place, half deleted.
-            self.sync()
         path = slot.path.with_name(slot.name + DELETING)
-        os.rename(slot.path, path)
+        try:
+            os.rename(slot.path, path)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            self._spare.give_way()
+            os.rename(slot.path, path)
         return Slot(path, slot.name, slot.at, True)
 
 
 def _deleted(slot: Slot) -> Purged:
     """Delete a slot that is marked. What it was is deleted last."""
     try:
+        if slot.bare:
+            remove_tree(slot.path)
+            return Purged(slot.name, 1, "")
         inside = [path for path in slot.path.iterdir() if path.name != MANIFEST]
         for path in inside:
             remove_tree(path)
@@ -316,7 +477,7 @@ def _deleted(slot: Slot) -> Purged:
     except FileNotFoundError:
         return Purged(slot.name, 0, "")  # another one was there first
     except OSError as error:
-        return Purged(slot.name, 0, f"{error}{immutable(error, slot.path)}")
+        return Purged(slot.name, 0, f"{error}{immutable(error, slot.path, recursive=True)}")
     return Purged(slot.name, len(inside) or 1, "")
 
 
@@ -326,14 +487,22 @@ def _remove_empty(slot: Path) -> None:
     slot.rmdir()
 
 
-def immutable(error: OSError, *paths: Path) -> str:
+def _free(space: os.statvfs_result, blocks: int, files: int) -> float:
+    """Return which part of a file system is free, of blocks or inodes; some count as free."""
+    parts = [(space.f_bavail + blocks) / space.f_blocks] if space.f_blocks else []
+    if space.f_files:  # Btrfs has any number
+        parts.append((space.f_favail + files) / space.f_files)
+    return min(parts, default=1.0)
+
+
+def immutable(error: OSError, *paths: Path, recursive: bool = False) -> str:
     """Return what to do about a file that nobody may delete, to be added to an error's text."""
     if error.errno != errno.EPERM or os.geteuid() != 0:
         return ""
     where = " ".join(shlex.quote(str(path)) for path in paths)
-    recursive = "-R " if len(paths) == 1 else ""
     return (
-        f'; it is immutable or append-only, as lsattr shows: "chattr {recursive}-i -a {where}" '
+        f'; it is immutable or append-only, as lsattr shows: "chattr {"-R " if recursive else ""}'
+        f'-i -a {where}" '
         "ends that"
     )
 
@@ -358,9 +527,10 @@ def slot_time(name: str) -> datetime | None:
 
 def read_slot(path: Path) -> Slot | None:
     """Return the slot at a path of the trash; ``None`` if the name is not a slot's."""
-    name = path.name.removesuffix(DELETING)
+    name = path.name.removesuffix(DELETING).removesuffix(NOW)
     at = slot_time(name)
-    return None if at is None else Slot(path, name, at, name != path.name)
+    bare = path.name.endswith(NOW)
+    return None if at is None else Slot(path, name, at, name != path.name, bare)
 
 
 def free_slot_name(trash: Path, moment: datetime) -> str:
@@ -370,7 +540,7 @@ def free_slot_name(trash: Path, moment: datetime) -> str:
     """
     while True:
         name = slot_name(moment)
-        if not any(os.path.lexists(trash / f"{name}{end}") for end in ("", DELETING)):
+        if not any(os.path.lexists(trash / f"{name}{end}") for end in _ENDS):
             return name
         moment += timedelta(microseconds=1)
 

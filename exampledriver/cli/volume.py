@@ -9,7 +9,7 @@ from typing import Any
 from ..processes import printable
 from . import copies, engine
 from .client import AdminError, Client, add_socket, pairs
-from .tables import note, number, show_json, since, size, table, usage
+from .tables import confirmed, note, number, show_json, since, size, table, usage
 
 #: What the daemon says of a directory in the same file system as the root, or as /.
 OWN = "."
@@ -53,6 +53,11 @@ def add_to(rooms: Any) -> None:
     made = command("rm", rm, "remove volumes that nobody uses; their data goes to the trash")
     made.add_argument("name", nargs="+", metavar=VOLUME)
     engine.add_to(made, registers=False)
+    made.add_argument(
+        "--now", action="store_true",
+        help="delete their data for good, without the trash; needs no free space",
+    )  # fmt: skip
+    made.add_argument("-y", "--yes", action="store_true", help="with --now: do not ask")
     as_json(made)
 
     made = command("resize", resize, "give a volume another size, mounted or not")
@@ -154,10 +159,13 @@ def rm(options: argparse.Namespace) -> int:
     registering = engine.Registering.of(options, client)
     status = 0
     removed = []
+    names = ", ".join(options.name)
+    if options.now and not options.yes and not confirmed(f"Delete for good {names}?"):
+        raise AdminError("nothing was removed: say yes on a terminal, or give --yes")
     for name in dict.fromkeys(options.name):
         registering.keep_labels(client, name)
         try:
-            gone = client.ask("Remove", {"Name": name})
+            gone = client.ask("Remove", {"Name": name, "Now": options.now})
         except AdminError as error:
             note(f"exampledriver: {error}")
             status = 1
@@ -166,7 +174,9 @@ def rm(options: argparse.Namespace) -> int:
         if options.json:
             continue
         print(name)
-        if gone["Kept"]:
+        if options.now:
+            note("its data is being deleted; the log says if that cannot be done")
+        elif gone["Kept"]:
             until = f" until {gone['Until']}" if gone["Until"] else ""
             note(f'in the trash{until}: "exampledriver trash restore {name}" brings it back')
     if options.json:

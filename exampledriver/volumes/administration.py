@@ -35,6 +35,8 @@ MOST_LOOKS = 1000
 #: Seconds between the two looks before a release: a container that is just being started is
 #: counted, and not mounted yet.
 A_WHILE = 2.0
+#: The length of the key of a volume's measure.
+_VOLUME = 4
 #: So many volumes are shown in one turn of the reactor.
 _SLICE = 500
 
@@ -269,18 +271,29 @@ class Administration:
         await self._service.create(name, options)
         return self._shown(self._service.about(name))
 
-    async def remove(self, name: str) -> Fields:
-        """Remove a volume that is not in use."""
+    async def remove(self, name: str, now: bool = False) -> Fields:
+        """Remove a volume that is not in use; with `now` without the trash."""
         volume = self._service.about(name)
         kept = self._backend.trashes(volume) and await self._threads(
             os.path.lexists, self._backend.data_path(volume)
         )
-        await self._service.remove(name)
+        await self._service.remove(name, now)
+        if now:
+            self._removed.finish()
         return {
             "Name": name,
-            "Kept": kept,
-            "Until": self._removed.until() if kept else None,
+            "Kept": kept and not now,
+            "Until": self._removed.until() if kept and not now else None,
         }
+
+    def largest(self) -> Sequence[tuple[str, int]]:
+        """Return the volumes that were measured, with their bytes, the largest first."""
+        found = [
+            (key[0], measure.bytes)
+            for key, measure in self._usages.measures()
+            if isinstance(key, tuple) and len(key) == _VOLUME and key[0] in self._service.volumes
+        ]
+        return sorted(found, key=lambda one: -one[1])
 
     async def bring(
         self, name: str, options: Mapping[str, str], source: str, move: bool, report: Report

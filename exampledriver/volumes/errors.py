@@ -54,5 +54,8 @@ def quoted_option(key: str, value: str) -> str:
 def advice(error: OSError) -> str:
     """Return what to do about an error of the file system, to be added to its text."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return '; free some space: "exampledriver trash purge" deletes for good what was removed'
+        return (
+            '; free some space: "exampledriver volume usage" and "exampledriver trash list" show '
+            "what takes it"
+        )
     return f": {advised}" if (advised := short(error)) else ""

@@ -24,19 +24,25 @@ class TrashPurger(Service):
     """Deletes for good what has been in the trash for longer than `retention`.
 
     It looks at the start, every hour (every `retention`, if that is shorter), and, with
-    a retention of zero, after each removal. Every minute it counts the time that has passed.
+    a retention of zero, after each removal. Every minute it counts the time that has passed,
+    keeps a slot in reserve, and deletes the oldest while the file system is too full.
+
+    :ivar below: less than this part of the file system free is too full; 0 for never.
+    :ivar may_reserve: tells, in a thread, whether something may be made in the root.
     """
 
     _trash: Trash
     retention: timedelta | None
     _threads: Threads
     _clock: IReactorTime
+    below: float = 0.0
+    may_reserve: Callable[[], bool] = lambda: False
     _loops: list[LoopingCall] = field(factory=list, init=False)
 
     def startService(self) -> None:
         """Begin to look."""
         super().startService()
-        self._begin(self._count, _MINUTE)
+        self._begin(self._look, _MINUTE)
         if self.retention is not None:
             seconds = self.retention.total_seconds()
             self._begin(self._purge, min(_HOUR, max(1.0, seconds)) if seconds else _HOUR)
@@ -60,8 +66,16 @@ class TrashPurger(Service):
         if self.running and self.retention == timedelta():
             self._purge()
 
-    def _count(self) -> Deferred[None]:
-        return self._threads(self._trash.count).addErrback(
+    def _look(self) -> Deferred[None]:
+        def look() -> None:
+            self._trash.finish()
+            if self.below:
+                self._trash.relieve(self.below)
+            self._trash.count()
+            if self.may_reserve():
+                self._trash.reserve()
+
+        return self._threads(look).addErrback(
             lambda failure: _log.failure("the trash could not be looked at", failure)
         )
 

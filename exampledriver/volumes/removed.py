@@ -116,6 +116,12 @@ class RemovedVolumes:
         older = [other.slot for other in found if other is not one and other.there]
         return target, {"Slot": one.slot, "Others": older}
 
+    def finish(self) -> None:
+        """Begin to delete what was removed without the trash."""
+        self._delete_threads(self._trash.finish).addErrback(
+            lambda failure: _log.failure("what was removed could not be deleted", failure)
+        )
+
     def _restored(self, one: Removed) -> Origin:
         def bring(volume: StoredVolume) -> None:
             bring_back(self._trash, one, volume.name, self._data_path(volume))

@@ -28,9 +28,11 @@ class Removal:
     _state: State
     removed: Callable[[], None]
 
-    async def remove(self, name: str, job: Job) -> None:
+    async def remove(self, name: str, job: Job, now: bool = False) -> None:
         """Remove a volume; one that does not exist is a success.
 
+        :param now: without the trash. A crash before the data has been moved still leaves it
+            to the next start, which moves it to the trash.
         :raises InvalidNameError: the name cannot be one.
         :raises BusyError: the kernel says that somebody uses it, or it is being copied.
         :raises VolumeError: its data could not be moved, or the journal not written;
@@ -49,7 +51,7 @@ class Removal:
             await self._state.settler.free(name, "it is being made durable")
             try:
                 if self._state.backend.keeps_data(volume):
-                    await self._remove_data(volume, job)
+                    await self._remove_data(volume, job, now)
                 else:
                     await self._state.threads(self._state.backend.check_unused, volume)
                     job.commit()
@@ -70,7 +72,7 @@ class Removal:
         except CatalogError as error:
             _log.warn("volume {name}: mount counts remain: {error}", name=name, error=error)
 
-    async def _remove_data(self, volume: StoredVolume, job: Job) -> None:
+    async def _remove_data(self, volume: StoredVolume, job: Job, now: bool) -> None:
         def check_and_post(volume: StoredVolume) -> tuple[Deferred[None]]:
             self._state.backend.check_unused(volume)
             # From the journal's word on it is removed, when its data can be moved.
@@ -85,7 +87,8 @@ class Removal:
             await self._state.posted(written)
             job.waits = ""
             try:
-                await self._state.threads(self._state.backend.remove, volume)
+                how = (now,) if now else ()
+                await self._state.threads(self._state.backend.remove, volume, *how)
             except VolumeError as error:
                 await self._take_back(volume, fresh, error)
                 raise

@@ -170,10 +170,10 @@ class VolumeService:
         job = Job("Create", name, LONG if origin is None else 0)
         return self._deadlines.keep(job, self._creation.create(name, options, origin, job))
 
-    def remove(self, name: str) -> Work[None]:
+    def remove(self, name: str, now: bool = False) -> Work[None]:
         """Remove a volume; see :meth:`.Removal.remove`."""
         job = Job("Remove", name, SHORT)
-        return self._deadlines.keep(job, self._removal.remove(name, job))
+        return self._deadlines.keep(job, self._removal.remove(name, job, now))
 
     def mount(self, name: str, mount_id: str) -> Work[str]:
         """Make a volume usable, and count it; see :meth:`.Use.mount`."""

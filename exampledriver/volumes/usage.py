@@ -121,6 +121,11 @@ class Usages:
         self._waiting.remove(waiting)
         waiting[1].callback(None)
 
+    def measures(self) -> list[tuple[Key, Measure]]:
+        """Return the last measures; may be called in any thread."""
+        known = list(self._known.items())
+        return [(key, one.measure) for key, one in known if one.measure is not None]
+
     def keep(self, keys: Collection[Key]) -> None:
         """Forget the measures of all others."""
         if len(self._known) > 2 * len(keys) + 100:

@@ -109,7 +109,7 @@ class OtherTests(RefusalCase):
         volume = self.volume("directory", {})
         for work in (explained(volume, "creating")(full), explaining("v", "copying", full)):
             error = self.assertRaises(VolumeError, work)
-            self.assertIn('on device; free some space: "exampledriver trash purge"', str(error))
+            self.assertIn('on device; free some space: "exampledriver volume usage"', str(error))
 
     def test_tmpfs(self) -> None:
         """A tmpfs that holds more than the new size says how much."""

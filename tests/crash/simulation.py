@@ -223,7 +223,7 @@ class SimulatedBackend:
             self._change(name)
             self.trash.append(self.directories.pop(name))
 
-    def remove(self, volume: StoredVolume) -> None:
+    def remove(self, volume: StoredVolume, now: bool = False) -> None:
         if volume.name in self.directories:
             self._do("remove", lambda: self._move(volume.name))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...backends.kinds import judge as judge_volume
+from ...backends.measuring import weigh
 from ...backends.mounts import around, here
 from ...journal import JournalError
 from ...journal.log import JOURNAL
@@ -20,6 +21,8 @@ from .proc import user
 
 #: Less than this many bytes free is full, on file systems that are large enough for it.
 _FULL = 64 << 20
+#: For how many seconds it is looked how much the trash takes.
+_LOOK = 10.0
 #: Less than this part free is soon full, and full on small file systems.
 _LITTLE = 0.05
 
@@ -128,7 +131,31 @@ def disk(at: Installation) -> Iterator[Finding]:
             seen.setdefault(found.st_dev, []).append(path)
     for paths in seen.values():
         at.looking_at = str(paths[0])
-        yield from judge_space(" and ".join(map(str, paths)), paths[0], os.statvfs(paths[0]))
+        space = os.statvfs(paths[0])
+        full = list(judge_space(" and ".join(map(str, paths)), paths[0], space))
+        yield from full
+        if full and at.root in paths and at.look(at.root / ".trash"):
+            yield from _removed(at, space)
+
+
+def _removed(at: Installation, space: os.statvfs_result) -> Iterator[Finding]:
+    """Say what the trash takes of a file system that is full, or soon is."""
+    trash = at.root / ".trash"
+    at.looking_at = str(trash)
+    taken, whole = weigh(str(trash), _LOOK)
+    size = space.f_blocks * space.f_frsize
+    if all(entry.startswith(".") for entry in os.listdir(trash)):
+        return
+    most = ", most of the file system" if taken.bytes * 2 > size else ""
+    yield Finding(
+        "disk",
+        "problem" if most else "note",
+        f"{trash} takes {'' if whole else 'at least '}{taken.bytes >> 20} MiB{most}",
+        "what was removed is kept until its retention ends, and takes the space until then",
+        "exampledriver trash list\n"
+        "exampledriver trash purge   # deletes for good what was removed\n"
+        'purge-when-below = "5%"   # in [trash] of the configuration file: does that by itself',
+    )
 
 
 def judge_space(where: str, path: Path, space: os.statvfs_result) -> Iterator[Finding]:
@@ -141,7 +168,10 @@ def judge_space(where: str, path: Path, space: os.statvfs_result) -> Iterator[Fi
         "no volume can be created, removed or mounted until there is space for the journal; what "
         "was answered is safe"
     )
-    more = f"df -h {quoted(path)}   # make space, or move it to a larger file system"
+    more = (
+        f"df -h {quoted(path)}   # make space, or move it to a larger file system\n"
+        "exampledriver volume usage   # which volumes are the largest?"
+    )
     shown = f"{free >> 20} MiB of {size >> 20} MiB are free"
     if space.f_flag & os.ST_RDONLY:
         yield Finding(
