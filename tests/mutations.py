@@ -329,6 +329,10 @@ MUTATIONS = [
         "    reactor.seconds = monotonic\n", "", "tests.daemon.test_steady",
     ),
     Mutation(
+        "a full disk: the journal has nothing in reserve", "exampledriver/journal/files.py",
+        "        if self._reserved < _LOW and", "        if False and", "tests.journal.test_files",
+    ),
+    Mutation(
         "a full disk: the slot in reserve is not used", TRASH,
         "            slot = self._from_spare(manifest, error)\n", "            raise\n",
         "tests.backends.test_full",

@@ -6,6 +6,7 @@ path. Whether it is still the one at its path is asked before answers are given 
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 
@@ -15,6 +16,13 @@ from zope.interface import implementer
 from .interfaces import IFile, IFiles
 from .lock import Lock, identity
 from .records import JournalError
+
+#: So many bytes behind the end of a file are kept for it: on a full disk, volumes can be removed.
+RESERVE = 8192
+#: With less than this it is tried to keep that many again.
+_LOW = 4096
+#: fallocate(2): the file's size stays as it is.
+_KEEP_SIZE = 1
 
 
 @implementer(IFile)
@@ -27,6 +35,8 @@ class RealFile:
 
     _fd: int
     identity: tuple[int, int] = field(init=False)
+    #: How many bytes behind the end are kept, as far as that is known.
+    _reserved: int = field(default=0, init=False)
 
     @identity.default
     def _identify(self) -> tuple[int, int]:
@@ -38,6 +48,9 @@ class RealFile:
         left = memoryview(data)
         while left:
             left = left[os.write(self._fd, left) :]
+        self._reserved -= len(data)
+        if self._reserved < _LOW and _allocate(self._fd, os.fstat(self._fd).st_size, RESERVE):
+            self._reserved = RESERVE
 
     def sync(self) -> None:
         """Call fdatasync(2)."""
@@ -46,6 +59,7 @@ class RealFile:
     def truncate(self, size: int) -> None:
         """Call ftruncate(2), then fsync(2): a size is metadata."""
         os.ftruncate(self._fd, size)
+        self._reserved = 0  # it went with the rest
         os.fsync(self._fd)
 
     def close(self) -> None:
@@ -151,6 +165,17 @@ class RealFiles:
             raise
         os.close(self._dir)
         self._dir = fd
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+#: With offsets of 64 bits everywhere.
+_fallocate = getattr(_libc, "fallocate64", None) or _libc.fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+
+
+def _allocate(fd: int, start: int, length: int) -> bool:
+    """Give a file blocks behind its end; return whether that could be done. fallocate(2)."""
+    return bool(_fallocate(fd, _KEEP_SIZE, start, length) == 0)
 
 
 def _sync_name(path: str) -> None:

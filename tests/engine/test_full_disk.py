@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import re
+import shutil
 from pathlib import Path
 
 from tests.admin import command
 from tests.process import until
 
-from .box import done, run
+from .box import IMAGE, done, run
 from .case import DockerCase, DriverCase
 
 
@@ -113,6 +114,18 @@ class FullDiskTests(DockerCase):
         self.assertEqual(self.daemon.names(), names)
         self.assertIn(lost, names)
 
+    def test_remove(self) -> None:
+        """A volume can be removed although the journal's disk is full, again and again."""
+        names = [f"v{number}" for number in range(5)]
+        for name in names:
+            self.engine.docker("volume", "create", "-d", "x", name)
+        fill(self.daemon.state / "ballast")
+        for name in names:
+            self.engine.docker("volume", "rm", name)
+        self.daemon.kill()
+        self.daemon.start()
+        self.assertEqual(self.daemon.names(), [])
+
 
 class FullRootCase(DockerCase):
     """The volumes' own file system is full."""
@@ -122,7 +135,7 @@ class FullRootCase(DockerCase):
         self.daemon.stop()
         self.make_root()
         self.daemon.start()
-        for name in ("a", "b", "c"):
+        for name in ("va", "vb", "vc"):
             self.engine.docker("volume", "create", "-d", "x", "-o", "mode=0750", name)
         # A start with volumes puts a slot in reserve.
         self.daemon.stop()
@@ -135,7 +148,7 @@ class FullRootCase(DockerCase):
 
     def fill(self) -> Path:
         """Leave no space; return the file that takes it."""
-        file = self.daemon.root / "c/file"
+        file = self.daemon.root / "vc/file"
         fill(file)
         return file
 
@@ -149,52 +162,52 @@ class FullRootTests(FullRootCase):
 
     def test_reserve(self) -> None:
         """A volume goes to the trash of a full disk, whole; the next one is refused with advice."""
-        (self.daemon.root / "a/data").write_bytes(b"precious")
+        (self.daemon.root / "va/data").write_bytes(b"precious")
         file = self.fill()
-        self.engine.docker("volume", "rm", "a")
-        self.assertEqual(self.removed(), ["a"])
-        error = self.error("volume", "rm", "c")
+        self.engine.docker("volume", "rm", "va")
+        self.assertEqual(self.removed(), ["va"])
+        error = self.error("volume", "rm", "vc")
         self.assertIn("No space left on device; free some space: ", error)
         self.assertIn("exampledriver trash purge", error)
         self.assertIn("exampledriver volume rm --now NAME", error)
         self.assertEqual(file.read_bytes().strip(b"x"), b"")
-        command.done(self.daemon, "trash", "restore", "a")
-        self.assertEqual((self.daemon.root / "a/data").read_bytes(), b"precious")
-        (found,) = command.loaded(self.daemon, "volume", "inspect", "a")
+        command.done(self.daemon, "trash", "restore", "va")
+        self.assertEqual((self.daemon.root / "va/data").read_bytes(), b"precious")
+        (found,) = command.loaded(self.daemon, "volume", "inspect", "va")
         self.assertEqual(found["Options"], {"mode": "0750"})
 
     def test_now(self) -> None:
         """With an empty trash, and no reserve, a volume is removed without the trash."""
         self.fill()
-        self.engine.docker("volume", "rm", "a")
+        self.engine.docker("volume", "rm", "va")
         command.done(self.daemon, "trash", "purge", "--yes")
         spare = self.daemon.root / ".trash/.spare"
         for path in (spare / ".volume.json", spare):
             with contextlib.suppress(FileNotFoundError):
                 path.unlink() if path.is_file() else path.rmdir()
-        fill(self.daemon.root / "b/file")
-        error = self.error("volume", "rm", "c")
+        fill(self.daemon.root / "vb/file")
+        error = self.error("volume", "rm", "vc")
         self.assertIn("free some space: the trash is empty; ", error)
         self.assertIn(
-            "nothing was removed", command.refused(self.daemon, "volume", "rm", "--now", "c")
+            "nothing was removed", command.refused(self.daemon, "volume", "rm", "--now", "vc")
         )
-        command.done(self.daemon, "volume", "rm", "--now", "--yes", "c")
-        self.assertEqual((self.daemon.names(), self.removed()), (["b"], []))
+        command.done(self.daemon, "volume", "rm", "--now", "--yes", "vc")
+        self.assertEqual((self.daemon.names(), self.removed()), (["vb"], []))
         until(lambda: not list(self.daemon.root.glob(".trash/[!.]*")), "its end")
-        self.engine.docker("volume", "rm", "b")
-        self.assertEqual(self.removed(), ["b"])
+        self.engine.docker("volume", "rm", "vb")
+        self.assertEqual(self.removed(), ["vb"])
 
     def test_now_in_use(self) -> None:
         """What a container uses is not removed without the trash either."""
-        container = self.engine.docker("run", "-d", "-v", "c:/data", "busybox", "sleep", "600")
-        error = command.refused(self.daemon, "volume", "rm", "--now", "--yes", "c")
+        container = self.engine.docker("run", "-d", "-v", "vc:/data", IMAGE, "sleep", "600")
+        error = command.refused(self.daemon, "volume", "rm", "--now", "--yes", "vc")
         self.assertIn("in use by", error)
         self.engine.docker("rm", "-f", container)
-        command.done(self.daemon, "volume", "rm", "--now", "--yes", "c")
+        command.done(self.daemon, "volume", "rm", "--now", "--yes", "vc")
 
     def test_pressure(self) -> None:
         """With purge-when-below a full disk purges the oldest before their retention ends."""
-        for name in ("a", "b"):
+        for name in ("va", "vb"):
             (self.daemon.root / name / "file").write_bytes(b"x" * (300 << 10))
             self.engine.docker("volume", "rm", name)
         config = self.daemon.base / "x.toml"
@@ -202,13 +215,13 @@ class FullRootTests(FullRootCase):
         self.daemon.options = [f"--config={config}", "--trash-retention=forever"]
         self.daemon.stop()
         self.daemon.start()
-        until(lambda: self.removed() == ["b"], "a purge of the oldest")
-        self.assertRegex(self.daemon.log(), r"purged .* \(a\), removed .* ago: only .* was free")
+        until(lambda: self.removed() == ["vb"], "a purge of the oldest")
+        self.assertRegex(self.daemon.log(), r"purged .* \(va\), removed .* ago: only .* was free")
 
     def test_doctor(self) -> None:
         """Doctor says that a full disk is mostly trash."""
-        (self.daemon.root / "a/file").write_bytes(b"x" * (700 << 10))
-        self.engine.docker("volume", "rm", "a")
+        (self.daemon.root / "va/file").write_bytes(b"x" * (700 << 10))
+        self.engine.docker("volume", "rm", "va")
         self.fill()
         places = [
             f"--{word}={self.daemon.base / place}"
@@ -240,19 +253,19 @@ class NoInodesTests(FullRootCase):
         """Take all inodes."""
         with contextlib.suppress(OSError):
             for number in range(1000):
-                (self.daemon.root / f"c/{number}").touch()
-        return self.daemon.root / "c/0"
+                (self.daemon.root / f"vc/{number}").touch()
+        return self.daemon.root / "vc/0"
 
     def test_reserve(self) -> None:
         """A volume goes to the trash without a free inode; a purge makes room for the next."""
         self.fill()
-        self.engine.docker("volume", "rm", "a")
-        self.assertIn("No space left on device", self.error("volume", "rm", "b"))
-        command.done(self.daemon, "volume", "rm", "--now", "--yes", "b")
-        self.assertEqual(self.removed(), ["a"])
+        self.engine.docker("volume", "rm", "va")
+        self.assertIn("No space left on device", self.error("volume", "rm", "vb"))
+        command.done(self.daemon, "volume", "rm", "--now", "--yes", "vb")
+        self.assertEqual(self.removed(), ["va"])
         command.done(self.daemon, "trash", "purge", "--yes")
-        self.engine.docker("volume", "rm", "c")
-        self.assertEqual(self.removed(), ["c"])
+        self.engine.docker("volume", "rm", "vc")
+        self.assertEqual(self.removed(), ["vc"])
 
 
 class FullExt4Tests(FullRootCase):
@@ -267,39 +280,77 @@ class FullExt4Tests(FullRootCase):
         done("mount", "-o", "loop", str(image), str(self.daemon.root))
         self.addCleanup(run, "umount", "--lazy", str(self.daemon.root))
 
+    def fill(self) -> Path:
+        """Take what a file gets, which is allocated late, and what a directory still gets."""
+        file = super().fill()
+        done("sync", "--file-system", str(file))
+        with contextlib.suppress(OSError):
+            for number in range(1000):
+                file.with_name(f"directory{number}").mkdir()
+        return file
+
     def test_reserve(self) -> None:
         """A volume goes to the trash of a full disk, and a purge makes room for the next one."""
         file = self.fill()
-        self.engine.docker("volume", "rm", "a")
-        self.assertEqual(self.removed(), ["a"])
-        self.assertIn("No space left on device", self.error("volume", "rm", "c"))
+        self.engine.docker("volume", "rm", "va")
+        self.assertEqual(self.removed(), ["va"])
+        self.assertIn("No space left on device", self.error("volume", "rm", "vc"))
         self.assertEqual(file.read_bytes().strip(b"x"), b"")
         command.done(self.daemon, "trash", "purge", "--yes")
-        self.engine.docker("volume", "rm", "c")
-        self.assertEqual(self.removed(), ["c"])
+        self.engine.docker("volume", "rm", "vc")
+        self.assertEqual(self.removed(), ["vc"])
 
     def test_immutable(self) -> None:
         """A purge that an immutable file stops says how to go on, and nothing looks whole."""
         for number in range(5):
-            (self.daemon.root / f"a/{number}").write_text("x")
-        done("chattr", "+i", str(self.daemon.root / "a/3"))
-        self.engine.docker("volume", "rm", "a")
-        error = command.refused(self.daemon, "trash", "purge", "--yes", "a")
-        self.assertRegex(error, r"Operation not permitted: '.*\.deleting/a/3'; it is immutable")
+            (self.daemon.root / f"va/{number}").write_text("x")
+        done("chattr", "+i", str(self.daemon.root / "va/3"))
+        self.engine.docker("volume", "rm", "va")
+        error = command.refused(self.daemon, "trash", "purge", "--yes", "va")
+        self.assertRegex(error, r"Operation not permitted: '.*\.deleting/va/3'; it is immutable")
         (one,) = command.loaded(self.daemon, "trash", "list", "--json")
-        self.assertEqual((one["Name"], one["State"]), ("a", "partly deleted"))
-        self.assertIn("is partly deleted", command.refused(self.daemon, "trash", "restore", "a"))
+        self.assertEqual((one["Name"], one["State"]), ("va", "partly deleted"))
+        self.assertIn("is partly deleted", command.refused(self.daemon, "trash", "restore", "va"))
         found = re.search(r'"(chattr [^"]*)"', error)
         assert found is not None
         done(*found[1].split())
-        command.done(self.daemon, "trash", "purge", "--yes", "a")
+        command.done(self.daemon, "trash", "purge", "--yes", "va")
         self.assertEqual(self.removed(), [])
 
     def test_immutable_directory(self) -> None:
         """A volume that cannot be moved stays, and the error names chattr."""
-        done("chattr", "+i", str(self.daemon.root / "a"))
-        error = self.error("volume", "rm", "a")
+        done("chattr", "+i", str(self.daemon.root / "va"))
+        error = self.error("volume", "rm", "va")
         self.assertIn("as lsattr shows", error)
-        self.assertIn(f"chattr -i -a {self.daemon.root / 'a'} ", error)
-        done("chattr", "-i", str(self.daemon.root / "a"))
-        self.engine.docker("volume", "rm", "a")
+        self.assertIn(f"chattr -i -a {self.daemon.root / 'va'} ", error)
+        done("chattr", "-i", str(self.daemon.root / "va"))
+        self.engine.docker("volume", "rm", "va")
+
+
+class FullTogetherTests(FullRootCase):
+    """Volumes and journal on one file system, as they are if nothing else is said."""
+
+    def make_root(self) -> None:
+        """Mount one file system for both."""
+        disk = self.daemon.base / "disk"
+        disk.mkdir()
+        make_small(self, disk, "1m", "700")
+        for place, mode in ((self.daemon.root, 0o710), (self.daemon.state, 0o700)):
+            part = disk / place.name
+            part.mkdir(mode=mode)
+            shutil.copytree(place, part, dirs_exist_ok=True)
+            done("mount", "--bind", str(part), str(place))
+            self.addCleanup(run, "umount", "--lazy", str(place))
+
+    def test_way_back(self) -> None:
+        """From a full disk the way back is what the errors say, through kills and restarts."""
+        self.fill()
+        self.engine.docker("volume", "rm", "va")
+        self.revive()
+        self.assertIn("exampledriver trash purge", self.error("volume", "rm", "vb"))
+        command.done(self.daemon, "volume", "rm", "--now", "--yes", "vb")
+        self.assertEqual((self.daemon.names(), self.removed()), (["vc"], ["va"]))
+        command.done(self.daemon, "trash", "purge", "--yes")
+        self.revive()
+        self.engine.docker("volume", "rm", "vc")
+        self.assertEqual((self.daemon.names(), self.removed()), ([], ["vc"]))

@@ -15,6 +15,7 @@ from random import Random
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.journal import JournalError, Lock
+from exampledriver.journal import files as module
 from exampledriver.journal.files import RealFiles
 from exampledriver.journal.interfaces import IFiles
 
@@ -54,6 +55,31 @@ class RealFilesTests(suites.FilesSuite):
         file.truncate(0)
         files.sync_directory()
         self.assertEqual(calls, [("fdatasync", "a"), ("fsync", "a"), ("fsync", path.name)])
+
+    def test_reserve(self) -> None:
+        """Blocks behind the end are kept, also after a cut, and the size stays what was written."""
+        files = self.files()
+        file = files.create("a")
+        self.addCleanup(file.close)
+        for _ in range(20):
+            file.write(b"x" * 1000)
+            found = os.stat(Path(files.path, "a"))
+            self.assertGreaterEqual(found.st_blocks * 512 - found.st_size, 4096)
+        file.truncate(10)
+        file.write(b"x")
+        found = os.stat(Path(files.path, "a"))
+        self.assertEqual(found.st_size, 11)
+        self.assertGreaterEqual(found.st_blocks * 512, 8192)
+
+    def test_no_reserve(self) -> None:
+        """Where no blocks can be kept all else goes on."""
+        self.patch(module, "_fallocate", lambda *words: -1)
+        files = self.files()
+        file = files.create("a")
+        self.addCleanup(file.close)
+        file.write(b"x" * 10000)
+        file.sync()
+        self.assertEqual(files.read("a"), b"x" * 10000)
 
     def test_symbolic_link(self) -> None:
         """A symbolic link in a file's place is not followed."""
