@@ -43,6 +43,10 @@ ROWS = {
     ("netshare cifs", "`password`, `.netrc`"): ["test_netshare_password"],
     ("netshare efs", "`share=fs-ID/path`"): ["test_netshare_efs"],
     ("netshare", "`--version`, `--basedir`, `-o` of its command"): ["test_netshare_command"],
+    (
+        "Podman's local, Quadlet, kube",
+        "`o=uid=U,gid=G,mode=M,size=S`, also as `UID`, `GID`, `SIZE`",
+    ): ["test_podman"],
     ("buttervolume", "none"): ["test_buttervolume"],
     ("buttervolume", "`copyonwrite=false`"): ["test_buttervolume"],
 }
@@ -195,6 +199,15 @@ class RowTests(DaemonKindCase):
         self.use(share="h/path")
         words = json.loads(self.record.read_text())["argv"][1:-1]
         self.assertEqual(" ".join(words), "-t nfs -o soft -- h:/path")
+
+    def test_podman(self) -> None:
+        """Podman: an owner and a size in o, and again in capitals."""
+        self.really()
+        words = "uid=5,gid=6,mode=700,size=1M"
+        path = self.use(backend="tmpfs", o=words, UID="5", GID="6", SIZE="1M")
+        found = path.stat()
+        self.assertEqual((found.st_uid, found.st_gid, found.st_mode & 0o777), (5, 6, 0o700))
+        self.assertEqual(_size(path), 1 << 20)
 
     def test_rows(self) -> None:
         """Each row of the table has its test, in which each of its options stands."""

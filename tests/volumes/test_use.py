@@ -49,7 +49,8 @@ class MountTests(ServiceCase):
         self.do(self.service.unmount("db", "never"))
         self.do(self.service.unmount("nosuch", "never"))
         text = self.fails(NoSuchVolumeError, self.service.mount("nosuch", "id"))
-        self.assertIn('volume "nosuch": no such volume', text)
+        self.assertIn('volume "nosuch": no such volume; create it first', text)
+        self.assertNotIn("docker", text)  # Podman's users read it too
 
     def test_restart(self) -> None:
         """Counts survive the daemon and not the boot."""
