@@ -241,7 +241,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         action="append",
         default=[],
-        help="needed to make a volume; {name} in it stands for the volume's name",
+        help="needed to make a volume, network or log; {name} in it stands for its name or ID",
     )
     parser.add_argument(
         "--no-files", action="store_true", help="the plugin's directories are not seen from here"

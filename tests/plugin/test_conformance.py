@@ -22,6 +22,7 @@ from zope.interface import implementer
 from exampledriver.plugin import IVolumeDriver, PluginError, ipam, network
 from exampledriver.plugin.logdriver import (
     ILogDriver,
+    StartLogging,
 )
 from exampledriver.plugin.metrics import IMetricsCollector
 from exampledriver.plugin.secret import ISecretProvider
@@ -167,6 +168,25 @@ class LogsConformance(LogDriverConformance, TestCase):
 
     def driver(self) -> ILogDriver:
         return Logs()
+
+
+@implementer(ILogDriver)
+@define(eq=False)
+class FileLogs(Logs):
+    """A log driver whose option says which file a container's log is."""
+
+    def start_logging(self, request: StartLogging) -> None:
+        self.kept[request.info.container_id] = self.kept.setdefault(request.info.config["file"], [])
+        super().start_logging(request)
+
+
+class FileLogsConformance(LogDriverConformance, TestCase):
+    """A log driver whose option names a place, with another one for each container."""
+
+    options: Mapping[str, str] = {"file": "/var/log/{name}"}
+
+    def driver(self) -> ILogDriver:
+        return FileLogs()
 
 
 class MeterConformance(MetricsCollectorConformance, SynchronousTestCase):

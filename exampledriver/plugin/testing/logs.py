@@ -18,7 +18,7 @@ from ..logframes import Decoder, FrameError, LogEntry, encode
 from .connection import NO_ANSWER, Client, Silent
 from .judging import Blocked, NotApplicable, Violation
 from .reply import Reply
-from .subject import Subject, long_id
+from .subject import Subject, long_id, options_for
 
 #: Seconds between two looks at a FIFO.
 _MOMENT = 0.01
@@ -67,7 +67,7 @@ class LogSubject(Subject):
     """A log driver, on the same machine: it opens FIFOs that are made here.
 
     :ivar prefix: makes the IDs of containers different from those of other subjects.
-    :ivar options: of ``docker run --log-opt``.
+    :ivar options: of ``docker run --log-opt``; ``{name}`` in a value stands for the container's ID.
     """
 
     prefix: str = "0"
@@ -100,7 +100,7 @@ class LogSubject(Subject):
     def info(self, container: str) -> dict[str, object]:
         """Return what the engine says of a container without a command, variables or labels."""
         return {
-            "Config": dict(self.options),
+            "Config": options_for(self.options, container),
             "ContainerID": container,
             "ContainerName": f"/kit-{container[:12]}",
             "ContainerEntrypoint": "sh",

@@ -15,7 +15,7 @@ from .http import DOCKER, PODMAN, Response, request
 from .judging import Blocked
 from .reply import Reply, path_complaint
 
-#: In a volume's options, this stands for its name.
+#: In options this stands for the name of what they are for.
 NAME = "{name}"
 #: Names that stand for themselves where :data:`NAME` is; others may lead elsewhere, as ``../x``.
 _PLAIN = re.compile("[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -25,9 +25,9 @@ _HEADS = (DOCKER, PODMAN, (*DOCKER, b"Content-Type: application/json"))
 
 
 def options_for(options: Mapping[str, str], name: str) -> dict[str, str]:
-    """Return a volume's options: :data:`NAME` in their values becomes a word for the volume.
+    """Return the options of one volume, network or log: :data:`NAME` in them becomes its name.
 
-    The word is the name, unless that could not be one part of a path or of a URL.
+    A name that could not be one part of a path or of a URL becomes a word of its own.
     """
     word = name if _PLAIN.fullmatch(name) else _word(name)
     return {key: value.replace(NAME, word) for key, value in options.items()}

@@ -14,7 +14,7 @@ from ..secret import LARGEST
 from .connection import NO_ANSWER
 from .judging import Blocked
 from .reply import Reply
-from .subject import Subject, long_id
+from .subject import Subject, long_id, options_for
 
 
 @define(eq=False)
@@ -57,7 +57,8 @@ class NetworkSubject(_Named):
     """A network driver.
 
     :ivar prefix: makes the IDs of networks and endpoints different from those of other subjects.
-    :ivar options: of ``docker network create -o``.
+    :ivar options: of ``docker network create -o``; ``{name}`` in a value stands for the network's
+        ID.
     """
 
     prefix: str = "0"
@@ -97,7 +98,7 @@ class NetworkSubject(_Named):
         net = self.subnet()
         data = {"AddressSpace": "LocalDefault", "Gateway": f"{net}.1/24", "Pool": f"{net}.0/24"}
         options: dict[str, object] = {"com.docker.network.enable_ipv6": False}
-        options["com.docker.network.generic"] = dict(self.options)
+        options["com.docker.network.generic"] = options_for(self.options, network)
         return {"NetworkID": network, "Options": options, "IPv4Data": [data], "IPv6Data": []}
 
     def endpoint(self, network: str, endpoint: str) -> dict[str, object]:
