@@ -15,6 +15,21 @@ from .servers import Sshd
 from .storage import make_file_system
 
 
+class CopyUpTests(KindCase):
+    """What the engine fills keeps the owner that the options ask for."""
+
+    def owner(self, options: dict[str, str]) -> str:
+        """Return a volume's owner and mode in a container, after the engine has filled it."""
+        self.make({**options, "uid": "999", "gid": "998", "mode": "0700"})
+        self.engine.docker("create", "-v", f"{self.name}:/data", "filled:local", "true")
+        return self.engine.sh(f"{self.name}:/data", "stat -c '%u %g %a' /data; cat /data/sub/file")
+
+    def test_image_owner(self) -> None:
+        """A file system in a file."""
+        found = self.owner({"backend": "image", "size": "16M"})
+        self.assertEqual(found, "999 998 700\nfrom the image")
+
+
 class LifeTests(KindCase):
     """Daemon and engine are killed while the volume is mounted; nothing is lost, nothing left."""
 
