@@ -31,6 +31,7 @@ DEADLINES = "exampledriver/volumes/deadlines.py"
 HEALTH = "exampledriver/volumes/health.py"
 SWEEPING = "exampledriver/volumes/sweeping.py"
 PROBING = "exampledriver/backends/probing.py"
+COPYUP = "exampledriver/volumes/copyup.py"
 
 
 @frozen
@@ -432,6 +433,39 @@ MUTATIONS = [
     Mutation(
         "what is written to a mount is not looked at", PROBING,
         "        _write(fd)\n", "        pass\n", "tests.backends.test_probing",
+    ),
+    Mutation(
+        "what a copy-up has changed stays", COPYUP,
+        "            owned.change(path, volume.options)\n", "            pass\n",
+        "tests.volumes.test_copyup",
+    ),
+    Mutation(
+        "what a container has changed is changed back", COPYUP,
+        "        if held and self.filling", "        if not held and self.filling",
+        "tests.volumes.test_copyup",
+    ),
+    Mutation(
+        "the owner is set again in a volume with content", COPYUP,
+        "next(entries, None) is None and not", "not", "tests.volumes.test_copyup",
+    ),
+    Mutation(
+        "the owner is set again while another has the volume", COPYUP,
+        "if not found or self._is_held(volume):", "if not found:", "tests.volumes.test_copyup",
+    ),
+    Mutation(
+        "a volume is created in an engine that does not see it", "exampledriver/cli/engine.py",
+        "        if seen is None:\n", "        seen = seen or {}\n        if False:\n",
+        "tests.cli.test_engine",
+    ),
+    Mutation(
+        "an engine that kept no options is believed", "exampledriver/cli/engine.py",
+        "if (made.get(\"Options\") or {}, labels_of(made)) != (dict(options), dict(labels)):",
+        "if False:", "tests.cli.test_engine",
+    ),
+    Mutation(
+        "a restore forgets the labels", "exampledriver/volumes/removed.py",
+        "_moment(one.created), one.backend, one.labels)", "_moment(one.created), one.backend)",
+        "tests.volumes.test_administration",
     ),
 ]  # fmt: skip
 

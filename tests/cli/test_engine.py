@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -90,11 +92,18 @@ class FakeEngine:
         self.thread.join()
 
 
+def socket_path(case: SynchronousTestCase) -> Path:
+    """Return a path that is short enough for a socket, wherever the tests run."""
+    place = tempfile.mkdtemp()
+    case.addCleanup(shutil.rmtree, place)
+    return Path(place, "docker.sock")
+
+
 class EngineTests(SynchronousTestCase):
     """What is asked of an engine, and what of its answers is believed."""
 
     def setUp(self) -> None:
-        self.path = Path(self.mktemp()).absolute()
+        self.path = socket_path(self)
         self.fake = FakeEngine(self.path)
         self.addCleanup(self.fake.close)
         self.engine = Engine(f"unix://{self.path}")
@@ -191,7 +200,7 @@ class SlowEngineTests(SynchronousTestCase):
 
     def ask(self, data: bytes) -> str:
         """Return why a volume is not registered with an engine that sends this over and over."""
-        path = self.mktemp()
+        path = str(socket_path(self))
         ended = threading.Event()
         self.patch(engine, "SILENCE", 0.3)
         self.patch(engine, "LIMIT", 0.6)
@@ -209,8 +218,7 @@ class SlowEngineTests(SynchronousTestCase):
             thread.start()
             try:
                 volume = {"Name": "db", "Backend": "directory", "Options": {}}
-                address = str(Path(path).absolute())
-                found = Registering(address, "x", "directory").register(volume)
+                found = Registering(path, "x", "directory").register(volume)
             finally:
                 ended.set()
                 thread.join()
