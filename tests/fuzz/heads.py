@@ -25,8 +25,8 @@ from .runner import Check
 MAX_BODY = 2000
 #: Unread bytes with which a connection is full.
 FULL = 3000
-#: What a server may keep of what a client has sent, besides what came last: a line that is not
-#: whole, or what it reads ahead, with what was read to get over the limit.
+#: What a server may keep of what a client has sent, besides the last two pieces: a line that is
+#: not whole, or what it reads ahead. What comes behind a request counts from the next piece on.
 MOST_KEPT = 2 * (1 << 14)
 #: No answer is longer.
 LONGEST = 5000
@@ -153,14 +153,14 @@ class _Server:
         self.volumes = MANY if many else []
         peer = _Peer(self.site)
         socket: Any = peer.transport
-        for piece in pieces:
+        for before, piece in pairwise([b"", *pieces]):
             while socket.producerState == "paused" and self._go_on(peer):
                 pass
             if not peer.connected:
                 break
             assert socket.producerState == "producing", "it reads no more"
             peer.feed(piece)
-            assert peer.kept() <= MOST_KEPT + len(piece), peer.kept()
+            assert peer.kept() <= MOST_KEPT + len(before) + len(piece), peer.kept()
             assert socket.waiting <= FULL + LONGEST, socket.waiting
             if random.random() < 0.3:
                 self._go_on(peer)
