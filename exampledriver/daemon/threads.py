@@ -12,7 +12,10 @@ from typing import Any, Protocol, TypeAlias
 from attrs import define, field
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
+
+_log = Logger()
 
 _Task: TypeAlias = tuple[Callable[..., Any], tuple[object, ...], Deferred[Any]]
 
@@ -76,6 +79,8 @@ class DaemonThreads:
     _seen: int = field(default=0, init=False)
     _look: IDelayedCall | None = field(default=None, init=False)
     _stopped: bool = field(default=False, init=False)
+    #: The last thread could not be started.
+    _short: bool = field(default=False, init=False)
 
     def __call__(self, function: Callable[..., Any], *args: object) -> Deferred[Any]:
         """Run ``function(*args)`` in a thread."""
@@ -100,10 +105,25 @@ class DaemonThreads:
             self._tasks.put(task)
 
     def _add(self, idle: float | None) -> None:
+        name = f"{self.name}-{self._made + 1}"
+        try:
+            Thread(target=self._work, args=(idle,), name=name, daemon=True).start()
+        except RuntimeError as error:
+            # Not counted; tried again at the next look.
+            if not self._short:
+                self._short = True
+                _log.warn(
+                    "{name}: {why}: raise TasksMax or ulimit -u, or the machine needs more memory; "
+                    "calls wait until there is a thread",
+                    name=self.name,
+                    why=error,
+                )
+            if self._look is None:
+                self._look_later()
+            return
+        self._short = False
         self._threads += 1
         self._made += 1
-        name = f"{self.name}-{self._made}"
-        Thread(target=self._work, args=(idle,), name=name, daemon=True).start()
 
     def _look_later(self) -> None:
         self._seen = self._ended
@@ -112,11 +132,11 @@ class DaemonThreads:
     def _look_after(self) -> None:
         """Send another thread if calls wait and none has ended since the last look."""
         self._look = None
-        if self._stopped or self._unfinished < 2:
+        if self._stopped or self._unfinished < (2 if self._threads else 1):
             return
         if self._ended == self._seen:
             if self._threads < min(self._unfinished, self.size):
-                self._add(IDLE)
+                self._add(IDLE if self._threads else None)
             # What ended before the call that takes long.
             self._finished()
         if self._look is None and not self._stopped:

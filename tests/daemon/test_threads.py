@@ -10,8 +10,10 @@ from typing import Any
 from twisted.internet import reactor as _reactor
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import TestCase
 
+from exampledriver.daemon import threads as module
 from exampledriver.daemon.threads import LONG, STUCK, DaemonThreads
 from tests.process import until
 
@@ -64,6 +66,38 @@ class ThreadsTests(TestCase):
 
         await gatherResults([threads(work) for _ in range(9)])
         self.assertEqual(most, [3])
+
+    async def test_no_thread(self) -> None:
+        """While no thread can be started, calls wait, and none of the pool's size is lost."""
+
+        def refuse(*args: Any, **more: Any) -> Any:
+            raise RuntimeError("can't start new thread")
+
+        loop = Loop()
+        threads = DaemonThreads(loop, "test", 2)
+        self.addCleanup(threads.stop)
+
+        def look() -> None:
+            loop.turn()
+            loop.advance(STUCK)
+
+        busy = threading.Event()
+        refusal = self.patch(module, "Thread", refuse)
+        with capturedLogs() as events:
+            calls = [threads(busy.wait, 30) for _ in range(2)]
+            for _ in range(20):
+                look()
+        (line,) = [formatEvent(event) for event in events]
+        self.assertIn("can't start new thread: raise TasksMax", line)
+        refusal.restore()
+
+        def met(condition: Callable[[], bool]) -> bool:
+            look()
+            return condition()
+
+        until(lambda: met(lambda: threads._threads == 2), "two threads")
+        busy.set()
+        until(lambda: met(lambda: all(call.called for call in calls)), "the calls' end")
 
     async def test_flush(self) -> None:
         """What many calls have put off is done at once, before any of them is answered."""
