@@ -19,14 +19,16 @@ def explained(
     """Turn an error into one that names the volume and says what was being done.
 
     :param doing: to the volume's mountpoint, unless it names a path.
-    :param advise: returns what to do about an error; see :func:`.errors.advice`.
+    :param advise: returns what to do about an error, or nothing; then :func:`.errors.advice` is asked.
     """
     try:
         yield
     except OSError as error:
         why = error.strerror or str(error)
         denied = isinstance(error, PermissionError) and os.geteuid() != 0
-        hint = "; the daemon needs to be root for that" if denied else advise(error)
+        hint = (
+            "; the daemon needs to be root for that" if denied else advise(error) or advice(error)
+        )
         what = doing if "/" in doing else f"{doing} {brief(volume.mountpoint)}"
         raise VolumeError(f"volume {quoted(volume.name)}: {what}: {why}{hint}") from error
     except CommandError as error:
