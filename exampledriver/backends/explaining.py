@@ -19,7 +19,7 @@ def explained(
     """Turn an error into one that names the volume and says what was being done.
 
     :param doing: to the volume's mountpoint, unless it names a path.
-    :param advise: returns what to do about an error, or nothing; then :func:`.errors.advice` is asked.
+    :param advise: returns what to do about an error; without an answer, see :func:`.errors.advice`.
     """
     try:
         yield
