@@ -21,6 +21,7 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
     made = command("snapshot", snapshot, "make a snapshot of a volume, in use or not")
     made.add_argument("name", metavar=volume)
     made.add_argument("--label", default="", metavar="LABEL", help="its name (default: the time)")
+    engine.add_to(made, registers=False)
     as_json(made)
 
     made = command("snapshots", snapshots, "list a volume's snapshots, which outlive it")
@@ -59,7 +60,9 @@ def add_to(command: Callable[..., Any], as_json: Callable[[Any], None], volume: 
 def snapshot(options: argparse.Namespace) -> int:
     """Make a snapshot; print its label."""
     fields = {"Name": options.name, "Label": options.label}
-    made = Client(options.admin).ask("Snapshot", fields, _progress)
+    client = Client(options.admin)
+    engine.Registering.of(options, client).keep_labels(client, options.name)
+    made = client.ask("Snapshot", fields, _progress)
     if options.json:
         show_json(made)
         return 0

@@ -17,12 +17,13 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from ..settings import DEFAULTS
 from .client import AdminError, Client
@@ -45,6 +46,10 @@ _LOCAL = "local"
 
 class EngineError(Exception):
     """The engine cannot be asked, or refuses; the text says why."""
+
+
+class UnansweredError(EngineError):
+    """The engine does not answer: another question would wait for as long."""
 
 
 def add_to(command: Any, registers: bool = True) -> None:
@@ -111,7 +116,7 @@ class Engine:
             raise EngineError(f"{socket}: there is no such socket") from None
         except (OSError, DeadError, SilentError, NoHTTPError) as error:
             text = getattr(error, "strerror", None) or error
-            raise EngineError(f"{socket}: the engine does not answer: {text}") from None
+            raise UnansweredError(f"{socket}: the engine does not answer: {text}") from None
 
     def volumes(self, drivers: Sequence[str], name: str = "") -> list[dict[str, Any]]:
         """Return what the engine knows of the volumes of some drivers, or of one of them.
@@ -242,9 +247,11 @@ def _escaped(character: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in data)
 
 
-@frozen
+@define(eq=False)
 class Registering:
     """Registers with Docker the volumes that a command has made.
+
+    An engine that has not answered once is not asked again.
 
     :ivar address: the engine's; empty for none.
     :ivar driver: what engines call this driver.
@@ -254,6 +261,7 @@ class Registering:
     address: str
     driver: str
     default: str
+    _silent: UnansweredError | None = field(default=None, init=False)
 
     @classmethod
     def of(cls, options: argparse.Namespace, client: Client) -> Registering:
@@ -267,18 +275,34 @@ class Registering:
         driver = options.driver or about.get("Driver", DEFAULTS["name"])
         return cls(address, driver, about.get("DefaultBackend", "directory"))
 
+    @contextmanager
+    def _engine(self) -> Iterator[Engine]:
+        """Give the engine.
+
+        :raises EngineError: it does not answer.
+        """
+        if self._silent is not None:
+            raise self._silent
+        try:
+            yield Engine(self.address)
+        except UnansweredError as error:
+            self._silent = error
+            raise
+
     def keep_labels(self, client: Client, name: str) -> None:
-        """Let the daemon keep the labels that Docker has for a volume: Docker tells no driver.
+        """Let the daemon keep the labels that Docker has for a volume: a driver is not given them.
 
         A failure of that does not make the command fail.
         """
         if not self.address:
             return
         try:
-            if socket_of(self.address).exists():  # otherwise there is no Docker
-                labels = Engine(self.address).labels(self.driver, name)
-                if labels:
-                    client.ask("Label", {"Name": name, "Labels": labels})
+            if not socket_of(self.address).exists():
+                return  # there is no Docker
+            with self._engine() as engine:
+                labels = engine.labels(self.driver, name)
+            if labels:
+                client.ask("Label", {"Name": name, "Labels": labels})
         except (AdminError, EngineError) as error:
             note(f"exampledriver: the labels of {name} in Docker are not kept: {error}")
 
@@ -294,10 +318,15 @@ class Registering:
         why = "--no-engine"
         if self.address:
             try:
-                Engine(self.address).register(self.driver, name, options, labels)
+                with self._engine() as engine:
+                    engine.register(self.driver, name, options, labels)
                 why = ""
             except EngineError as error:
                 why = str(error)
+            except KeyboardInterrupt:
+                # The volume is made: only the waiting ends.
+                self._silent = UnansweredError(f"{self.address}: interrupted")
+                why = str(self._silent)
         command = line(self.driver, name, options, labels)
         return {"Registered": not why, "Command": command, "Why": why}
 

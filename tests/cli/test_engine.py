@@ -18,7 +18,9 @@ from urllib.parse import parse_qs, urlsplit
 from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.cli import engine
+from exampledriver.cli.client import Client
 from exampledriver.cli.engine import Engine, EngineError, Registering, line, socket_of
+from exampledriver.cli.unixhttp import SilentError
 
 #: What no shell may take for anything but itself.
 HOSTILE = (
@@ -228,6 +230,35 @@ class SlowEngineTests(SynchronousTestCase):
     def test_silent(self) -> None:
         """An engine that is silent is abandoned, and the command goes on."""
         self.assertIn("no answer within", self.ask(b""))
+
+    def test_once(self) -> None:
+        """A silent engine, or one that a person has tired of, is waited for once."""
+        for error in (SilentError("no answer", 0), KeyboardInterrupt()):
+            asked: list[object] = []
+
+            def ask(*arguments: object, error: BaseException = error) -> None:
+                asked.append(arguments)  # noqa: B023 called before the next turn
+                raise error
+
+            self.patch(engine, "ask", ask)
+            registering = Registering("/run/docker.sock", "x", "directory")
+            for name in ("a", "b"):
+                volume: dict[str, object] = {"Name": name, "Backend": "directory", "Options": {}}
+                self.assertFalse(registering.register(volume)["Registered"])
+            self.assertEqual(len(asked), 1)
+
+    def test_interrupted(self) -> None:
+        """Who interrupts a removal while the engine is asked for labels interrupts the removal."""
+
+        def ask(*arguments: object) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(engine, "ask", ask)
+        path = socket_path(self)
+        path.touch()
+        registering = Registering(str(path), "x", "directory")
+        client = Client(path)
+        self.assertRaises(KeyboardInterrupt, registering.keep_labels, client, "db")
 
     def test_endless(self) -> None:
         """An engine that sends without an end is abandoned, too."""
