@@ -43,7 +43,7 @@ _WORDS = frozenset(
 )
 _ENDINGS = ("pass", "pwd", "pw", "sshkey", "sslkey")
 _NO_ENDINGS = frozenset(
-    ("bypass", "compass", "encompass", "overpass", "surpass", "trespass", "underpass")
+    ("bypass", "compass", "encompass", "extpass", "overpass", "surpass", "trespass", "underpass")
 )
 #: Last words that do, unless another word in front of them says otherwise.
 _LAST = frozenset(("auth", "authorization", "cookie", "key", "keys", "sig", "signature"))
@@ -52,14 +52,17 @@ _PUBLIC = frozenset(("ecryptfs", "foreign", "host", "known", "pub", "public", "s
 _ABOUT = frozenset(
     word
     for words in (
-        "agent algorithm algorithms bits bytes checking cipher cmd command count endpoint expires",
-        "expiry format id ids len length lifetime max method min mode policy prompt required size",
-        "tab through timeout ttl type uri url version",
+        "agent algorithm algorithms authentication authentications bits bytes checking cipher cmd",
+        "command count endpoint expires expiry format id ids len length lifetime max method min",
+        "mode policy prompt prompts required size tab through timeout ttl type uri url version",
     )
     for word in words.split()
 )
 #: Last words of a name that is of a file with a secret: an absolute path is not a secret then.
 _FILES = frozenset(("dir", "directory", "file", "filename", "files", "path"))
+#: Words whose names are switched as often as they are secrets, as in ``env_auth=true``.
+_SWITCHED = frozenset(("auth", "cookie", "credential", "key", "keys", "token"))
+_SWITCHES = frozenset(("0", "1", "false", "no", "none", "off", "on", "true", "yes"))
 #: Names that are those of a file, if an absolute path follows.
 _FILES_TOO = frozenset(
     ("cred", "credential", "credentials", "creds", "key", "privatekey", "sshkey", "sslkey")
@@ -115,6 +118,8 @@ _INSIDE = "has a secret in it"
 _READ, _CHARACTERS, _ENTRIES, _DEPTH = 4096, 200, 20, 4
 #: How many characters all of a message may take.
 _ALL = 10_000
+#: How long names are whose kinds are kept, in characters.
+_KNOWN = 64
 #: How much of a text from outside an error repeats, in characters.
 _ECHOED = 80
 
@@ -122,8 +127,12 @@ _ECHOED = 80
 _Span = tuple[int, int, str]
 
 
-@lru_cache(maxsize=4096)
 def _kind(name: str) -> tuple[str, str]:
+    """Return what is named so, and the word that says it; see :func:`_kind_of`."""
+    return _known_kind(name) if len(name) <= _KNOWN else _kind_of(name[:_READ])
+
+
+def _kind_of(name: str) -> tuple[str, str]:
     """Return what is named so, and the word that says it.
 
     It is ``secret``; ``file``, whose value is no secret if it is an absolute path; or nothing.
@@ -156,14 +165,19 @@ def _kind(name: str) -> tuple[str, str]:
     return "secret", found
 
 
+_known_kind = lru_cache(maxsize=4096)(_kind_of)
+
+
 def _is_user(name: str) -> bool:
     return name.lower().endswith(("user", "username", "login"))
 
 
 def _is_secret(name: str, value: str) -> bool:
     """Tell whether the value of a name is a secret."""
-    kind, _ = _kind(name[:_READ])
-    return kind == "secret" or (kind == "file" and not value.lstrip("\\\"'").startswith("/"))
+    kind, word = _kind(name)
+    if kind == "file":
+        return not value.lstrip("\\\"'").startswith("/")
+    return kind == "secret" and not (word in _SWITCHED and value.lower() in _SWITCHES)
 
 
 class _Text:
@@ -206,10 +220,10 @@ class _Text:
             name, begin = found[1], found.end()
             if found[0].endswith(":") and text.startswith("/", begin):
                 continue  # host:/path
-            if not (_kind(name[:_READ])[0] or _is_user(name)):
+            if not (_kind(name)[0] or _is_user(name)):
                 continue
             end = self._end(begin)
-            if _is_secret(name, text[begin : begin + 9]):
+            if _is_secret(name, text[begin : min(begin + 9, end)]):
                 yield begin, end, f'{_INSIDE} ("{_kind(name)[1]}")'
             elif _is_user(name):
                 parted = [at for at in (text.find(sign, begin, end) for sign in "%:") if at >= 0]
@@ -249,12 +263,12 @@ class _Text:
         for found in _USER.finditer(text):
             begin = found.end()
             end = self._until(begin)
-            if self.sentence:
-                before = text[found.start() - 1 : found.start()]
+            before = text[: found.start()][-1:]
+            if self.sentence or before.isspace():
                 ends = _QUOTES.get(before, _BLANK_OR_QUOTE).search(text, begin, end)
                 end = ends.start() if ends else end
             at = text.rfind("@", begin, end)
-            if at > begin or (at == begin and found[0] != ":"):
+            if at > begin:
                 yield begin, at, why
 
 
@@ -350,7 +364,7 @@ def hidden_options(options: Mapping[str, str]) -> dict[str, str]:
 
 def _name(name: str) -> str:
     """Return the name of an option: what follows a blank in a secret's name is the secret."""
-    found = _BLANK.search(name) if _kind(name[:_READ])[0] else None
+    found = _BLANK.search(name) if _kind(name)[0] else None
     return f"{name[: found.start()]} {_HIDDEN}" if found else hidden(name)
 
 
