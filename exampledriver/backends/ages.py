@@ -88,7 +88,8 @@ class Ages:
             note = self._note = self._read() or _Note(boot, seconds)
         # What was written in another boot was written before this one began.
         passed = seconds - note.uptime if note.boot == boot else seconds
-        note.elapsed += max(0.0, passed)
+        if passed > 0:
+            note.elapsed += passed
         note.boot, note.uptime = boot, seconds
         return note
 
@@ -105,11 +106,10 @@ class Ages:
             return None
 
     def begin(self, name: str) -> None:
-        """Count the age of a thing from now on, whatever was counted before."""
+        """Count the age of a new thing from now on."""
         with self._lock:
             note = self._known()
             note.since[name] = note.elapsed
-            note.ahead.pop(name, None)
             self._changed = True
 
     def is_known(self, name: str) -> bool:

@@ -102,11 +102,13 @@ class Purged:
 class Trash:
     """The trash of a root directory. All methods block.
 
+    :ivar path: its directory.
     :ivar now: the wall clock, in UTC.
     :ivar uptime: a clock that nobody sets.
     """
 
     root: Path
+    path: Path = field(init=False)
     now: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc), kw_only=True)
     uptime: Uptime = field(default=uptime, kw_only=True)
     #: Returns the largest volumes that were measured, with their bytes; for advice.
@@ -123,6 +125,10 @@ class Trash:
     #: The log has said that there is no spare slot.
     _no_spare: bool = field(default=False, init=False)
 
+    @path.default
+    def _make_path(self) -> Path:
+        return self.root / TRASH
+
     @_ages.default
     def _make_ages(self) -> Ages:
         return Ages(self.path / _AGES, self.uptime)
@@ -130,11 +136,6 @@ class Trash:
     @_spare.default
     def _make_spare(self) -> Spare:
         return Spare(self.path, MANIFEST)
-
-    @property
-    def path(self) -> Path:
-        """The trash's directory."""
-        return self.root / TRASH
 
     def prepare(self) -> None:
         """Make the trash's directory, if there is none.
@@ -540,7 +541,11 @@ def free_slot_name(trash: Path, moment: datetime) -> str:
     """
     while True:
         name = slot_name(moment)
-        if not any(os.path.lexists(trash / f"{name}{end}") for end in _ENDS):
+        path = f"{trash}/{name}"
+        # Not in a loop, nor with pathlib: each removal asks.
+        if not (
+            os.path.lexists(path) or os.path.lexists(path + DELETING) or os.path.lexists(path + NOW)
+        ):
             return name
         moment += timedelta(microseconds=1)
 

@@ -27,6 +27,7 @@ from ..daemon.logs import FORMATS, LogOutput
 from ..daemon.remote import TlsEndpoint
 from ..daemon.service import CannotStart, DaemonService, Step
 from ..daemon.signals import Signals
+from ..daemon.steady import use_steady_clock
 from ..daemon.systemd import Notifier, SystemdEndpoint
 from .app import check_reactor
 from .errors import named
@@ -296,6 +297,7 @@ def run(plugin: Plugin, argv: Sequence[str] | None = None, *, asyncio: bool = Fa
         _install_asyncio(plugin.name)
     from twisted.internet import reactor
 
+    use_steady_clock(reactor)
     output = LogOutput(options.log_format, None, 0, 1, hidden_line)
     output.open()
     globalLogBeginner.beginLoggingTo([output], redirectStandardIO=False)

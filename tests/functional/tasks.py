@@ -43,6 +43,8 @@ RESTARTS = 4
 _USED = 300
 #: How many files a purge deletes that takes long enough to be killed in the middle.
 _MANY = 20_000
+#: The kinds of work that delete so many.
+_OF_MANY = ("purge many", "rm now")
 #: What belongs in a root.
 OURS = {".lock", ".trash", ".snapshots", ".images"}
 
@@ -83,6 +85,7 @@ def tasks(base: Path, size: int) -> list[Task]:
         Task("restore image", ("trash", "restore", "lost"), "no removed volume"),
         Task("purge", ("trash", "purge", "--yes", "gone"), "no removed volume"),
         Task("purge many", ("trash", "purge", "--yes", "gone"), "no removed volume"),
+        Task("rm now", ("volume", "rm", "--now", "--yes", "gone"), "no such volume"),
         Task("purge image", ("trash", "purge", "--yes", "lost"), "no removed volume"),
         Task("create image", ("volume", "create", "new", *image)),
         Task("rm image", ("volume", "rm", "lost"), "no such volume"),
@@ -194,11 +197,12 @@ class Killer:
         elif name in ("restore", "purge"):
             done(daemon, "volume", "create", "gone", "-o", "from=db")
             done(daemon, "volume", "rm", "gone")
-        elif name == "purge many":
+        elif name in _OF_MANY:
             daemon.ok("Create", Name="gone")
             for number in range(_MANY):
                 (daemon.root / f"gone/{number}").touch()
-            daemon.ok("Remove", Name="gone")
+            if name == "purge many":
+                daemon.ok("Remove", Name="gone")
         elif name in ("restore image", "purge image", "rm image"):
             daemon.ok("Create", Name="lost", Opts={"backend": "image", "size": "16M"})
             self._images["lost"] = self._fill("lost")
@@ -275,6 +279,12 @@ class Killer:
         if name.startswith("restore"):
             assert (volume in names) != (volume in trash), f"{volume}: {names}, {trash}"
             return volume in names
+        if name == "rm now" and volume in names:
+            assert len(os.listdir(daemon.root / volume)) == _MANY, "a volume is half deleted"
+            # Killed before its data was moved, it is in the trash; after that, nowhere.
+            assert not (volume in names and volume in trash), f"{volume}: {names}, {trash}"
+        if name == "rm now":
+            return volume not in names
         if name == "rm image":
             assert (volume in names) != (volume in trash), f"{volume}: {names}, {trash}"
             return volume not in names
@@ -285,7 +295,7 @@ class Killer:
         """See that a removed volume is whole, or is not restored as if it were."""
         if one["State"] == "whole":
             path = Path(one["Path"])
-            if name == "purge many":
+            if name in _OF_MANY:
                 assert len(os.listdir(path)) == _MANY, "a purge that was cut short looks whole"
             elif path.is_dir():
                 whole = [self._whole, *([self._changed] if name == "rollback" else [])]
@@ -307,7 +317,7 @@ class Killer:
         names = set(daemon.names())
         assert {"db", "disk", "used"} <= names <= {"db", "disk", "used", "new", "gone", "lost"}
         for one in ("db", "gone"):
-            if one in names:
+            if one in names and not (one == "gone" and name in _OF_MANY):
                 whole = [self._whole, *([self._changed] if name == "rollback" else [])]
                 assert fingerprint(daemon.root / one) in whole, f"{one} is another"
         if "new" in names and name in ("clone", "import", "migrate", "adopt"):
@@ -353,7 +363,9 @@ class Killer:
             if set(os.listdir(label)) != {"data", "snapshot.json"}:
                 left.append(str(label))
         for slot in root.glob(".trash/[!.]*"):
-            if set(os.listdir(slot)) in (set(), {".volume.json"}):
+            if slot.suffix == ".now":
+                left.append(f"what is being deleted, {slot}")
+            elif set(os.listdir(slot)) in (set(), {".volume.json"}):
                 left.append(f"empty slot {slot}")
         left += [one for one in mounts.mounts_inside(str(root)) if one != f"{root}/used"]
         left += [one for one in loop_devices(base) if one != f"{root}/.images/used.img"]
