@@ -120,8 +120,9 @@ class JsonObject:
     def values(self, *path: str) -> list[object]:
         """Return every value that the engine may take for the one at a path.
 
-        Names match without regard to case, each of two values of one name is there, and of an
-        array each element is. What is absent is an empty list.
+        Names match without regard to case, those of labels too, which the engine distinguishes.
+        Each of two values of one name is there, and of an array each element is. What is absent
+        is an empty list.
 
         Forbid with ``any``, require with ``all``, and say what an absent value means::
 
