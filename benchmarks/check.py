@@ -31,7 +31,7 @@ from tests.volumes.fixtures import World
 RECORDED = {
     "Get": 41,
     "Path": 34,
-    "Create and Remove": 640,
+    "Create and Remove": 679,
     "List of 1,000": 36,
     "1,000 records of the journal": 4076,
 }
