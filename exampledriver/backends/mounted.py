@@ -222,7 +222,21 @@ class MountedBackend:
         return ""
 
     def look_mounted(self, volume: StoredVolume) -> str:
-        """Return what is wrong with a volume that is mounted, or an empty text."""
+        """Return what is wrong with a volume that is mounted, or an empty text.
+
+        It is local: its directory is read, as it is with a directory of the root.
+        """
+        try:
+            with suppress(PermissionError), os.scandir(volume.mountpoint) as entries:
+                next(entries, None)
+            read_only = os.statvfs(volume.mountpoint).f_flag & os.ST_RDONLY
+        except OSError as error:
+            return f"its file system cannot be read: {error.strerror}: look at dmesg"
+        if read_only:
+            return (
+                "its file system has become read-only, as the kernel does with one that has "
+                "errors: look at its log, and stop the containers, so that it is mounted again"
+            )
         return ""
 
     def measure(self, volume: StoredVolume, pulse: Callable[[], None]) -> Measure:

@@ -36,13 +36,17 @@ def main(target: str, write: bool) -> None:
         fd = os.open(target, os.O_PATH | flags)
         write = False
     else:
-        with os.scandir(fd) as entries:
-            first = next(entries, None)
-        if first is not None:
-            _stat(first.name, fd)
+        _read(fd)
     read_only = os.fstatvfs(fd).f_flag & os.ST_RDONLY
     if write and not read_only:
         _write(fd)
+
+
+def _read(directory: int) -> None:
+    with os.scandir(directory) as entries:
+        first = next(entries, None)
+    if first is not None:
+        _stat(first.name, directory)
 
 
 def _stat(name: str, directory: int) -> None:

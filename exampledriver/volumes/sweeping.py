@@ -46,6 +46,8 @@ class Sweep:
     _clock: IReactorTime
     _waits: Waits = field(init=False)
     _troubled: int = field(default=0, init=False)
+    #: How many were kept, those included that have another owner than was asked for.
+    _kept: int = field(default=0, init=False)
     _ended: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -84,18 +86,24 @@ class Sweep:
 
     async def _look(self, names: Sequence[str]) -> float:
         """Look at some volumes; return for how many seconds that took a processor or the disk."""
-        volumes = self._some(names)
-        ours = [v for v in volumes if v.backend == DIRECTORY and "mountpoint" not in v.options]
+        ours: list[StoredVolume] = []
+        others: list[StoredVolume] = []
+        for volume in self._some(names):
+            in_root = volume.backend == DIRECTORY and "mountpoint" not in volume.options
+            (ours if in_root else others).append(volume)
         began = self._clock.seconds()
         remarkable: dict[str, Found] = await self._threads(self._found, ours)
         took = self._clock.seconds() - began
         # Their file systems may hang, each for itself.
-        for volume in volumes:
-            if volume not in ours:
-                await self._waits.within(_PATIENCE, [self._health.look(volume)])
-                look = self._health.last(volume.name)
-                self._troubled += look is None or bool(look.trouble)
-        self._troubled += len(remarkable)
+        for volume in others:
+            await self._waits.within(_PATIENCE, [self._health.look(volume)])
+            look = self._health.last(volume.name)
+            self._troubled += look is None or bool(look.trouble)
+        self._troubled += sum(bool(found[0]) for found in remarkable.values())
+        self._kept += len(remarkable)
+        if self._kept > _MOST_TROUBLED:
+            # Who asks twice is told of these.
+            remarkable = {name: found for name, found in remarkable.items() if found[0]}
         self._health.seen(names[-1], remarkable)
         return took
 
