@@ -116,9 +116,9 @@ MUTATIONS = [
     Mutation(
         "an I/O error: the file is trusted all the same", LOG,
         "        except OSError as error:\n            self._heal(error)\n"
-        "            raise self._failed(error) from error\n        self._records",
+        "            raise self._failed(error) from error\n        if not self.files",
         "        except OSError as error:\n"
-        "            raise self._failed(error) from error\n        self._records",
+        "            raise self._failed(error) from error\n        if not self.files",
         "tests.journal.test_log",
     ),
     Mutation(
