@@ -66,7 +66,8 @@ class AdminServer:
             )
         )
         for name, ask in copying.long_calls(copies).items():
-            self._route_long(Call(name, _never, _fields, changes="Name"), ask)
+            stops = name != "Admin.DeleteSnapshot"
+            self._route_long(Call(name, _never, _fields, changes="Name", stops=stops), ask)
 
     @property
     def app(self) -> Klein:
@@ -98,12 +99,6 @@ class AdminServer:
                     *_wanted(message), _optional(message, "Source"), _flag(message, "Move")
                 ),
                 _fields,
-            ),
-            Call(
-                "Admin.Create",
-                lambda message: administration.create(*_wanted(message)),
-                _fields,
-                changes="Name",
             ),
             Call(
                 "Admin.Remove",
@@ -157,6 +152,9 @@ class AdminServer:
         def usage(message: Message, report: Report) -> Answer[Any]:
             return administration.usage(_texts(message, "Names"), _flag(message, "Fresh"), report)
 
+        def create(message: Message, report: Report) -> Answer[Any]:
+            return administration.create(*_wanted(message), report)
+
         def bring(message: Message, report: Report) -> Answer[Any]:
             source, move = message.text("Source"), _flag(message, "Move")
             return administration.bring(*_wanted(message), source, move, report)
@@ -167,7 +165,8 @@ class AdminServer:
 
         return [
             (Call("Admin.Usage", _never, _list("Volumes")), usage),
-            (Call("Admin.Bring", _never, _fields, changes="Name"), bring),
+            (Call("Admin.Create", _never, _fields, changes="Name", stops=True), create),
+            (Call("Admin.Bring", _never, _fields, changes="Name", stops=True), bring),
             (Call("Admin.Purge", _never, _fields, changes="What"), purge),
         ]
 

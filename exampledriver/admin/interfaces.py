@@ -12,15 +12,17 @@ from ..plugin.wire import Answer
 #: A JSON object.
 Fields: TypeAlias = Mapping[str, object]
 
-#: Told, in the reactor's thread, how far a long work has come.
-Report: TypeAlias = Callable[[Fields], None]
+#: Reports, in the reactor's thread, how far a long job has come; without fields it reports
+#: nothing. Returns False when the client has gone, and anything else while it waits.
+Report: TypeAlias = Callable[[Fields], object]
 
 
 class IAdministration(Interface):
     """What an administrator can ask, beyond what engines do.
 
     Methods refuse by raising :class:`~exampledriver.plugin.errors.PluginError` with a text
-    for people. What changes something outlives its client. Names come as they were sent.
+    for people. What changes something outlives its client, except the copy that a
+    :meth:`create` or :meth:`bring` makes. Names come as they were sent.
     """
 
     def about() -> Answer[Fields]:
@@ -57,8 +59,8 @@ class IAdministration(Interface):
         :return: ``Exists``: whether the volume is there already, with these options.
         """
 
-    def create(name: str, options: Mapping[str, str]) -> Answer[Fields]:
-        """Make a volume; return it."""
+    def create(name: str, options: Mapping[str, str], report: Report) -> Answer[Fields]:
+        """Make a volume; return it. A copy of another one is undone when its client goes."""
 
     def remove(name: str, now: bool = False) -> Answer[Fields]:
         """Remove a volume; return ``Kept``: whether its data is in the trash.
@@ -124,7 +126,10 @@ class IAdministration(Interface):
 
 
 class ICopying(Interface):
-    """What an administrator can ask of copies of volumes. Each is made whole, or not at all."""
+    """What an administrator can ask of copies of volumes. Each is made whole, or not at all.
+
+    Within two seconds of its client's going a copy ends, undone.
+    """
 
     def snapshot(name: str, label: str, report: Report) -> Answer[Fields]:
         """Make a snapshot; return it.

@@ -46,16 +46,20 @@ class Lines:
     def _left(self, reason: Failure) -> None:
         self._gone = True
 
-    def report(self, progress: Fields) -> None:
-        """Write a line that tells how far the work is."""
-        if self._gone or self._full:
-            return
+    def report(self, progress: Fields) -> bool:
+        """Write a line that tells how far the work is; return False if the client has gone.
+
+        :param progress: without fields no line is written.
+        """
+        if self._gone or self._full or not progress:
+            return not self._gone
         if not self._begun:
             self._begun = True
             cast(Request, self._request).registerProducer(self, True)
             self._request.setResponseCode(200)
             self._request.setHeader(b"Content-Type", CONTENT_TYPE)
         self._request.write(encode({"Progress": progress}) + b"\n")
+        return True
 
     def end(self, status: int, body: bytes | Pieces) -> bytes | Deferred[bytes]:
         """Return what is left to be written of the answer.

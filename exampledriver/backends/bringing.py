@@ -6,6 +6,7 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 
 import msgspec
 
@@ -81,23 +82,24 @@ def move(name: str, source: str, target: str) -> None:
         ) from error
 
 
-def copy(name: str, source: str, target: str, trash: Trash) -> None:
+def copy(name: str, source: str, target: str, trash: Trash, stop: Event) -> None:
     """Copy a directory with all that belongs to it, durably, and in one step for who looks.
 
     What is kept, and where data is shared, is :func:`.copying.trees.copy_tree`'s. What a crash
     left before the volume was known goes to the trash: see :mod:`.copying.placing`. Call
     :func:`forget_copy` when it is.
 
+    :param stop: set it, and the copy ends.
     :raises VolumeError: something is at `target`, or it cannot be copied; nothing is left.
     """
-    copier = TreeCopier()
+    copier, progress = TreeCopier(), Progress(stop=stop)
 
     def fill(content: Path, scratch: Path) -> Copied:
-        return copier.copy(Path(source), content, Progress())
+        return copier.copy(Path(source), content, progress)
 
     about = {"name": name, "backend": "directory", "created": "", "options": {}}
     try:
-        placing.place(name, Path(target), fill, msgspec.json.encode(about), trash)
+        placing.place(name, Path(target), fill, msgspec.json.encode(about), trash, progress)
     except (OSError, VolumeError) as error:
         raise VolumeError(
             f"volume {quoted(name)}: copying {brief(source)} to {target}: {error}"

@@ -19,6 +19,9 @@ from .unixhttp import LARGEST, Connection
 #: Seconds of silence after which the daemon is given up; a change may wait for a slow disk.
 SILENCE = 120.0
 
+#: The calls that the daemon undoes when their client goes: they copy a volume's data.
+_UNDONE = frozenset(("Snapshot", "Rollback", "Export", "Import", "Create", "Bring"))
+
 #: Where the socket is, if no option says it.
 VARIABLE = "EXAMPLEDRIVER_ADMIN"
 
@@ -95,13 +98,11 @@ class Client:
                 answer = connection.getresponse()
                 found = _last(answer, progress)
         except KeyboardInterrupt:
-            # An archive's other end is this process.
-            ends = "is undone" if "Channel" in (fields or {}) else "goes on"
-            raise KeyboardInterrupt(f"what the daemon was asked to do {ends}") from None
+            raise KeyboardInterrupt(f"what the daemon was asked to do {_ends(call)}") from None
         except TimeoutError:
             raise UnreachableError(
                 f"{self.socket}: process {connection.pid} has not answered for {SILENCE:.0f} s; "
-                "what it was asked to do goes on"
+                f"what it was asked to do {_ends(call)}"
             ) from None
         except (OSError, HTTPException, ValueError) as error:
             raise UnreachableError(
@@ -138,6 +139,11 @@ _START = (
     'start the daemon ("systemctl start exampledriver"), or name its socket with --admin (the '
     "daemon's --admin, or admin.sock in its --runtime directory)"
 )
+
+
+def _ends(call: str) -> str:
+    """Return what becomes of a call when its client goes."""
+    return "is undone, unless it is done" if call in _UNDONE else "goes on"
 
 
 def _last(answer: HTTPResponse, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:

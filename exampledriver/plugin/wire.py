@@ -80,6 +80,7 @@ class Call(Generic[T]):
     :ivar refuse: makes the answer's JSON object of an error's text.
     :ivar nameless: what changes may be missing or empty.
     :ivar hidden: a field that no log shows.
+    :ivar stops: what changes is undone by its driver when its client goes, if it can be.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Call(Generic[T]):
     refuse: Callable[[str], Fields] = refused
     nameless: bool = False
     hidden: str = ""
+    stops: bool = False
 
     def message(self, body: bytes) -> Message:
         """Return the message in a request's body.
@@ -254,7 +256,8 @@ class Wire:
         def leave(_: Deferred[Answered]) -> None:
             _log.warn(
                 "{call} {name!r}{fields}: the client has gone, request {request}; the change "
-                "goes on",
+                "{ends}",
+                ends="is undone, unless it is done" if call.stops else "goes on",
                 **about,
             )
 

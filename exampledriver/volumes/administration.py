@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from attrs import define, field
@@ -23,7 +24,7 @@ from ..plugin.volume import rfc3339
 from .errors import BusyError, ConflictError, VolumeError, quoted
 from .health import HealthChecks, Threads
 from .ledger import MountLedger
-from .model import DIRECTORY, StoredVolume
+from .model import DIRECTORY, FROM, StoredVolume
 from .origins import Origin
 from .removed import PATIENCE, RemovedVolumes
 from .service import VolumeService
@@ -266,9 +267,14 @@ class Administration:
         real: str = await self._threads(check_source, name, source, str(self._root), move)
         return real
 
-    async def create(self, name: str, options: Mapping[str, str]) -> Fields:
-        """Make a volume; return it."""
-        await self._service.create(name, options)
+    async def create(self, name: str, options: Mapping[str, str], report: Report) -> Fields:
+        """Make a volume; return it. A copy of another one is undone when its client goes."""
+        stop = Event() if FROM in options else None
+        making = self._service.create(name, options, stop=stop)
+        if stop is None:
+            await making
+        else:
+            await self._waits.telling(report, {"Volume": name}, making, stop)
         return self._shown(self._service.about(name))
 
     async def remove(self, name: str, now: bool = False) -> Fields:
@@ -300,9 +306,10 @@ class Administration:
     ) -> Fields:
         """Make a volume of a directory of the host."""
         real = await self._check_source(name, source, move)
-        origin = _moved(real) if move else self._removed.copied(real)
+        stop = Event()
+        origin = _moved(real) if move else self._removed.copied(real, stop)
         making = self._service.create(name, options, origin)
-        await self._waits.telling(report, {"Volume": name}, making)
+        await self._waits.telling(report, {"Volume": name}, making, stop)
         if not move:
             await self._threads(forget_copy, self._service.path(name))
         return self._shown(self._service.about(name))

@@ -86,7 +86,7 @@ class Archives(Copying):
             return await self._send(name, "exporting", export)
 
         with self._work(name) as (progress, about):
-            copied, consistency = await self._waits.telling(report, about, work())
+            copied, consistency = await self._waits.telling(report, about, work(), progress.stop)
         fields = copied_fields(copied)
         return {"Name": name, "Label": label, **fields, "Consistency": consistency}
 
@@ -136,7 +136,7 @@ class Archives(Copying):
                         owned.change(tree, options)
                     return copied[0]
 
-                origin = self._origin("importing", fill, wanted["backend"])
+                origin = self._origin("importing", fill, wanted["backend"], progress)
                 origin = evolve(origin, labels=labels)
                 await self._service.create(name, wanted, origin)
                 await self._forget(name)
@@ -146,7 +146,7 @@ class Archives(Copying):
         manifests: list[Manifest] = []
         copied: list[Copied] = []
         with self._work(name) as (progress, about):
-            await self._waits.telling(report, about, work())
+            await self._waits.telling(report, about, work(), progress.stop)
         (manifest,) = manifests
         archived: dict[str, object] = {
             "Name": manifest.name,

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from threading import Event
 
 from attrs import define
 from twisted.logger import Logger
@@ -91,7 +92,7 @@ class Copies(Archives):
                 return await self._run(name, "making a snapshot", make)
 
         with self._work(name) as (progress, about):
-            return _shown(await self._waits.telling(report, about, work()))
+            return _shown(await self._waits.telling(report, about, work(), progress.stop))
 
     async def snapshots(self, name: str) -> Sequence[Fields]:
         """Return a volume's snapshots, oldest first; they outlive the volume."""
@@ -148,7 +149,7 @@ class Copies(Archives):
                 return await self._run(name, f"rolling back to {quoted(label)}", roll_back)
 
         with self._work(name) as (progress, about):
-            copied = await self._waits.telling(report, about, work())
+            copied = await self._waits.telling(report, about, work(), progress.stop)
         self._service.removed()
         return {"Name": name, "Label": label, **copied_fields(copied)}
 
@@ -175,11 +176,11 @@ class Copies(Archives):
         return volume.backend, volume.options
 
     @asynccontextmanager
-    async def cloning(self, name: str, wanted: Wanted) -> AsyncIterator[Origin]:
+    async def cloning(self, name: str, wanted: Wanted, stop: Event | None) -> AsyncIterator[Origin]:
         """Hold the source and give the origin; the new volume's note goes when it is journalled."""
         text = wanted.options[FROM]
         source, _, label = text.partition("@")
-        with self._work(name) as (progress, _):
+        with self._work(name, stop) as (progress, _):
 
             def filling(data: Path, backend: str) -> Origin:
                 def fill(volume: StoredVolume, content: Path, scratch: Path) -> Copied:
@@ -192,7 +193,7 @@ class Copies(Archives):
                     )
                     return copied
 
-                return self._origin(f"copying {quoted(text)}", fill, backend)
+                return self._origin(f"copying {quoted(text)}", fill, backend, progress)
 
             if source == name and self._locks.is_held(name):
                 # Who has that lock may wait for the volume's, which is held here.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field
@@ -94,10 +95,17 @@ class Copying:
         return self._locks.is_held(name)
 
     @contextmanager
-    def _work(self, name: str) -> Iterator[tuple[Progress, dict[str, object]]]:
-        """Give a work's progress, and what is told of it."""
+    def _work(
+        self, name: str, stop: Event | None = None
+    ) -> Iterator[tuple[Progress, dict[str, object]]]:
+        """Give a work's progress, and what is told of it.
+
+        :param stop: set by who wants the work to end.
+        """
         about: dict[str, object] = {"Volume": name}
-        progress = Progress(lambda now: about.update(Files=now.files, Size=now.size))
+        progress = Progress(
+            lambda now: about.update(Files=now.files, Size=now.size), stop=stop or Event()
+        )
         if self._stopped:
             progress.stop.set()
         self._under_way.add(progress)
@@ -163,7 +171,7 @@ class Copying:
             return held
         return f"an engine, which counts {counted} mounts"
 
-    def _origin(self, doing: str, fill: Fill, backend: str) -> Origin:
+    def _origin(self, doing: str, fill: Fill, backend: str, progress: Progress) -> Origin:
         """Return an origin that fills the data of a new volume."""
 
         def bring(volume: StoredVolume) -> None:
@@ -174,6 +182,7 @@ class Copying:
                     lambda content, scratch: fill(volume, content, scratch),
                     manifest(volume),
                     self._trash,
+                    progress,
                 )
 
             explaining(volume.name, doing, work)()

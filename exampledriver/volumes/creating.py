@@ -118,7 +118,7 @@ class Creation:
                     # However long it takes: who asks again finds the volume.
                     job.commit()
                     job.waits = COPY
-                    async with self.cloner.cloning(name, wanted) as origin:
+                    async with self.cloner.cloning(name, wanted, job.stop) as origin:
                         await self._create(name, wanted, origin, job)
                 else:
                     await self._create(name, wanted, origin, job)

@@ -10,7 +10,7 @@ is logged.
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Generator
-from threading import Lock
+from threading import Event, Lock
 from types import coroutine
 from typing import Any, TypeVar, cast
 
@@ -59,6 +59,7 @@ class Job:
     :ivar path: where it is at work; empty for the root.
     :ivar waits: what it waits for, if not for the file system of `path`.
     :ivar then: what happens to it after its deadline.
+    :ivar stop: set when its client has gone; None if it then goes on.
     :ivar late: its client has been told that it is late.
     """
 
@@ -68,6 +69,7 @@ class Job:
     path: str = ""
     waits: str = ""
     then: str = UNDONE
+    stop: Event | None = None
     late: bool = field(default=False, init=False)
     began: float = field(default=0.0, init=False)
     answer: Deferred[Any] | None = field(default=None, init=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from threading import Event
 
 from attrs import frozen
 from zope.interface import Interface
@@ -41,9 +42,12 @@ class ICloner(Interface):
         :raises PluginError: what ``from`` names is not there, or cannot be copied so.
         """
 
-    def cloning(name: str, wanted: Wanted) -> AbstractAsyncContextManager[Origin]:
+    def cloning(
+        name: str, wanted: Wanted, stop: Event | None
+    ) -> AbstractAsyncContextManager[Origin]:
         """Keep the source while the context lasts, and give the origin.
 
         :param name: the new volume's; its lock is held.
+        :param stop: set when the copy is not wanted any more; it is undone then.
         :raises PluginError: as :meth:`options` does.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from threading import Event
 
 from attrs import define
 from twisted.logger import Logger
@@ -131,11 +132,14 @@ class RemovedVolumes:
 
         return Origin(bring, undo, _moment(one.created), one.backend, one.labels)
 
-    def copied(self, source: str) -> Origin:
-        """Return the origin of a copy of a directory; what a crash left of one is put aside."""
+    def copied(self, source: str, stop: Event) -> Origin:
+        """Return the origin of a copy of a directory; what a crash left of one is put aside.
+
+        :param stop: set when the copy is not wanted any more; it is undone then.
+        """
 
         def bring(volume: StoredVolume) -> None:
-            copy(volume.name, source, volume.mountpoint, self._trash)
+            copy(volume.name, source, volume.mountpoint, self._trash, stop)
 
         def undo(volume: StoredVolume) -> None:
             delete_copy(volume.mountpoint)

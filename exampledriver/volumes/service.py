@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from threading import Event
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field
@@ -163,11 +164,18 @@ class VolumeService:
         return self._creation.check(name, options)
 
     def create(
-        self, name: str, options: Mapping[str, str], origin: Origin | None = None
+        self,
+        name: str,
+        options: Mapping[str, str],
+        origin: Origin | None = None,
+        stop: Event | None = None,
     ) -> Work[None]:
-        """Make a volume; see :meth:`.Creation.create`."""
-        # What an administrator brings says how far it is, and takes as long as it takes.
-        job = Job("Create", name, LONG if origin is None else 0)
+        """Make a volume; see :meth:`.Creation.create`.
+
+        :param stop: set when the client has gone, which otherwise changes nothing.
+        """
+        # What an administrator copies says how far it is, and takes as long as it takes.
+        job = Job("Create", name, LONG if origin is None and stop is None else 0, stop=stop)
         return self._deadlines.keep(job, self._creation.create(name, options, origin, job))
 
     def remove(self, name: str, now: bool = False) -> Work[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from threading import Event
 from typing import Any, TypeVar
 
 from attrs import frozen
@@ -13,8 +14,8 @@ from ..admin.interfaces import Fields, Report
 
 T = TypeVar("T")
 
-#: Seconds between two signs of a long work.
-BEAT = 5.0
+#: Seconds between two looks whether the client is still there, and between two reports to it.
+LOOK, BEAT = 1.0, 5.0
 
 
 @frozen
@@ -24,16 +25,29 @@ class Waits:
     _clock: IReactorTime
 
     async def telling(
-        self, report: Report, about: Fields, work: Coroutine[Deferred[Any], Any, T]
+        self,
+        report: Report,
+        about: Fields,
+        work: Coroutine[Deferred[Any], Any, T],
+        stop: Event | None = None,
     ) -> T:
-        """Wait for a work, and say again and again that it goes on: the client waits as long."""
+        """Wait for a work, and say again and again that it goes on: the client waits as long.
+
+        :param stop: set, within a second, when the client has gone.
+        """
         began = self._clock.seconds()
         timer: IDelayedCall
+        due = began
 
         def tell() -> None:
-            nonlocal timer
-            report({**about, "Seconds": round(self._clock.seconds() - began)})
-            timer = self._clock.callLater(BEAT, tell)
+            nonlocal timer, due
+            now = self._clock.seconds()
+            fields: Fields = {}
+            if now >= due:
+                fields, due = {**about, "Seconds": round(now - began)}, now + BEAT
+            if report(fields) is False and stop is not None:
+                stop.set()
+            timer = self._clock.callLater(LOOK, tell)
 
         tell()
         try:

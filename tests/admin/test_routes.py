@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
+from exampledriver.volumes.waiting import Waits
 from tests.plugin.memory import post
 
 from .case import AdminCase, lines
@@ -101,6 +104,33 @@ class LineTests(AdminCase):
         (line,) = lines(b"\r\n\r\n" + self.client.received())
         self.assertEqual([one["Name"] for one in line["Purged"]], ["a", "b"])
         self.assertEqual(self.world.clock.getDelayedCalls(), [])
+
+    def test_looks(self) -> None:
+        """Each second a copy looks whether its client is there; when it has gone it is stopped."""
+        looked: list[object] = []
+        there, stop = [True], Event()
+
+        def report(fields: object) -> bool:
+            looked.append(fields)
+            return there[0]
+
+        clock, work = Clock(), Deferred[None]()
+
+        async def wait() -> None:
+            await work
+
+        waits = Waits(clock)
+        ended = Deferred.fromCoroutine(waits.telling(report, {"Volume": "db"}, wait(), stop))
+        clock.pump([1.0] * 10)
+        reports = [fields for fields in looked if fields]
+        self.assertEqual((len(looked), len(reports)), (11, 3))
+        self.assertFalse(stop.is_set())
+        there[0] = False
+        clock.advance(1)
+        self.assertTrue(stop.is_set())
+        work.callback(None)
+        self.successResultOf(ended)
+        self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_unread(self) -> None:
         """While the client does not read, no progress is kept for it; the answer still comes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 
 from twisted.internet.defer import Deferred
 
@@ -206,7 +207,7 @@ class RestoreTests(AdminCase):
         self.assertIn(f"a symbolic link to {elsewhere}", text)
         self.assertIn(f"with -o mountpoint={elsewhere}", text)
         self.assertEqual(self.world.trash(), ["db"])
-        self.do(self.administration.create("db", {"mountpoint": str(elsewhere)}))
+        self.do(self.administration.create("db", {"mountpoint": str(elsewhere)}, print))
 
     def test_journal_fails(self) -> None:
         """When the journal cannot be written the data is in the trash as before."""
@@ -369,7 +370,7 @@ class BringTests(AdminCase):
 
     def test_copy_unanswered(self) -> None:
         """A copy that a crash left before the journal knew it is no bar to the same again."""
-        copy("db", str(self.source), str(self.world.root / "db"), self.trash)
+        copy("db", str(self.source), str(self.world.root / "db"), self.trash, Event())
         (self.source / "file").write_text("newer")
         self.do(self.bring(False))
         self.assertEqual((self.world.root / "db/file").read_text(), "newer")
@@ -380,7 +381,8 @@ class BringTests(AdminCase):
     def test_copy_fails(self) -> None:
         """A copy that fails leaves nothing behind, and says what failed."""
         target = str(self.world.root / "db")
-        text = str(self.assertRaises(VolumeError, copy, "db", "/nonexistent", target, self.trash))
+        asked = "db", "/nonexistent", target, self.trash, Event()
+        text = str(self.assertRaises(VolumeError, copy, *asked))
         self.assertIn("/nonexistent", text)
         self.assertEqual([path.name for path in self.world.root.iterdir()], [])
 

@@ -119,10 +119,11 @@ class SnapshotTests(CopiesCase):
         self.do(self.service.create("away", {"mountpoint": str(place)}))
         self.root.rename(self.world.base / "unmounted")
         self.root.mkdir()
+        filling = self.copies._origin("filling", filled, "directory", Progress())
         for work in (
             self.copies.snapshot("away", "first", untold),
             self.service.create("copy", {"from": "away"}),
-            self.service.create("copy", {}, self.copies._origin("filling", filled, "directory")),
+            self.service.create("copy", {}, filling),
         ):
             self.assertIn("is not the directory that it was", self.fails(VolumeError, work))
         self.assertEqual(os.listdir(self.root), [])
@@ -315,6 +316,7 @@ class CloneTests(CopiesCase):
             "copying",
             lambda volume, content, scratch: copier.copy(self.root / "db", content, Progress()),
             "directory",
+            Progress(),
         )
         volume = self.service.about("db")
         placed = type(volume)("copy", str(self.root / "copy"), volume.created, {})

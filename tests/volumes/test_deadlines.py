@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from threading import Event
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -272,7 +273,7 @@ class _Cloner:
         return given
 
     @asynccontextmanager
-    async def cloning(self, name: str, wanted: Wanted) -> AsyncIterator[Origin]:
+    async def cloning(self, name: str, wanted: Wanted, stop: Event | None) -> AsyncIterator[Origin]:
         await self.copied
         yield Origin(lambda volume: os.mkdir(volume.mountpoint), lambda volume: None)
 

@@ -91,5 +91,5 @@ def duplicate(source: Path, final: Path, copier: ICopier, progress: Progress) ->
     """
     with Stage(final) as stage:
         copied: Copied = copier.clone(source, stage.content, progress, False)
-        stage.publish()
+        stage.publish(progress)
     return copied

@@ -18,6 +18,7 @@ from ..durable import is_left, make_parents, sync
 from ..trash import Trash
 from .nodes import identity
 from .notes import read_note, text, write_note
+from .progress import Progress, StoppedError
 from .staging import Stage
 from .trees import Copied
 
@@ -32,7 +33,9 @@ def _note(final: Path) -> Path:
     return final.parent / f".{digest}{SUFFIX}"
 
 
-def place(name: str, final: Path, fill: Fill, about: bytes, trash: Trash) -> Copied:
+def place(
+    name: str, final: Path, fill: Fill, about: bytes, trash: Trash, progress: Progress
+) -> Copied:
     """Make the data of a volume that is new, durably.
 
     :param name: the volume's.
@@ -40,6 +43,7 @@ def place(name: str, final: Path, fill: Fill, about: bytes, trash: Trash) -> Cop
     :param about: what the trash keeps of the volume.
     :raises VolumeError: something is there already, or it could not be made; nothing is left.
     :raises OSError: it could not be made; nothing is left.
+    :raises StoppedError: the work was told to stop; nothing is left.
     """
     note = _note(final)
     if os.path.lexists(final):
@@ -56,7 +60,11 @@ def place(name: str, final: Path, fill: Fill, about: bytes, trash: Trash) -> Cop
         made = fill(stage.content, stage.directory)
         # Durable with the content, by the stage's sync of the whole file system.
         write_note(note, {"name": name, "identity": identity(stage.content)})
-        stage.publish()
+        try:
+            stage.publish(progress)
+        except StoppedError:
+            note.unlink()
+            raise
     return made
 
 

@@ -134,7 +134,7 @@ class Snapshots:
             )
             write_note(stage.content / _NOTE, _to_json(snapshot))
             try:
-                stage.publish()
+                stage.publish(progress)
             except FileExistsError:
                 raise self._taken(name, label) from None
         return snapshot

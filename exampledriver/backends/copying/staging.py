@@ -19,6 +19,7 @@ from attrs import define, field
 
 from ...volumes.errors import BusyError
 from ..durable import is_left, sync
+from .progress import Progress
 from .removing import remove_tree
 from .syscalls import rename_new, sync_filesystem
 
@@ -68,13 +69,17 @@ class Stage:
             raise
         return self
 
-    def publish(self) -> None:
+    def publish(self, progress: Progress | None = None) -> None:
         """Make the content durable and give it its name.
 
+        :param progress: of the work, which may be told to stop as long as there is no name.
+        :raises StoppedError: it was told to stop; nothing is there.
         :raises FileExistsError: something has that name; it stays as it is.
         :raises OSError: it could not be done; unless the name's own sync failed, nothing is there.
         """
-        sync_filesystem(self._lock)
+        sync_filesystem(self._lock)  # which may take long
+        if progress is not None:
+            progress.advance()
         rename_new(self.content, self.final)
         sync(self.final.parent)
 
