@@ -359,7 +359,13 @@ def hidden_option(name: str, value: str) -> str:
 
 def hidden_options(options: Mapping[str, str]) -> dict[str, str]:
     """Return options with the secrets in them hidden."""
-    return {_name(key): hidden_option(key, value) for key, value in options.items()}
+    return dict(_hidden_items(tuple(options.items())))
+
+
+# Of a hundred thousand volumes most have the same few options.
+@lru_cache(maxsize=256)
+def _hidden_items(items: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    return tuple((_name(key), hidden_option(key, value)) for key, value in items)
 
 
 def _name(name: str) -> str:

@@ -54,6 +54,20 @@ class SecretTests(DaemonCase):
         for text in besides:
             self.assertNotIn(SECRET, text)
 
+    def journal(self, backend: str, place: Path, kept: Mapping[str, str]) -> None:
+        """Write a journal with the volume "old", as an older version would."""
+        self.daemon.state.mkdir(parents=True)
+        log = Log(RealFiles(str(self.daemon.state)))
+        log.open()
+        value = {
+            "backend": backend,
+            "created": "2026-01-01T00:00:00Z",
+            "mountpoint": str(place),
+            "options": kept,
+        }
+        log.commit([("old", json.dumps(value).encode("ascii"))])
+        log.close()
+
     def test_everywhere(self) -> None:
         """Every form in every option is refused; no answer, log, journal or child has it."""
         self.daemon.start()
@@ -96,20 +110,22 @@ class SecretTests(DaemonCase):
         self.assertIn(f"credentials={credentials}", self.record.read_text())
         self.assertNowhere(json.dumps(answer))
 
+    def test_archive(self) -> None:
+        """An archive, which is given away, has no secret of an older version's options."""
+        place = self.base / f"data,token={SECRET}"
+        place.mkdir()
+        self.journal("directory", place, {"mode": "0750", "mountpoint": str(place)})
+        self.daemon.start()
+        archive = self.base / "archive.tar"
+        done(self.daemon, "volume", "export", "old", str(archive))
+        content = archive.read_bytes()
+        self.assertIn(b"token=***", content)
+        self.assertNotIn(SECRET.encode("ascii"), content)
+
     def test_old_journal(self) -> None:
         """A secret that an older version let in is used, and shown by nothing."""
-        self.daemon.state.mkdir(parents=True)
-        log = Log(RealFiles(str(self.daemon.state)))
-        log.open()
         kept = {"type": "cifs", "device": "//h/s", "o": f"username=u,password={SECRET}"}
-        value = {
-            "backend": "mount",
-            "created": "2026-01-01T00:00:00Z",
-            "mountpoint": str(self.daemon.root / "old"),
-            "options": {**kept, "timeout": "30s"},
-        }
-        log.commit([("old", json.dumps(value).encode("ascii"))])
-        log.close()
+        self.journal("mount", self.daemon.root / "old", {**kept, "timeout": "30s"})
         self.daemon.start()
         shown = [
             self.daemon.ok("Get", Name="old"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from pathlib import Path
@@ -236,6 +237,16 @@ class RestoreTests(AdminCase):
         (slot / MANIFEST).unlink()
         self.do(self.administration.restore("db", ""))
         self.assertEqual(self.content("db"), "precious")
+
+    def test_secret(self) -> None:
+        """A secret in the options of what an older version removed is not listed."""
+        self.removed()
+        (slot,) = (self.world.root / ".trash").iterdir()
+        manifest = json.loads((slot / MANIFEST).read_text())
+        manifest["options"] = {"mode": "0750", "o": "username=u,password=hunter2"}
+        (slot / MANIFEST).write_text(json.dumps(manifest))
+        (found,) = self.do(self.administration.trash())
+        self.assertEqual(found["Options"], {"mode": "0750", "o": "username=u,password=***"})
 
     def test_purge(self) -> None:
         """Only what is named, and old enough, is deleted; a name that is not there is refused."""
