@@ -213,9 +213,7 @@ class DirectoryBackend:
 
     def users(self, volume: StoredVolume) -> str:
         """Ask the kernel for mounts of the directory."""
-        trouble = self._trouble(volume)
-        if trouble:
-            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        self._check(volume)
         return described(self.find_holders(volume.mountpoint))
 
     def open(self, volume: StoredVolume) -> None:
@@ -241,6 +239,7 @@ class DirectoryBackend:
 
     def resize(self, volume: StoredVolume, size: int) -> None:
         """Give the directory's project another limit."""
+        self._check(volume)
         with explained(volume, "limiting"), _limited(volume):
             projects.limit(volume.mountpoint, size)
 
@@ -259,9 +258,7 @@ class DirectoryBackend:
 
     def mount(self, volume: StoredVolume) -> str:
         """Check that the directory is there, and is not another one."""
-        trouble = self._trouble(volume)
-        if trouble:
-            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
+        self._check(volume)
         return volume.mountpoint
 
     def unmount(self, volume: StoredVolume) -> None:
@@ -270,6 +267,15 @@ class DirectoryBackend:
     def mounted(self) -> Set[str]:
         """Return nothing: a directory is not unmounted."""
         return frozenset()
+
+    def _check(self, volume: StoredVolume) -> None:
+        """Refuse to work on another directory than the volume's.
+
+        :raises VolumeError: it is not there, or another one is.
+        """
+        trouble = self._trouble(volume)
+        if trouble:
+            raise VolumeError(f"volume {quoted(volume.name)}: {trouble}")
 
     def _trouble(self, volume: StoredVolume) -> str:
         path = volume.mountpoint

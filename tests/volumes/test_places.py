@@ -82,6 +82,17 @@ class NotedTests(ServiceCase):
             self.assertIn(f"was on {ELSEWHERE}", self.health(name))
             self.assertEqual(self.service.get(name).status["Mounts"], 0)
 
+    def test_other_work(self) -> None:
+        """Nor is it copied, or given a size."""
+        self.note("there", ELSEWHERE)
+        backend = self.world.backend()
+        volume = self.world.start().about("there")
+        for work in (
+            lambda: backend.users(volume),
+            lambda: backend.of(volume).resize(volume, 1 << 20),  # type: ignore[attr-defined]
+        ):
+            self.assertIn("is not mounted: mount it", str(self.assertRaises(VolumeError, work)))
+
     def test_accepted(self) -> None:
         """Accepted by the operator, what is there now is noted, durably."""
         before = self.noted("there")
