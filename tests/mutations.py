@@ -349,6 +349,11 @@ MUTATIONS = [
         "tests.backends.test_full",
     ),
     Mutation(
+        "a removal without the trash that goes there", REMOVING,
+        "                how = (now,) if now else ()\n", "                how = ()\n",
+        "tests.volumes.test_service",
+    ),
+    Mutation(
         "a purge for space does not count what it has freed", TRASH,
         "                    blocks += taken.bytes // (space.f_frsize or 1)\n", "",
         "tests.backends.test_full",

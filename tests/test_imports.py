@@ -113,6 +113,7 @@ ALLOWED = {
         "backends.measuring",
         "backends.mounts",
         "backends.places",
+        "backends.trash",
     ],
     "configuration": ["backends.kinds", "volumes.errors", "volumes.schedule"],
     "tap": ["options", "building", "daemon", "journal"],

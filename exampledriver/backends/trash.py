@@ -121,6 +121,8 @@ class Trash:
     _ages: Ages = field(init=False)
     #: The slots that the log has said are kept longer than the wall clock says.
     _longer: set[str] = field(factory=set, init=False)
+    #: What was removed without the trash and cannot be deleted, and why, as the log has said.
+    _unfinished: dict[str, str] = field(factory=dict, init=False)
     _spare: Spare = field(init=False)
     #: The log has said that there is no spare slot.
     _no_spare: bool = field(default=False, init=False)
@@ -365,10 +367,13 @@ class Trash:
             )
 
     def finish(self) -> None:
-        """Delete what was removed without the trash; the log says what cannot be deleted."""
-        for one in self.purge_slots([slot.name for slot in self.slots() if slot.bare]):
-            if one.why:
-                _log.warn("{slot} is not deleted: {why}", slot=one.slot, why=one.why)
+        """Delete what was removed without the trash; the log says once what cannot be deleted."""
+        done = self.purge_slots([slot.name for slot in self.slots() if slot.bare])
+        kept = {one.slot: one.why for one in done if one.why}
+        for slot, why in kept.items():
+            if self._unfinished.get(slot) != why:
+                _log.warn("{slot} is not deleted: {why}", slot=slot, why=why)
+        self._unfinished = kept
 
     def relieve(self, below: float) -> int:
         """Delete the oldest slots while less than a part of the file system is free.

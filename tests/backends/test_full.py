@@ -188,6 +188,24 @@ class NowTests(FullCase):
         self.purger("forever")
         self.assertEqual(self.left(), {"kept"})
 
+    def test_said_once(self) -> None:
+        """The log says why something cannot be deleted, and not every minute."""
+        self.remove_now()
+        lines: list[str] = []
+        self.patch(trash._log, "warn", lambda text, **fields: lines.append(text.format(**fields)))
+
+        def denied(*words: object, **options: object) -> None:
+            raise PermissionError(errno.EPERM, "Operation not permitted", "data")
+
+        patch = self.patch(os, "unlink", denied)
+        for _ in range(3):
+            self.trash.finish()
+        patch.restore()
+        self.assertEqual(len(lines), 1)
+        self.assertIn(f"{NOW}/data", lines[0])
+        self.trash.finish()
+        self.assertEqual(self.trash.slots(), [])
+
     def test_purge(self) -> None:
         """Any purge deletes it, whatever its age."""
         self.remove_now()

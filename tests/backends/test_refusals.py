@@ -96,6 +96,15 @@ class ImageTests(RefusalCase):
         (manifest,) = self.trash.path.glob(f"*/{MANIFEST}")
         self.assertEqual(json.loads(manifest.read_bytes())["options"]["size"], "16M")
 
+    def test_removed_now(self) -> None:
+        """An image that is removed without the trash is deleted, and leaves no slot."""
+        self.backend.put_aside(self.image, True)
+        self.assertFalse(self.file.exists())
+        (slot,) = self.trash.slots()
+        self.assertTrue(slot.bare)
+        self.trash.finish()
+        self.assertEqual(self.trash.slots(), [])
+
 
 class OtherTests(RefusalCase):
     """The other kinds."""

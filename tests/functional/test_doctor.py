@@ -64,6 +64,19 @@ class DoctorCase(SynchronousTestCase):
         healthy(self.examine())
 
 
+class TrashTests(DoctorCase):
+    """What is in the trash."""
+
+    def test_partly_deleted(self) -> None:
+        """What a purge has begun to delete is named, and where it is."""
+        slot = self.daemon.root / ".trash/20260101T000000.000000Z.deleting"
+        (slot / "db").mkdir(parents=True)
+        finding = self.found("directories", "note")
+        self.assertEqual(finding["what"], f"{slot} is partly deleted")
+        shutil.rmtree(slot)
+        healthy(self.examine())
+
+
 class HealthyTests(DoctorCase):
     """Nothing is wrong."""
 

@@ -12,6 +12,8 @@ from twisted.internet.defer import Deferred
 from zope.interface.verify import verifyObject
 
 from exampledriver.backends.mounts import Holder
+from exampledriver.backends.removed import removed
+from exampledriver.backends.trash import NOW
 from exampledriver.plugin import BadRequest, IVolumeDriver
 from exampledriver.volumes.errors import (
     BusyError,
@@ -308,6 +310,55 @@ class RemoveTests(ServiceCase):
         self.assertEqual(listed(self.world.start()), [])
         self.assertEqual(self.world.trash(), ["db"])
         self.assertNotIn("db", self.world.catalog.durable)
+
+    def bare(self) -> list[str]:
+        """Return what was removed without the trash, and is to be deleted."""
+        return [path.name for path in self.world.root.glob(f".trash/*{NOW}/*")]
+
+    def test_now(self) -> None:
+        """Without the trash the data is moved in one step, where it can only be deleted."""
+        self.do(self.service.remove("db", now=True))
+        self.assertEqual((self.names(), self.bare()), ([], ["data"]))
+        self.assertEqual(removed(self.world.new_trash()), [])
+        self.world.settle()
+        self.assertNotIn("db", self.world.catalog.durable)
+
+    def test_now_in_use(self) -> None:
+        """What is in use is refused without the trash as well."""
+        self.world.holders = [Holder((os.getpid(),), "/data", False)]
+        self.fails(BusyError, self.service.remove("db", now=True))
+        self.assertTrue((self.world.root / "db/data").exists())
+
+    def test_now_journal_fails(self) -> None:
+        """A removal without the trash that cannot be journalled has not happened (J2)."""
+        self.world.catalog.refuse.add("db")
+        self.fails(VolumeError, self.service.remove("db", now=True))
+        self.assertTrue((self.world.root / "db/data").exists())
+        self.world.start().get("db")
+
+    def test_now_move_fails(self) -> None:
+        """A removal without the trash that cannot move the data has not happened (J2)."""
+        self.move_fails()
+        self.fails(VolumeError, self.service.remove("db", now=True))
+        self.assertTrue((self.world.root / "db/data").exists())
+        self.assertNotIn("removing", self.world.catalog.durable["db"])
+
+    def test_now_crash_before_the_move(self) -> None:
+        """Cut off before the move, it is completed by the next start, into the trash."""
+        self.service = self.world.start(threads=hang_at("remove"))
+        Deferred.fromCoroutine(self.service.remove("db", now=True))
+        self.assertIn("removing", self.world.catalog.durable["db"])
+        self.assertEqual(listed(self.world.start()), [])
+        self.assertEqual((self.world.trash(), self.bare()), (["db"], []))
+
+    def test_now_crash_after_the_move(self) -> None:
+        """Cut off after the move, it is done, and the name is free."""
+        self.do(self.service.remove("db", now=True))
+        self.assertIn("removing", self.world.catalog.durable["db"])
+        service = self.world.start()
+        self.assertEqual((listed(service), self.bare()), ([], ["data"]))
+        self.do(service.create("db", {}))
+        self.assertEqual(list((self.world.root / "db").iterdir()), [])
 
     def test_name_again_before_the_move_is_durable(self) -> None:
         """A name comes again only when its removal is durable on the disk.

@@ -11,6 +11,7 @@ from pathlib import Path
 from ...backends.kinds import MOUNTED
 from ...backends.mounts import UNREADABLE, holders, mounts_inside
 from ...backends.places import trouble
+from ...backends.trash import Trash
 from ...plugin.redaction import secret_in
 from ...volumes.errors import InvalidNameError
 from ...volumes.model import check_name
@@ -47,6 +48,25 @@ def directories(at: Installation) -> Iterator[Finding]:
     for name in sorted(os.listdir(at.root)):
         if name not in known and not name.startswith(".") and name != "lost+found":
             yield _stray(at, name)
+    yield from _cut_short(at)
+
+
+def _cut_short(at: Installation) -> Iterator[Finding]:
+    """Say what of the trash is partly deleted."""
+    trash = Trash(at.root)
+    at.looking_at = str(trash.path)
+    for slot in trash.slots():
+        if slot.deleting:
+            purge = "" if slot.bare else f"\nexampledriver trash purge {quoted(slot.name)}"
+            yield Finding(
+                "directories",
+                "note",
+                f"{slot.path} is partly deleted",
+                "it is being deleted, or a kill or a file that nobody may delete has stopped that; "
+                "the driver tries again",
+                f"lsattr -Ra {quoted(slot.path)} | grep -- '-[ia]-'   # is a file protected?\n"
+                f"chattr -R -i -a {quoted(slot.path)}   # if so{purge}",
+            )
 
 
 def _trouble(at: Installation, volume: Known) -> str:
