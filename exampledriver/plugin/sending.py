@@ -14,8 +14,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-#: How much is given to a connection at a time, in bytes; a piece is never divided.
+#: How much is given to a connection at a time, in bytes; a piece of a `List` is never divided.
 SOME = 1 << 18
+
+
+def parts(body: bytes | list[bytes]) -> Iterator[bytes]:
+    """Return a body's pieces; one that is not in pieces is cut as it is read."""
+    if isinstance(body, list):
+        return iter(body)
+    return (body[at : at + SOME] for at in range(0, len(body), SOME))
 
 
 class Consumer(Protocol):

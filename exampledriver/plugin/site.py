@@ -43,7 +43,7 @@ from twisted.web.server import Request, Site, version
 from .errors import BadRequest, TooLarge
 from .known import Head, Known, divided
 from .message import CONTENT_TYPE, encode
-from .sending import SOME, Sending
+from .sending import SOME, Sending, parts
 from .wire import Answered, Pieces, Read
 
 #: The largest body that is read, in bytes, unless a protocol needs more.
@@ -363,15 +363,18 @@ class PluginSite(Site):
             begin = (_LINES.get(status) or _line(status)) + close + self._fixed
         transport = channel.transport
         if isinstance(body, bytes):
-            transport.write(b"%s%d\r\n\r\n%s" % (begin, len(body), body))
-            return None
-        size = sum(map(len, body))
+            size = len(body)
+            if size < SOME:
+                transport.write(b"%s%d\r\n\r\n%s" % (begin, size, body))
+                return None
+        else:
+            size = sum(map(len, body))
         head = b"%s%d\r\n\r\n" % (begin, size)
         if size < SOME:
             transport.writeSequence([head, *body])
             return None
         transport.write(head)
-        return Sending(channel, transport.writeSequence, iter(body)).start()
+        return Sending(channel, transport.writeSequence, parts(body)).start()
 
     def startFactory(self) -> None:
         """Start without the access log and its clock."""

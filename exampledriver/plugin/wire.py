@@ -25,7 +25,7 @@ from .awaiting import bridged
 from .errors import PluginError, explained, refusal
 from .message import CONTENT_TYPE, Message, encode
 from .redaction import masked
-from .sending import Sending
+from .sending import SOME, Sending, parts
 
 if TYPE_CHECKING:
     from klein import Klein
@@ -368,12 +368,12 @@ def reply(request: IRequest, status: int, body: bytes | Pieces) -> bytes | Defer
 
     A long one is written as its client reads it; then the end of it is returned.
     """
-    if isinstance(body, bytes):
-        _begin(request, status, len(body))
+    size = len(body) if isinstance(body, bytes) else sum(map(len, body))
+    _begin(request, status, size)
+    if isinstance(body, bytes) and size < SOME:
         return body
-    _begin(request, status, sum(map(len, body)))
     client = cast(Request, request)
-    return Sending(client, lambda some: client.write(b"".join(some)), iter(body)).start()
+    return Sending(client, lambda some: client.write(b"".join(some)), parts(body)).start()
 
 
 def _begin(request: IRequest, status: int, size: int) -> None:

@@ -84,6 +84,19 @@ class UnreadTests(UnreadCase):
         self.assertLess(transport.waiting, SOME + 2 * len(LONG[0]))
         self.assertEqual(transport.producerState, "paused")
 
+    def test_not_in_pieces(self) -> None:
+        """A long answer that the driver gives in one piece is written in parts, and whole."""
+        status = {"x": "y" * (3 * SOME), "z": 1}
+        self.driver.answers["get"] = Volume("db", status=status)
+        client, transport = self.unread()
+        client.feed(GET * 2)
+        self.assertLess(transport.waiting, SOME + 1000)
+        while transport.read():
+            pass
+        for response in client.responses():
+            self.assertEqual(self.assertAnswered(response)["Volume"]["Status"], status)
+        self.assertEqual(len(self.driver.calls), 2)
+
     def test_each_alone(self) -> None:
         """The same holds for requests that come one by one."""
         client, transport = self.unread()
