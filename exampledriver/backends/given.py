@@ -13,7 +13,7 @@ from ..plugin.redaction import secret_in
 from ..volumes import values
 from ..volumes.errors import InvalidOptionError, brief, quoted
 
-#: Neither a path nor the options of mount(2) can be longer, in characters.
+#: Neither a path nor the options of mount(2) can be longer; in characters, with the name.
 LONGEST = 4096
 
 #: Options whose values are lists of options of mount(8).
@@ -31,11 +31,16 @@ def check(name: str, given: Mapping[str, str], known: Collection[str]) -> None:
     :raises InvalidOptionError: the text names the option, and repeats no secret.
     """
     for key, value in given.items():
+        length = len(key) + len(value)
+        if length > LONGEST:
+            # Before it is looked through, and without repeating what may be a part of a secret.
+            raise InvalidOptionError(
+                f"volume {quoted(name)}: option {quoted(key)} has {length} characters; give at "
+                f"most {LONGEST}"
+            )
         why = secret_in(key, value)
         if why:
             raise _secret(name, key, why)
-        if len(value) > LONGEST:
-            raise values.bad(name, key, value, f"give at most {LONGEST} characters")
         if value != value.strip():
             rule = "it begins or ends with a blank: leave the blank out"
             raise values.bad(name, key, value, rule)
@@ -51,8 +56,8 @@ def check(name: str, given: Mapping[str, str], known: Collection[str]) -> None:
 
 
 def _secret(name: str, key: str, why: str) -> InvalidOptionError:
-    option = key if re.fullmatch(r"[\w-]{1,64}", key) else "an option"
-    option = option if option == "an option" else f"option {option}"
+    # What is no plain name may have the secret in it.
+    option = f"option {key}" if re.fullmatch(r"[\w-]{1,64}", key) else "an option"
     return InvalidOptionError(
         f"volume {quoted(name)}: {option} {why}, and everybody who may inspect a volume sees its "
         "options: write the secret into a file with mode 0600, and give credentials-file=/path "

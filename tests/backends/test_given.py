@@ -115,6 +115,8 @@ class MistakeTests(GivenCase):
             for key in sorted(OPTIONS[backend]):
                 self.refused({"backend": backend, **good, key: "/" + "x" * 9000})
         self.refused({"x" * 9000: "y"})
+        text = self.refused({"o": "u:" + SECRET * 1000 + "@host"})
+        self.assertNotIn(SECRET, text)
         self.refused({"backend": "x" * 9000})
 
 
