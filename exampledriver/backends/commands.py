@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from uuid import uuid4
 
+from ..processes import printable
+
 #: The variable in the environment by which what a child has started is found.
 MARK = "EXAMPLEDRIVER_CHILD"
 
@@ -83,7 +85,8 @@ def run(
         output = _read(reader, child, time.monotonic() + seconds)
     finally:
         os.close(reader)
-    words = " ".join(output.decode("utf-8", "replace").split())
+    # A server far away may have chosen them.
+    words = printable(" ".join(output.decode("utf-8", "replace").split()))
     if child.returncode is None:
         _kill(child, mark)
         raise CommandError(argv[0], None, words, late=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from attrs import define, evolve, field
 from zope.interface import implementer
 
+from ..processes import printable
 from ..volumes import values
 from ..volumes.errors import InvalidOptionError, VolumeError, brief, quoted
 from ..volumes.model import StoredVolume, Wanted
@@ -202,7 +203,7 @@ class MountBackend(MountedBackend):
             child.stderr.close()
             return _silent(volume, seconds)
         with child.stderr:
-            said = child.stderr.read(1024).decode("utf-8", "replace").strip()
+            said = printable(child.stderr.read(1024).decode("utf-8", "replace").strip())
         return f"its server does not serve it: {said}" if status else ""
 
 

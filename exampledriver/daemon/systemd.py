@@ -157,7 +157,7 @@ class Notifier:
         """Say that requests are answered, and begin to say that the reactor turns."""
         self.tell(f"READY=1\nMAINPID={os.getpid()}\nSTATUS={self.status()}")
         microseconds = self.environment.get("WATCHDOG_USEC", "")
-        if microseconds.isdigit() and int(microseconds):
+        if microseconds.isdecimal() and int(microseconds):
             self._watchdog = LoopingCall(self._alive)
             self._watchdog.clock = self._clock
             self._watchdog.start(int(microseconds) / 2e6)

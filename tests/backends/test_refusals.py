@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.backends import btrfs, growing, imagefiles, mounting, projects, tmpfs
 from exampledriver.backends.btrfs import BtrfsBackend
-from exampledriver.backends.commands import CommandError
+from exampledriver.backends.commands import CommandError, run
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.explaining import explained
 from exampledriver.backends.image import ImageBackend
@@ -40,6 +40,16 @@ class RefusalCase(SynchronousTestCase):
     def volume(self, backend: str, options: Mapping[str, str]) -> StoredVolume:
         """Return the volume."""
         return StoredVolume("v", f"{self.root}/v", NOON, options, backend)
+
+
+class ProgramTests(SynchronousTestCase):
+    """What programs write."""
+
+    def test_words(self) -> None:
+        """What a program writes is one line of an error, and nothing that a terminal obeys."""
+        script = r"printf 'no\nsuch \033[2J\r\377 \302\205export\n' >&2; exit 3"
+        error = self.assertRaises(CommandError, run, ["sh", "-c", script], 60)
+        self.assertEqual(error.words, "no such \\x1b[2J \ufffd export")
 
 
 class ImageTests(RefusalCase):

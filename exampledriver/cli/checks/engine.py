@@ -109,16 +109,17 @@ def _show(name: str) -> Unit:
     words = [systemctl, "show", "--property=LoadState,UnitFileState,Before", "--", name]
     try:
         shown = subprocess.run(  # noqa: S603 no shell, and the name is behind --
-            words, capture_output=True, text=True, timeout=SILENCE, check=True
+            words, capture_output=True, timeout=SILENCE, check=True
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise CannotLookError(f"systemctl show {name}: {error}") from None
-    return read_unit(shown.stdout)
+    return read_unit(shown.stdout.decode("utf-8", "replace"))
 
 
 def read_unit(text: str) -> Unit:
     """Read what ``systemctl show`` prints."""
-    return {key: value for key, _, value in (line.partition("=") for line in text.splitlines())}
+    lines = (line.partition("=") for line in text.split("\n") if line)
+    return {key: value for key, _, value in lines}
 
 
 def judge_units(name: str, service: Unit, socket_name: str, socket: Unit) -> Iterator[Finding]:
