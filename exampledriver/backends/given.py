@@ -41,7 +41,7 @@ def check(name: str, given: Mapping[str, str], known: Collection[str]) -> None:
         why = secret_in(key, value)
         if why:
             raise _secret(name, key, why)
-        if value != value.strip():
+        if _ends_in_blank(value):
             rule = "it begins or ends with a blank: leave the blank out"
             raise values.bad(name, key, value, rule)
         if key in _LISTS and any(word != word.strip() for word in value.split(",")):
@@ -53,6 +53,13 @@ def check(name: str, given: Mapping[str, str], known: Collection[str]) -> None:
                 f"-o {brief(key)}=… -o {second}=…"
             )
             raise values.bad(name, key, value, rule)
+
+
+def _ends_in_blank(value: str) -> bool:
+    """Tell whether a value, or the path that it is when it is normal, has a blank at an end."""
+    parts = [part for part in value.split("/") if part not in ("", ".")]
+    path = "/" * value.startswith("/") + "/".join(parts)
+    return any(text != text.strip() for text in (value, path))
 
 
 def _secret(name: str, key: str, why: str) -> InvalidOptionError:

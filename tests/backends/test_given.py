@@ -80,6 +80,10 @@ class MistakeTests(GivenCase):
             {"backend": "image", "size": "1G "},
             {**cifs, "device": "//a/b "},
             {**cifs, "subpath": "a "},
+            {**cifs, "subpath": "./ a"},
+            {**cifs, "subpath": "a /."},
+            {"mountpoint": "/srv/x /"},
+            {"mountpoint": "/srv/x //.//"},
             {**cifs, "credentials-file": "/etc/c\n"},
             {**cifs, "o": " soft"},
         ):
