@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
-#: How much is given to a connection at a time, in bytes; a piece of a `List` is never divided.
+#: How much is given to a connection at a time, in bytes; a piece of a ``List`` is never divided.
 SOME = 1 << 18
 
 
