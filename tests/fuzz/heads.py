@@ -244,7 +244,7 @@ def _pieces(random: Random) -> list[bytes]:
     if random.random() < 0.3:
         requests[random.randrange(len(requests))] = _spoil(random, requests[-1])
     if random.random() < 0.2:
-        requests *= random.choice((2, 2, 2, 2, 3, 3, 5, 30))
+        requests *= random.choice((2, 2, 2, 2, 3, 3, 5, 10))
     if random.random() < 0.5:
         return requests
     stream = b"".join(requests)
