@@ -192,7 +192,7 @@ class RefusedTests(SynchronousTestCase):
             return str(self.assertRaises(VolumeError, imported, content, base / "target"))
 
     def test_kept(self) -> None:
-        """Each archive that was once an internal error is refused with a sentence."""
+        """Each archive that is kept is refused with a sentence that names the member."""
         found = {path.name.removesuffix(".tar.gz"): path for path in KEPT.iterdir()}
         self.assertEqual(set(found) - {"version-1"}, set(REFUSED))
         for name, text in REFUSED.items():
