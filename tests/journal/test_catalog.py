@@ -14,7 +14,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from exampledriver.journal import CatalogError, ICatalog, Journal, open_journal
+from exampledriver.journal import CatalogError, ICatalog, Journal, catalog, open_journal
 from exampledriver.journal.log import Log
 from tests.process import until
 
@@ -145,6 +145,8 @@ class JournalTests(TestCase):
 
     async def test_flush_meanwhile(self) -> None:
         """What is posted while another thread writes is written by the journal's, with no flush."""
+        # Long before it looks at the file.
+        self.patch(catalog, "LOOK_EVERY", 3600.0)
         files = CrashFiles()
         journal = self.journal(files)
         for at_work in (journal.begin, lambda: deferToThread(journal.flush)):
