@@ -64,7 +64,7 @@ _log = Logger()
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 #: Threads for changes: so many volumes can hang before another one waits.
 CHANGE_THREADS = 64
-#: Threads for changes of volumes that are no directories of the root, apart: programs are run for
+#: Threads for changes of volumes that are not directories of the root, apart: programs are run for
 #: those, or their servers may be dead, and other volumes do not wait.
 MOUNT_THREADS = 64
 #: Threads for snapshots and rollbacks, apart: they take long.

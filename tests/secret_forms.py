@@ -157,7 +157,7 @@ PAIRS = (
     ("credentials-file", "hunter2"),
 )
 
-#: What is no secret, though it looks a little like one.
+#: What is not a secret, though it looks a little like one.
 HARMLESS = (
     ("o", "passenger=1"),
     ("o", "tokenize=1,tokenizer=x"),

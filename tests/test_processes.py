@@ -72,7 +72,7 @@ class NameTests(SynchronousTestCase):
         self.assertRaises(OSError, status, 8, "Uid", there)
 
     def test_short(self) -> None:
-        """Files that say nothing are no error."""
+        """Empty files are not an error."""
         names = ("stat", "status", "cgroup", "comm")
         for text in (b"", b"\n", b"7 (a", b"Uid:", b"Uid:\t\xb2 \xb2"):
             there = MemoryProc(files={(7, name): text for name in names})

@@ -1,7 +1,7 @@
 """How long ago something was put into the trash, by two clocks.
 
 The wall clock can be set: by hand, by NTP, by a battery that is empty at the start. So the time
-that passes is counted, too, by a clock that nobody sets: CLOCK_BOOTTIME of clock_gettime(2), which
+that passes is counted, too, by one that cannot be set: CLOCK_BOOTTIME of clock_gettime(2), which
 runs from the start of the machine, also while it is suspended. What has passed is kept in a note
 with the boot id of proc(5), and the next boot goes on from there; time during which the machine
 is off is not counted. Something is as old as the younger of the two ages.

@@ -63,7 +63,7 @@ def _ends_in_blank(value: str) -> bool:
 
 
 def _secret(name: str, key: str, why: str) -> InvalidOptionError:
-    # What is no plain name may have the secret in it.
+    # A name with other characters may have the secret in it.
     option = f"option {key}" if re.fullmatch(r"[\w-]{1,64}", key) else "an option"
     return InvalidOptionError(
         f"volume {quoted(name)}: {option} {why}, and everybody who may inspect a volume sees its "

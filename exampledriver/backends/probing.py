@@ -6,7 +6,7 @@ is the end of it: nothing is ever seen of it in the directory, which an engine m
 fill, and nothing is left when this process is killed. File systems that have no such files (NFS,
 CIFS, most of FUSE) are read alone: a file with a name would be seen by containers and backups.
 
-It is a process of its own because a server that does not answer would keep it for ever.
+It is a process of its own because a server that does not answer would keep it forever.
 """
 
 import errno
@@ -32,7 +32,7 @@ def main(target: str, write: bool) -> None:
     flags = os.O_DIRECTORY | os.O_CLOEXEC
     try:
         fd = os.open(target, os.O_RDONLY | flags)
-    except PermissionError:  # root may be nobody there
+    except PermissionError:  # root may be mapped to another user there
         fd = os.open(target, os.O_PATH | flags)
         write = False
     else:

@@ -104,7 +104,7 @@ class Trash:
 
     :ivar path: its directory.
     :ivar now: the wall clock, in UTC.
-    :ivar uptime: a clock that nobody sets.
+    :ivar uptime: a clock that cannot be set.
     """
 
     root: Path
@@ -429,7 +429,7 @@ class Trash:
             return [*done, *map(_deleted, marked)]
 
     def _begin(self, name: str, marked: list[Slot], done: list[Purged]) -> None:
-        """Mark a slot as being deleted, if nobody uses what is in it."""
+        """Mark a slot as being deleted, unless its content is in use."""
         slot = self._find(name)
         if slot is None:
             return  # another one was there first
@@ -502,7 +502,7 @@ def _free(space: os.statvfs_result, blocks: int, files: int) -> float:
 
 
 def immutable(error: OSError, *paths: Path, recursive: bool = False) -> str:
-    """Return what to do about a file that nobody may delete, to be added to an error's text."""
+    """Return what to do about a file that root may not delete, to be added to an error's text."""
     if error.errno != errno.EPERM or os.geteuid() != 0:
         return ""
     where = " ".join(shlex.quote(str(path)) for path in paths)

@@ -225,7 +225,7 @@ class LogOutput:
     :ivar rotate_size: at how many bytes the file is rotated; 0 for never.
     :ivar keep: how many rotated files are kept, 1 or more; older ones are deleted.
     :ivar hide: returns a text without the secrets in it. It is asked about what is worse than
-        information; what is told of a request has gone through it before.
+        information; the text about a request has gone through it before.
     """
 
     format: str

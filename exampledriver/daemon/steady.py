@@ -1,4 +1,4 @@
-"""A clock for the reactor that nobody sets.
+"""A clock for the reactor that cannot be set.
 
 Twisted's reactors go by the wall clock: set back by a day, it lets every timer wait for a day,
 and set ahead, it lets all of them come at once.

@@ -43,7 +43,7 @@ _log = Logger()
 JOURNAL = "journal"
 NEW = "journal.new"
 TORN = "journal.torn-"
-#: What somebody put in the journal's place while it was written.
+#: What another process put in the journal's place while the daemon ran.
 REPLACED = "journal.replaced-"
 #: How many files of one kind are kept for inspection; the oldest go first.
 KEPT = 16

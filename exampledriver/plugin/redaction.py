@@ -135,7 +135,7 @@ def _kind(name: str) -> tuple[str, str]:
 def _kind_of(name: str) -> tuple[str, str]:
     """Return what is named so, and the word that says it.
 
-    It is ``secret``; ``file``, whose value is no secret if it is an absolute path; or nothing.
+    It is ``secret``; ``file``, whose value is not a secret if it is an absolute path; or nothing.
     """
     words = [word.lower() for word in _CAMEL.findall(unquote(name))]
     if not words:

@@ -98,7 +98,7 @@ class Copying:
     def _work(
         self, name: str, stop: Event | None = None
     ) -> Iterator[tuple[Progress, dict[str, object]]]:
-        """Give a work's progress, and what is told of it.
+        """Give a job's progress, and the report of it.
 
         :param stop: set by who wants the work to end.
         """

@@ -78,7 +78,7 @@ class CopyUps:
                 timer.cancel()
 
     async def unmounted(self, volume: StoredVolume) -> bool:
-        """Set owner and permissions again of a volume in :attr:`filling` that nobody uses any more.
+        """Set owner and permissions again of a volume in :attr:`filling` that is no longer in use.
 
         :return: whether they were changed.
         """

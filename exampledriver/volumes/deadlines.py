@@ -51,7 +51,7 @@ class LateError(VolumeError):
 
 @define(eq=False)
 class Job:
-    """A change that somebody waits for.
+    """A change whose answer is awaited.
 
     :ivar what: such as ``Mount``.
     :ivar name: the volume's.
@@ -75,9 +75,9 @@ class Job:
     answer: Deferred[Any] | None = field(default=None, init=False)
 
     def check(self) -> None:
-        """Go on only if somebody still waits. In any thread.
+        """Raise unless the answer is still awaited. In any thread.
 
-        :raises LateError: nobody does.
+        :raises LateError: it is not.
         """
         if self.late:
             raise LateError(f"volume {quoted(self.name)}: {self.what} came too late")

@@ -52,7 +52,7 @@ class RemovedVolumes:
     retention: timedelta | None
 
     def until(self, age: timedelta = timedelta()) -> str | None:
-        """Return until when is kept what is so old; ``None`` for ever."""
+        """Return until when a volume of this age is kept; ``None`` means forever."""
         return None if self.retention is None else rfc3339(self.now() - age + self.retention)
 
     async def _in_trash(self) -> list[Removed]:

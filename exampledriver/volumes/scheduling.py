@@ -36,7 +36,7 @@ _AGAIN = timedelta(hours=1)
 class Scheduler(Service):
     """Makes snapshots that are due, one after the other, and deletes those that are too many.
 
-    Two by one schedule are as far apart by the reactor's clock, which nobody sets, as by the wall
+    Two by one schedule are as far apart by the reactor's clock, which cannot be set, as by the wall
     clock.
     """
 
@@ -47,7 +47,7 @@ class Scheduler(Service):
     _loop: LoopingCall | None = field(default=None, init=False)
     #: When what is next due, as far as that is known.
     _due: dict[tuple[str, str], datetime] = field(factory=dict, init=False)
-    #: When each was made last, by the clock that nobody sets, in seconds.
+    #: When each was made last, by the clock that cannot be set, in seconds.
     _last: dict[tuple[str, str], float] = field(factory=dict, init=False)
 
     def startService(self) -> None:

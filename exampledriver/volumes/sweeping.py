@@ -102,7 +102,7 @@ class Sweep:
         self._troubled += sum(bool(found[0]) for found in remarkable.values())
         self._kept += len(remarkable)
         if self._kept > _MOST_TROUBLED:
-            # Who asks twice is told of these.
+            # A second request reports these.
             remarkable = {name: found for name, found in remarkable.items() if found[0]}
         self._health.seen(names[-1], remarkable)
         return took

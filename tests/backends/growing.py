@@ -141,7 +141,7 @@ def _finish(above: int, name: bytes, seed: Seed) -> None:
         if os.geteuid() == 0:
             os.chown(path, *seed.owner)
         for attribute, value in seed.xattrs.items():
-            # Not on links and devices, and not where there is no room.
+            # Not on links and devices, and not without room.
             with suppress(OSError):
                 os.setxattr(path, b"user." + attribute, value)
         if not stat.S_ISLNK(os.fstat(fd).st_mode):

@@ -182,7 +182,7 @@ class NowTests(FullCase):
         self.assertEqual(self.trash.slots(), [])
 
     def test_forever(self) -> None:
-        """It is deleted also where the trash keeps all for ever."""
+        """It is deleted even if the trash keeps everything forever."""
         self.removed("kept")
         self.remove_now()
         self.purger("forever")

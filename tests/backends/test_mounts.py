@@ -67,7 +67,7 @@ class ParseTests(SynchronousTestCase):
             self.assertEqual(second.mountpoint, "/proc")
 
     def test_no_escape(self) -> None:
-        """A backslash before three digits that are no byte is kept as it is."""
+        """A backslash before three digits that are not a byte is kept as it is."""
         (mount,) = parse(b"1 2 98:0 / /m\\777 rw - ext4 a rw\n")
         self.assertEqual(mount.mountpoint, "/m\\777")
 

@@ -50,7 +50,7 @@ class ProbingTests(SynchronousTestCase):
         self.assertEqual(error.strerror, "Input/output error, when it was written to")
 
     def test_no_fault(self) -> None:
-        """A full disk, a quota, and root that may not write there are no faults of the storage."""
+        """A full disk, a quota, and root that may not write there are not faults of the storage."""
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EOPNOTSUPP):
             self.fail("fsync", number)
             probing.main(str(self.place), True)

@@ -46,7 +46,7 @@ class RemappingTests(SynchronousTestCase):
             self.assertEqual(configured(self.engine), remap)
 
     def test_hostile(self) -> None:
-        """A configuration that cannot be read is named, and keeps nobody waiting."""
+        """A configuration that cannot be read is named, and delays no start."""
         for content in (b"", b"\xff", b"[" * 200_000, b"{", b'{"userns-remap": 5}', b" " * 2**21):
             self.engine.write_bytes(content)
             with self.assertRaises(RemapError) as raised:

@@ -170,7 +170,7 @@ class EngineTests(SynchronousTestCase):
         self.assertEqual([method for method, *_ in self.fake.asked], ["GET"])
 
     def test_strange(self) -> None:
-        """An answer that is no JSON, or of another shape, is an error and nothing worse."""
+        """An answer that is not JSON, or of another shape, is an error and nothing worse."""
         self.see()
         for status, answer in ((500, ["x"]), (404, "x"), (400, None), (201, [])):
             self.fake.answer = (status, answer)

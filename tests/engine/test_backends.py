@@ -386,7 +386,7 @@ class SubvolumeTests(suites.BackendSuite):
         self.assertEqual(list(self.root.glob(".trash/[!.]*")), [])
 
     def test_purged_nested(self) -> None:
-        """What a container makes inside keeps nobody from deleting the volume.
+        """What a container makes inside does not prevent the volume's deletion.
 
         Read-only subvolumes with others inside, full ones, snapshots with the places of
         subvolumes; the volume itself is read-only. No link is followed.

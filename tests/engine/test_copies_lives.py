@@ -91,7 +91,7 @@ class SubvolumeLifeTests(CopiesLifeCase):
     def test_inside(self) -> None:
         """Subvolumes that a container makes without a capability bar nothing and lose nothing.
 
-        With simple quotas they are in the volume's size, too; that it is no hard limit is said.
+        With simple quotas they count for the volume's size; the log says that it is not hard.
         """
         bound = enable_simple_quotas(self.daemon.root)
         if not bound:

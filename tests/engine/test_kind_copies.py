@@ -449,7 +449,7 @@ class SubvolumeDetailsTests(copy_suites.KindCopiesCase):
         self.nothing_left("db")
 
     def test_read_only(self) -> None:
-        """A container that makes its volume read-only keeps nobody from removing it."""
+        """A container that makes its volume read-only does not prevent its removal."""
         self.snapshot("first")
         run(["btrfs", "property", "set", str(self.root / "db"), "ro", "true"], 10)
         done(self.daemon, "volume", "rollback", "db", "first")

@@ -16,7 +16,7 @@ class OddMountpointTests(KindCase):
     """What a container calls the place of its volume is nothing to other volumes."""
 
     def test_carriage_return(self) -> None:
-        """While a volume is mounted at ``/a\\rb``, others are removed, copied, and mounted anew.
+        """While a volume is mounted at ``/a\\rb``, others are removed, copied, and mounted again.
 
         The daemon starts with such a container and an image volume there, and the volume itself
         counts as used.

@@ -34,7 +34,7 @@ class RemappedEngine(Engine):
 
 
 class OwnerTests(DriverCase):
-    """A daemon that is told who owns new volumes."""
+    """A daemon with --owner."""
 
     def prepare(self, daemon: Daemon) -> None:
         daemon.options = ["--owner=100000:200000"]

@@ -67,7 +67,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertIn("too deeply", self.ask(data, "", "POST", "/x", b"[" * 100_000))
 
     def test_path(self) -> None:
-        """A path is judged by what the engine makes of it, and old versions are denied."""
+        """The policy checks a path as the engine routes it, and old versions are denied."""
         data = policy({"paths": ["/containers/create"], "allow": True})
         for uri in ("/v1.41/%63ontainers%2Fcreate", "http://docker/containers/create?a=b"):
             self.assertEqual(self.ask(data, "", "POST", uri), "yes")

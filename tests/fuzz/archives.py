@@ -1,4 +1,4 @@
-"""Archives that nobody has exported, given to the importer.
+"""Archives that no export has written, given to the importer.
 
 An archive becomes a tree, or is refused with a sentence. Nothing outside the tree's directory
 changes, the importer's memory stays within the process's limit, and it ends in time.
@@ -28,7 +28,7 @@ from tests.backends.hostile import Builder, raw
 
 from .runner import Check
 
-#: Seconds of the processor after which an import is told to stop, and by which it has to end.
+#: Seconds of the processor after which an import is stopped, and by which it has to end.
 STOP, END = 0.5, 2.0
 #: Bytes that an import may write: the rest is a hole.
 MOST = 64 << 20

@@ -83,7 +83,7 @@ _BITS = (
 
 
 class _Socket(Transport):
-    """A socket whose client reads when it is told to."""
+    """A socket whose client reads when the test says so."""
 
     waiting = 0
 

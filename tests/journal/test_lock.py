@@ -39,7 +39,7 @@ class LockTests(SynchronousTestCase):
         lock.release()
 
     def test_deleted(self) -> None:
-        """A deleted lock file keeps nobody away: it is noticed, and taken again if it is free."""
+        """A deleted lock file locks nothing: it is noticed, and taken again if it is free."""
         lock = Lock.take(self.path)
         self.assertTrue(lock.is_in_place())
         self.path.unlink()

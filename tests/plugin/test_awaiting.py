@@ -130,7 +130,7 @@ class AsyncioTests(SynchronousTestCase):
             self.assertIn(found[1], body)
 
     def test_group_bug(self) -> None:
-        """A bug beside a refusal is logged, and the text of the refusal is kept."""
+        """A bug next to a refusal is logged, and the text of the refusal is kept."""
 
         async def answer() -> Volume:
             raise Group("x", [PluginError("no such volume"), ZeroDivisionError("bug")])

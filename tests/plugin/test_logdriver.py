@@ -612,7 +612,7 @@ class SlowTests(TestCase):
             self.successResultOf(each)
 
     async def test_reactor_ends(self) -> None:
-        """When the reactor stops, who waits for a stop is told, and nothing more comes."""
+        """When the reactor stops, a pending stop ends, and nothing more comes."""
         reader = self.start(self.deferred)
         for entry in ENTRIES:
             os.write(self.engine, encode(entry))

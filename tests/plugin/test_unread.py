@@ -24,7 +24,7 @@ LONG = [encoded([Volume(f"{n:06}" * 40)]) for n in range(10_000)]
 
 
 class Unread(Transport):
-    """A socket whose client reads only when it is told to."""
+    """A socket whose client reads only when the test says so."""
 
     waiting = 0
 
@@ -74,7 +74,7 @@ class UnreadCase(PluginCase):
 
 
 class UnreadTests(UnreadCase):
-    """Requests that nobody has asked for before."""
+    """Requests of which none was sent before."""
 
     def test_one_answer(self) -> None:
         """However many requests are sent at once, only a part of one long answer is written."""

@@ -126,7 +126,7 @@ class CopyUpTests(ServiceCase):
         self.assertEqual(self.mode(), 0o711)
 
     def test_changed_before(self) -> None:
-        """A change that was made while nobody used the empty volume stays."""
+        """A change that was made while the empty volume was not in use stays."""
         self.place.chmod(0o711)
         self.use(0o755, "")
         self.end()

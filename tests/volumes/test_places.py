@@ -144,7 +144,7 @@ class PlaceTests(ServiceCase):
 
     def test_unreadable(self) -> None:
         """A directory whose entries cannot be read is in trouble, though stat(2) answers."""
-        # Another user's process: its directory is seen by everybody, and read by nobody.
+        # Another user's process: its directory is visible to all users, and readable by none.
         self.patch(places, "_read", _fails)
         text = places.trouble("db", str(self.world.base), "/", "")
         self.assertIn("cannot be read: Input/output error", text)

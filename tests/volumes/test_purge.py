@@ -230,7 +230,7 @@ class PurgeTests(PurgeCase):
         self.assertEqual(self.trash.slots(), [])
 
     def test_immutable(self) -> None:
-        """A file that nobody may delete is named, and so is the command that changes that."""
+        """A file that root may not delete is named, and so is the command that changes that."""
         self.removed("a")
         self.patch(os, "geteuid", lambda: 0)
         patch = self.fail_to_delete(PermissionError(errno.EPERM, "Not permitted", "data"))

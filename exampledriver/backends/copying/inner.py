@@ -32,7 +32,7 @@ _PLACEHOLDER = 2
 def set_read_only(fd: int, wanted: bool) -> None:
     """Make a subvolume read-only, or writable.
 
-    :param fd: its root directory; of what is no subvolume's nothing is changed.
+    :param fd: its root directory; if it is not a subvolume's, nothing is changed.
     :raises OSError: it could not be done.
     """
     data = bytearray(8)
@@ -144,7 +144,7 @@ def copy_inner(source: int, target: int, progress: Progress) -> tuple[list[Parts
     """Put snapshots of the subvolumes in `source` into a snapshot of it, at any depth.
 
     :param source: the root directory of a subvolume; others may be at work in it.
-    :param target: that of its snapshot, which is writable, and nobody else's.
+    :param target: that of its snapshot, which is writable, and used by no other process.
     :return: where they are; and how many are left out, because they vanished or were moved
         meanwhile, or lie deeper than the kernel can say (3,824 bytes).
     :raises VolumeError: one could not be copied.

@@ -85,7 +85,7 @@ def directory_below(root: int, parts: Sequence[str]) -> Iterator[int]:
 
 @define(eq=False)
 class NewTree:
-    """The directories of a tree that is being made, in which nobody else is.
+    """The directories of a tree that is being made, which no other process uses.
 
     One after the other is open. The way to the next one begins at the last: what is near costs
     little, however deep it lies.

@@ -72,7 +72,7 @@ class Stage:
     def publish(self, progress: Progress | None = None) -> None:
         """Make the content durable and give it its name.
 
-        :param progress: of the work, which may be told to stop as long as there is no name.
+        :param progress: of the work, which may be stopped until the file has its name.
         :raises StoppedError: it was told to stop; nothing is there.
         :raises FileExistsError: something has that name; it stays as it is.
         :raises OSError: it could not be done; unless the name's own sync failed, nothing is there.

@@ -62,7 +62,7 @@ def _cut_short(at: Installation) -> Iterator[Finding]:
                 "directories",
                 "note",
                 f"{slot.path} is partly deleted",
-                "it is being deleted, or a kill or a file that nobody may delete has stopped that; "
+                "it is being deleted, or a kill or a file that cannot be deleted has stopped that; "
                 "the driver tries again",
                 f"lsattr -Ra {quoted(slot.path)} | grep -- '-[ia]-'   # is a file protected?\n"
                 f"chattr -R -i -a {quoted(slot.path)}   # if so{purge}",
