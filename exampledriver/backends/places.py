@@ -79,9 +79,14 @@ def place(path: str, home: str) -> str:
 def file_system(path: str) -> str:
     """Return the file system of a path, for people: its type, its source and its mountpoint.
 
-    The kernel's list of mounts is read, and nothing at the path: it may not answer.
+    The kernel's list of mounts is read, and nothing at the path: it may not answer. Where that
+    list cannot be read, for want of a descriptor or of memory, the path is all that is said: Get
+    asks, and does not fail.
     """
-    mount = mounts.around(os.path.normpath(path), mounts.here())
+    try:
+        mount = mounts.around(os.path.normpath(path), mounts.here())
+    except OSError:
+        mount = None
     if mount is None:
         return f"the file system of {path}"
     return printable(f"{' '.join(mount.source())}, mounted at {mount.mountpoint},")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from threading import Event
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from zope.interface import implementer
 
+from exampledriver.backends import mounts
 from exampledriver.backends.registry import Backends
 from exampledriver.volumes import deadlines
 from exampledriver.volumes.deadlines import LONG, SHORT
@@ -280,6 +282,18 @@ class _Cloner:
 
 class IdleTests(HangingCase):
     """The clock."""
+
+    def test_no_descriptor(self) -> None:
+        """Nothing is left to read the list of mounts with: deadlines are kept, then and later."""
+
+        def here() -> NoReturn:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        self.hangs = "mount"
+        self.patch(mounts, "here", here)
+        text = self.late(self.service.mount("there", "1"), LONG)
+        self.assertIn(f"the file system of {self.there} does not answer", text)
+        self.late(self.service.mount("db", "1"), LONG)
 
     def test_no_timer(self) -> None:
         """A daemon with no change in progress looks at no deadline."""

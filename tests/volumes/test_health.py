@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred, maybeDeferred
 
+from exampledriver.backends import mounts
 from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.gates import LIMIT, MOST, Gate, SilentError
 from exampledriver.backends.registry import Backends
@@ -19,6 +22,10 @@ from exampledriver.volumes.sweeping import Sweep
 from .case import ServiceCase
 
 _LOOK = Backends.look
+
+
+def _no_descriptor() -> NoReturn:
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 class LookCase(ServiceCase):
@@ -100,6 +107,17 @@ class OverdueTests(LookCase):
         self.health()
         self.world.clock.advance(40)
         self.assertEqual(self.health(), "not looked at for 40 s: other looks have not ended")
+
+    def test_no_descriptor(self) -> None:
+        """It is said, by Get, also when nothing is left to read the list of mounts with."""
+        self.silent.add("there")
+        self.health()
+        self.world.clock.advance(40)
+        self.patch(mounts, "here", _no_descriptor)
+        self.assertEqual(
+            self.health(),
+            f"has not answered for 40 s: the file system of {self.world.base / 'there'}",
+        )
 
     def test_failed_mount(self) -> None:
         """A Mount that fails makes Health look again at once."""
