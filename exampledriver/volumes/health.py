@@ -172,7 +172,8 @@ class HealthChecks:
             return self.found(volume, mounted)
 
         def seen(result: Found | Failure) -> None:
-            del self._looking[name]
+            if self._looking.get(name) is asked:
+                del self._looking[name]
             if not asked.outdated:
                 if isinstance(result, Failure):
                     result = (f"could not be looked at: {result.value}", None, "")
@@ -229,8 +230,10 @@ class HealthChecks:
             self._looks[name] = evolve(self._looks[name], holders=None)
 
     def forget(self, name: str) -> None:
-        """Drop what is known of a volume that is gone."""
-        self._outdate(name)
+        """Drop what is known of a volume that is gone: the next of its name is another."""
+        asked = self._looking.pop(name, None)
+        if asked is not None:
+            asked.outdated, asked.again = True, None
         self._looks.pop(name, None)
 
     def _outdate(self, name: str) -> None:

@@ -119,6 +119,22 @@ class OverdueTests(LookCase):
             f"has not answered for 40 s: the file system of {self.world.base / 'there'}",
         )
 
+    def test_another_of_that_name(self) -> None:
+        """A look at a volume that is gone says nothing of the next one of its name."""
+        self.silent.add("there")
+        self.health()
+        self.world.clock.advance(40)
+        self.assertIn("for 40 s", self.health())
+        self.do(self.service.remove("there"))
+        self.silent.clear()
+        self.do(self.service.create("there", {}))
+        self.world.clock.advance(40)
+        self.health()
+        self.assertEqual(self.health(), "ok")
+        (self.world.root / "there").rmdir()
+        self.hanging["there"]()
+        self.assertEqual(self.health(), "ok")
+
     def test_failed_mount(self) -> None:
         """A Mount that fails makes Health look again at once."""
         self.assertEqual(self.health("db"), "ok")
