@@ -12,7 +12,7 @@ from ..backends.interfaces import IResizable
 from ..journal.interfaces import CatalogError
 from . import values
 from .copyup import CopyUps
-from .deadlines import BEFORE, Job, LateError
+from .deadlines import BEFORE, JOURNAL, Job, LateError
 from .errors import VolumeError, quoted
 from .holds import Hold
 from .model import StoredVolume, check_labels, check_name
@@ -71,26 +71,32 @@ class Use:
     async def _note_first_place(self, volume: StoredVolume, job: Job) -> None:
         """Note the place of a volume of an older journal: a full disk must not bar its Mount."""
         try:
-            await self._note_place(volume, job)
+            await self._note_place(volume, job, job.check)
         except LateError:
             raise
         except VolumeError as error:
             _log.warn("{error}; the next Mount notes where its directory is", error=error)
 
-    async def _note_place(self, volume: StoredVolume, job: Job) -> StoredVolume:
+    async def _note_place(
+        self, volume: StoredVolume, job: Job, proceed: Callable[[], None]
+    ) -> StoredVolume:
         """Note which file system the directory of a volume lies in; its lock is held.
 
+        :param proceed: called before the journal is written; raises LateError if it is not to be.
         :raises VolumeError: it cannot be reached.
         """
         place = await self._state.threads(self._state.place, volume)
-        job.check()
+        proceed()
         if place == volume.place:
             return volume
         changed = evolve(volume, place=place)
+        job.waits = JOURNAL
         try:
             await self._state.catalog.put(volume.name, changed.to_json())
         except CatalogError as error:
             raise VolumeError(f"volume {quoted(volume.name)}: {error}") from error
+        finally:
+            job.waits = ""
         self._state.publish(changed)
         return changed
 
@@ -106,7 +112,7 @@ class Use:
             volume = self._state.known(name)
             job.path = volume.mountpoint
             await self._state.settler.settled(name)
-            changed = await self._note_place(volume, job)
+            changed = await self._note_place(volume, job, job.commit)
             self._state.health.good(name)
         return changed
 

@@ -280,6 +280,31 @@ class _Cloner:
         yield Origin(lambda volume: os.mkdir(volume.mountpoint), lambda volume: None)
 
 
+class AcceptTests(HangingCase):
+    """Accept."""
+
+    def test_journal(self) -> None:
+        """What the journal got is completed, and said to be."""
+        self.patch(Backends, "place", lambda _, volume: "elsewhere")
+        self.world.catalog.held = []
+        text = self.late(self.service.accept("there"), SHORT)
+        self.assertIn("its record in the journal is not written", text)
+        self.assertIn("it goes on, and the log says how it ends", text)
+        self.world.catalog.release()
+        self.assertEqual(self.service.about("there").place, "elsewhere")
+        self.assertIn("it is done all the same", self.logged[0])
+
+    def test_place(self) -> None:
+        """One that does not learn the place in time changes nothing."""
+        noted = self.service.about("there").place
+        self.patch(Backends, "place", lambda _, volume: "elsewhere")
+        self.hangs = "place"
+        self.late(self.service.accept("there"), SHORT)
+        self.go_on()
+        self.assertEqual(self.service.about("there").place, noted)
+        self.assertIn("nothing was changed", self.logged[0])
+
+
 class IdleTests(HangingCase):
     """The clock."""
 
