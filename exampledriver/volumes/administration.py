@@ -169,11 +169,20 @@ class Administration:
         return found
 
     def _ask(self, volume: StoredVolume) -> Deferred[Any]:
-        """Ask who holds a volume: a Deferred of its trouble and its holders, or of ``None``."""
-        waiter: Deferred[Any] = Deferred()
+        """Ask who holds a volume: a Deferred of its trouble and its holders, or of ``None``.
+
+        Cancelled it fires with ``None``.
+        """
+
+        def leave(waiter: Deferred[Any]) -> None:
+            waiting.remove(waiter)
+            waiter.callback(None)
+
+        waiter: Deferred[Any] = Deferred(leave)
+        asked = volume.name in self._asking
         waiting = self._asking.setdefault(volume.name, [])
         waiting.append(waiter)
-        if len(waiting) > 1:
+        if asked:
             return waiter
 
         def answered(result: object) -> None:

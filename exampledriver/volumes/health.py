@@ -140,10 +140,20 @@ class HealthChecks:
         return f"has not answered for {seconds:.0f} s: {asked.where.rstrip(',')}"
 
     def looked(self, name: str) -> Deferred[None]:
-        """Return a Deferred that fires when no look at the volume `name` is in progress."""
-        waiter: Deferred[None] = Deferred()
+        """Return a Deferred that fires when no look at the volume `name` is in progress.
+
+        It is no error to cancel it: then it fires at once.
+        """
+
+        def leave(waiter: Deferred[None]) -> None:
+            waiting.remove(waiter)
+            waiter.callback(None)
+
+        waiting: list[Deferred[None]] = []
+        waiter: Deferred[None] = Deferred(leave)
         if name in self._looking:
-            self._waiting.setdefault(name, []).append(waiter)
+            waiting = self._waiting.setdefault(name, waiting)
+            waiting.append(waiter)
         else:
             waiter.callback(None)
         return waiter

@@ -62,7 +62,7 @@ class Waits:
         return waiter
 
     async def within(self, seconds: float, waiters: Sequence[Deferred[Any]]) -> None:
-        """Wait until all have fired, or for so many seconds."""
+        """Wait until all have fired, or for so many seconds; cancel those that have not then."""
         done: Deferred[Any] = DeferredList(list(waiters))
         if done.called:
             return
@@ -79,3 +79,6 @@ class Waits:
         finally:
             if timer.active():
                 timer.cancel()
+            # What does not end for long is waited for again and again.
+            for waiter in waiters:
+                waiter.cancel()

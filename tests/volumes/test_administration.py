@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 from datetime import timedelta
@@ -107,6 +108,25 @@ class ReleaseTests(AdminCase):
             (shown,) = self.successResultOf(showing)
             self.assertIn("does not answer", str(shown["Trouble"]))
         self.assertEqual(len(asked), 1)
+
+    def test_no_memory(self) -> None:
+        """Who asks again and again about what does not answer leaves nothing behind."""
+        self.mounted()
+        self.start(looks=lambda *args: Deferred())
+
+        def waiting() -> int:
+            gc.collect()
+            return sum(isinstance(one, Deferred) for one in gc.get_objects())
+
+        found = []
+        for _ in range(3):
+            for call in (self.administration.volumes, self.administration.mounts):
+                showing = Deferred.fromCoroutine(call(["db"]))
+                self.world.clock.pump([2, 2])
+                self.assertEqual(len(self.successResultOf(showing)), 1)
+            del showing
+            found.append(waiting())
+        self.assertEqual(found[1], found[2])
 
 
 class RestoreTests(AdminCase):
