@@ -6,6 +6,7 @@ directory elsewhere is the user's: it is made if missing, and never deleted.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -34,6 +35,9 @@ _log = Logger()
 
 #: Where no volume's mountpoint may be: the kernel's, and what dies with the boot.
 FORBIDDEN = ("/proc", "/sys", "/dev", "/run")
+
+#: So many symbolic links are followed, as by the kernel; path_resolution(7).
+_MOST_LINKS = 40
 
 #: The options that there are.
 READERS: Mapping[str, values.Reader] = {
@@ -147,8 +151,7 @@ class DirectoryBackend:
         if given is None:
             return wanted
         try:
-            with self._gate.passing(given):
-                path = os.path.realpath(given)
+            path = self._real(given)
         except OSError as error:
             raise InvalidOptionError(
                 f"volume {quoted(name)}: option mountpoint={quoted(given)}: {error.strerror}"
@@ -173,6 +176,38 @@ class DirectoryBackend:
         if self.bases and not any(inside(path, str(base)) for base in self.bases):
             raise refuse(f"allowed are directories below {', '.join(map(str, self.bases))}")
         return evolve(wanted, options={**wanted.options, "mountpoint": path}, unresolved=False)
+
+    def _real(self, path: str) -> str:
+        """Return a path without symbolic links, as :func:`os.path.realpath` does.
+
+        Each step passes the gate of where it is: a link may lead to a server that does not answer,
+        and the file system that has the link is not to blame.
+
+        :raises OSError: it cannot be followed.
+        """
+        found, left, links = "/", path.split("/")[::-1], 0
+        while left:
+            part = left.pop()
+            if part in {"", "."}:
+                continue
+            if part == "..":
+                found = os.path.dirname(found)
+                continue
+            found = os.path.join(found, part)
+            target = ""
+            # It is no link, or it is not there.
+            with self._gate.passing(found), suppress(OSError):
+                target = os.readlink(found)
+            if not target:
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            found = os.path.dirname(found)
+            if target.startswith("/"):
+                found = "/"
+            left += target.split("/")[::-1]
+        return found
 
     def mountpoint(self, name: str, wanted: Wanted) -> str:
         """Return the option's path, or the one under the root."""

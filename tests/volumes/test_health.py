@@ -14,7 +14,7 @@ from exampledriver.backends.directory import DirectoryBackend
 from exampledriver.backends.gates import LIMIT, MOST, Gate, SilentError
 from exampledriver.backends.registry import Backends
 from exampledriver.volumes import sweeping
-from exampledriver.volumes.errors import VolumeError
+from exampledriver.volumes.errors import InvalidOptionError, VolumeError
 from exampledriver.volumes.health import OVERDUE, HealthChecks
 from exampledriver.volumes.service import VolumeService
 from exampledriver.volumes.sweeping import Sweep
@@ -281,6 +281,31 @@ class GateTests(ServiceCase):
             each.__exit__(None, None, None)
         with self.gate.passing("/proc/2"):
             pass
+
+    def test_links(self) -> None:
+        """Who goes through a link to such a file system waits at its gate, not at the link's."""
+        base = self.world.base
+        (base / "link").symlink_to("../proc")
+        (base / "loop").symlink_to("loop")
+        gates: list[str] = []
+
+        class Noting(Gate):
+            def passing(self, path: str) -> Any:
+                gates.append(path)
+                return super().passing(path)
+
+        backends = self.service._state.backend
+        assert isinstance(backends, Backends)
+        backend = backends._kinds["directory"]
+        assert isinstance(backend, DirectoryBackend)
+        backend._gate = Noting()
+        for given in (f"{base}/link/./new", f"{base}/link/../there//x/..", f"{base}/no/../file"):
+            self.assertEqual(backend._real(given), os.path.realpath(given))
+        self.assertEqual(gates[gates.index(f"{base}/link") + 1], f"{base.parent}/proc")
+        text = self.fails(
+            InvalidOptionError, self.service.create("v", {"mountpoint": f"{base}/loop"})
+        )
+        self.assertIn("symbolic links", text)
 
     def test_volumes(self) -> None:
         """A volume on such a file system says so; those of the root have no gate."""
