@@ -24,8 +24,9 @@ from .model import StoredVolume
 
 _log = Logger()
 
-#: Seconds after a Mount at which the kernel is asked whether a container has the volume. A
-#: container that ends earlier is taken for a copy-up.
+#: Seconds after a Mount at which the kernel is asked whether a container has the volume; from then
+#: on each time that twice as many have passed. A container that ends between two looks is taken for
+#: a copy-up.
 LOOKS = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -57,13 +58,18 @@ class CopyUps:
             return
         filling = self.filling[volume.name] = Filling()
         for seconds in LOOKS:
-            filling.timers.append(self._clock.callLater(seconds, self._look, volume, filling))
+            later = self._clock.callLater(seconds, self._look, volume, filling, seconds)
+            filling.timers.append(later)
 
-    def _look(self, volume: StoredVolume, filling: Filling) -> None:
+    def _look(self, volume: StoredVolume, filling: Filling, seconds: float) -> None:
         def looked(held: object) -> None:
             if held and self.filling.get(volume.name) is filling:
                 self.forget(volume.name)
 
+        if seconds >= LOOKS[-1]:
+            # It has waited so long for its start, or has a count that was left behind.
+            again = self._clock.callLater(seconds, self._look, volume, filling, 2 * seconds)
+            filling.timers[:] = [again]
         asked: Deferred[object] = self._threads(self._is_held, volume)
         asked.addCallbacks(looked, lambda failure: None)  # Status tells what is wrong with it
 

@@ -109,6 +109,27 @@ class CopyUpTests(ServiceCase):
         self.assertEqual(self.mode(), 0o711)
         self.assertEqual(self.pending(), [])
 
+    def test_very_slow_container(self) -> None:
+        """So is one that an engine starts long after its Mount."""
+        self.use(0o711)
+        self.world.clock.pump(LOOKS)
+        self.world.holders = [HOLDER]
+        self.world.clock.pump([LOOKS[-1]] * 4)
+        self.world.holders = []
+        self.end()
+        self.assertEqual(self.mode(), 0o711)
+        self.assertEqual(self.pending(), [])
+
+    def test_long_copy(self) -> None:
+        """A copy-up that takes long is one, and is asked about seldom."""
+        self.use(0o711)
+        self.world.clock.pump([1.0] * 3600)
+        self.assertLess(len(self.world.looks), 3 * len(LOOKS))
+        self.assertEqual(len(self.pending()), 1)
+        self.end()
+        self.assertEqual(self.mode(), 0o700)
+        self.assertEqual(self.pending(), [])
+
     def test_seen_by_a_get(self) -> None:
         """A container that a health check has seen is seen, too."""
         self.use(0o711)
