@@ -166,11 +166,12 @@ class CrashMachine(RuleBasedStateMachine):
 
     def _take_answers(self) -> None:
         """Note the answers that have come; restart if the power was cut."""
-        pending, self.pending = self.pending, []
-        for name, exists, answer in pending:
+        for entry in list(self.pending):
+            name, exists, answer = entry
             if not answer.called:
-                self.pending.append((name, exists, answer))
                 continue
+            # Those behind it are still pending: the power may have been cut between two answers.
+            self.pending.remove(entry)
             results: list[Any] = []
             answer.addBoth(results.append)
             if not isinstance(results[0], Failure):
