@@ -263,8 +263,8 @@ MUTATIONS = [
     ),
     Mutation(
         "a change is answered whose file was deleted meanwhile", LOG,
-        "            self.look()\n            raise self._failed(_gone())\n",
-        "            self.look()\n",
+        "            self._leave()\n            raise self._failed(_gone())\n",
+        "            self._leave()\n",
         "tests.journal.test_log",
     ),
     Mutation(

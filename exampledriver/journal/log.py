@@ -220,8 +220,12 @@ class Log:
     def look(self) -> None:
         """Write a fresh journal if the one that is written is not at its name any more (J13)."""
         if self._file is not None and not self.files.is_current(JOURNAL, self._file):
-            self._displaced = True
-            self._heal(_gone())
+            self._leave()
+
+    def _leave(self) -> None:
+        """Give up a file that is not at the journal's name, and go on with a fresh one there."""
+        self._displaced = True
+        self._heal(_gone())
 
     def commit(self, changes: Sequence[Change]) -> None:
         """Make `changes` durable, all of them or none.
@@ -253,7 +257,8 @@ class Log:
             self._heal(error)
             raise self._failed(error) from error
         if not self.files.is_current(JOURNAL, self._file):
-            self.look()
+            # Without another look: should the file be back, it has what is refused here.
+            self._leave()
             raise self._failed(_gone())
         self._records += len(changes)
         self._length += len(data)

@@ -294,6 +294,17 @@ class DisplacedTests(SynchronousTestCase):
         self.assertIn("nothing was changed", str(error))
         self.assertEqual(reread(files), {"a": b"{}"})
 
+    def test_back_at_once(self) -> None:
+        """A file that is back after a change was refused for its loss has none of that."""
+        files, log = self.displaced()
+        there = iter([True, False])
+        patch = self.patch(CrashFiles, "is_current", lambda *words: next(there, True))
+        self.assertRaises(CatalogError, log.commit, [("b", b"{}")])
+        patch.restore()
+        for key in ("c", "d", "e"):
+            log.commit([(key, b"{}")])
+        self.assertEqual(reread(files), dict.fromkeys("acde", b"{}"))
+
     def test_another_file_system(self) -> None:
         """While a fresh file would be out of sight, changes fail and reads go on."""
         files, log = self.displaced("remove")
