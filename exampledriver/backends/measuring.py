@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from attrs import define, field, frozen
 
+from .copying.syscalls import SUBVOLUME
 from .mounts import around, here, inside, mounts_inside
 
 #: Seconds of work at a time, and how much longer it rests than it worked.
@@ -79,6 +80,8 @@ def measure_whole(path: str) -> Measure:
 
 def weigh(path: str, seconds: float) -> tuple[Measure, bool]:
     """Return what a directory or file takes, as far as that is known after so many seconds.
+
+    Btrfs subvolumes inside count, unlike in :func:`measure`: they are deleted with it.
 
     :return: it, and whether that is all. What is not there takes nothing.
     """
@@ -159,10 +162,21 @@ class _Walk:
         except OSError:
             return  # gone, or another one by now
         try:
-            if os.fstat(fd).st_dev == self._device:
+            found = os.fstat(fd)
+            if found.st_dev == self._device:
                 self._directory(fd, path, depth)
+            elif self._is_inner(found):
+                # Numbers of inodes are its own.
+                before = self._device, self._linked
+                self._device, self._linked = found.st_dev, set()
+                self._directory(fd, path, depth)
+                self._device, self._linked = before
         finally:
             os.close(fd)
+
+    def _is_inner(self, found: os.stat_result) -> bool:
+        """Tell whether a directory of another device counts all the same."""
+        return False
 
     def _entry(self, entry: os.DirEntry[str]) -> bool:
         """Count an entry; return whether it is a directory to go into."""
@@ -170,9 +184,9 @@ class _Walk:
             found = entry.stat(follow_symlinks=False)
         except OSError:
             return False
-        if found.st_dev != self._device:
-            return False
         directory = stat.S_ISDIR(found.st_mode)
+        if found.st_dev != self._device:
+            return directory and self._is_inner(found)
         if found.st_nlink > 1 and not directory:
             if found.st_ino in self._linked:
                 return False
@@ -198,6 +212,10 @@ class _Hurry(_Walk):
     """A measurement that does not rest, and ends in time."""
 
     until: float = field(kw_only=True)
+
+    def _is_inner(self, found: os.stat_result) -> bool:
+        # What is mounted inside is not looked at, so that it is a Btrfs subvolume.
+        return found.st_ino == SUBVOLUME
 
     def _rest(self) -> None:
         if time.monotonic() > self.until:

@@ -379,7 +379,8 @@ class Trash:
         """Delete the oldest slots while less than a part of the file system is free.
 
         They go whatever their age; the log names each. Space may come back late, as with Btrfs:
-        what was deleted counts as free, until the next call.
+        what was deleted counts as free, until the next call. One that takes too long to be weighed
+        is the last one of a call: it may have been enough.
 
         :param below: of the blocks and of the inodes, from 0 to 1.
         :return: how many volumes were deleted.
@@ -390,10 +391,12 @@ class Trash:
             free = _free(space, blocks, files)
             if free >= below:
                 break
-            taken, _ = weigh(str(slot.path), _LOOK)
-            names = "" if slot.bare else " ".join(sorted(set(os.listdir(slot.path)) - {MANIFEST}))
+            names = "" if slot.bare else _names(slot)
+            if not (names or slot.deleting):
+                continue  # what a restore that was cut short needs takes nothing
+            taken, whole = weigh(str(slot.path), _LOOK)
             for one in self.purge_slots([slot.name]):
-                if not one.why:
+                if one.volumes:
                     blocks += taken.bytes // (space.f_frsize or 1)
                     files += taken.files or 0
                     purged += one.volumes
@@ -407,6 +410,8 @@ class Trash:
                         root=str(self.root),
                         below=below * 100,
                     )
+                    if not whole:
+                        return purged
         return purged
 
     def purge_slots(self, names: Collection[str]) -> list[Purged]:
@@ -468,6 +473,13 @@ class Trash:
             self._spare.give_way()
             os.rename(slot.path, path)
         return Slot(path, slot.name, slot.at, True)
+
+
+def _names(slot: Slot) -> str:
+    """Return what is in a slot; a restore may have been there first."""
+    with suppress(FileNotFoundError):
+        return " ".join(sorted(set(os.listdir(slot.path)) - {MANIFEST}))
+    return ""
 
 
 def _deleted(slot: Slot) -> Purged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -304,6 +305,27 @@ class PressureTests(FullCase):
         for left in ({"b", "c"}, {"c"}, set()):
             self.trash.relieve(0.05)
             self.assertEqual(self.names(), left)
+
+    def test_not_weighed(self) -> None:
+        """What takes too long to be weighed may have been enough: the next goes a minute later."""
+        self.patch(trash, "weigh", lambda *words: (Measure(1, 1), False))
+        for left in ({"b", "c"}, {"c"}):
+            self.assertEqual(self.trash.relieve(0.05), 1)
+            self.assertEqual(self.names(), left)
+
+    def test_cut_short_restore(self) -> None:
+        """What a restore that was cut short needs frees nothing, and stays."""
+        one = removed(self.trash)[0]
+        os.rename(one.path, self.root / "back")
+        self.assertEqual(self.trash.relieve(0.05), 2)
+        self.assertEqual([slot.name for slot in self.trash.slots()], [one.slot])
+
+    def test_gone(self) -> None:
+        """A slot that a restore takes away meanwhile keeps nothing from the others."""
+        slots = self.trash.slots()
+        shutil.rmtree(slots[0].path)
+        self.patch(Trash, "slots", lambda trash: slots)
+        self.assertEqual(self.trash.relieve(0.05), 2)
 
     def test_enough(self) -> None:
         """Where enough is free nothing goes."""

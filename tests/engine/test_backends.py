@@ -385,6 +385,20 @@ class SubvolumeTests(suites.BackendSuite):
         self.assertEqual(Trash(self.root).purge(timedelta()), 1)
         self.assertEqual(list(self.root.glob(".trash/[!.]*")), [])
 
+    def test_purged_for_space(self) -> None:
+        """A purge for space counts what subvolumes take, and deletes no more than is needed."""
+        backend = self.backend()
+        for name in ("a", "b", "c"):
+            volume = self.volume(backend, name)
+            backend.create(volume)
+            inner = Path(volume.mountpoint, "inner")
+            run(["btrfs", "subvolume", "create", str(inner)], 10)
+            (inner / "file").write_bytes(os.urandom(16 << 20))
+            backend.remove(volume)
+        os.sync()
+        space = os.statvfs(self.root)
+        self.assertEqual(Trash(self.root).relieve(space.f_bavail / space.f_blocks + 0.05), 1)
+
     def test_purged_nested(self) -> None:
         """What a container makes inside does not prevent the volume's deletion.
 
