@@ -41,20 +41,24 @@ class Spare:
     def prepare(self) -> None:
         """Make it, if there is none.
 
-        :raises OSError: it could not be made, and nothing of it is left.
+        :raises OSError: it could not be made; a slot that was whole is kept.
         """
         manifest = self.path / self.manifest
+        whole = False
         with suppress(FileNotFoundError):
-            if manifest.stat().st_size >= _BYTES and self._placeholder.exists():
+            whole = manifest.stat().st_size >= _BYTES
+            if whole and self._placeholder.exists():
                 return
         try:
-            self.path.mkdir(mode=0o700, exist_ok=True)
-            _write(manifest, b"", os.O_CREAT, os.fsync)
+            if not whole:
+                self.path.mkdir(mode=0o700, exist_ok=True)
+                _write(manifest, b"", os.O_CREAT, os.fsync)
             os.close(os.open(self._placeholder, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600))
         except OSError:
-            for remove in (manifest.unlink, self.path.rmdir, self._placeholder.unlink):
-                with suppress(OSError):
-                    remove()
+            if not whole:
+                for remove in (manifest.unlink, self.path.rmdir, self._placeholder.unlink):
+                    with suppress(OSError):
+                        remove()
             raise
 
     def give_way(self) -> None:

@@ -123,6 +123,24 @@ class SpareTests(FullCase):
         self.removed("a")
         self.assertEqual(self.names(), {"a"})
 
+    def test_place_given_up(self) -> None:
+        """A reserve whose place in the directory is gone, and cannot be had again, is kept."""
+        self.trash.reserve()
+        self.trash._spare.give_way()
+        opened = os.open
+
+        def full(path: Any, *words: Any, **options: Any) -> int:
+            if os.path.basename(path).startswith(".spare-"):
+                raise FULL
+            return opened(path, *words, **options)
+
+        patch = self.patch(os, "open", full)
+        self.trash.reserve()
+        patch.restore()
+        self.fill_up()
+        self.removed("a")
+        self.assertEqual(self.left(), {"a"})
+
     def test_crash(self) -> None:
         """A crash while the reserve is taken leaves a reserve, and the volume where it was."""
         self.trash.reserve()
