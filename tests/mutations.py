@@ -360,7 +360,7 @@ MUTATIONS = [
     ),
     Mutation(
         "a purge for space begins with the newest", TRASH,
-        "(not slot.deleting, -self.age(slot))", "(not slot.deleting, self.age(slot))",
+        "-(self._ages.counted(slot.name) // _A", "(self._ages.counted(slot.name) // _A",
         "tests.backends.test_full",
     ),
     Mutation(

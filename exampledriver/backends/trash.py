@@ -387,7 +387,7 @@ class Trash:
         """
         space = os.statvfs(self.root)
         blocks = files = purged = 0
-        for slot in sorted(self.slots(), key=lambda slot: (not slot.deleting, -self.age(slot))):
+        for slot in sorted(self.slots(), key=self._order):
             free = _free(space, blocks, files)
             if free >= below:
                 break
@@ -413,6 +413,13 @@ class Trash:
                     if not whole:
                         return purged
         return purged
+
+    def _order(self, slot: Slot) -> tuple[bool, int, str]:
+        """Return what sorts slots: what is being deleted, then the oldest.
+
+        What an older version removed is all of one age, but for the time between two looks.
+        """
+        return not slot.deleting, -(self._ages.counted(slot.name) // _A_WHILE), slot.name
 
     def purge_slots(self, names: Collection[str]) -> list[Purged]:
         """Delete slots for good; return what became of each.

@@ -374,6 +374,37 @@ class PressureTests(FullCase):
         self.trash.relieve(0.05)
         self.assertEqual(self.names(), {"b", "c", "d"})
 
+    def test_clock_ahead(self) -> None:
+        """What was removed while the clock was ahead is no younger than it is."""
+        self.wall += timedelta(days=400)
+        self.removed("d")
+        self.wall -= timedelta(days=400)
+        self.pass_time(timedelta(hours=1))
+        self.removed("e")
+        self.pass_time(timedelta(minutes=1))
+        self.taken = Measure(1 << 30, 1)
+        for _ in range(4):
+            self.trash.relieve(0.05)
+        self.assertEqual(self.names(), {"e"})
+
+    def test_older_versions(self) -> None:
+        """Of what an older version removed, which is all of one age, the oldest go first, too."""
+        tick = timedelta(microseconds=10)
+
+        def uptime() -> tuple[str, float]:
+            self.rest += tick
+            return self.boot, self.rest.total_seconds()
+
+        self.trash = Trash(self.root, now=lambda: self.wall, uptime=uptime)
+        self.trash.count()
+        self.pass_time(timedelta(days=30))
+        # A look that is slower than the first.
+        tick *= 9
+        self.taken = Measure(1 << 30, 1)
+        for left in ({"b", "c"}, {"c"}, set()):
+            self.trash.relieve(0.05)
+            self.assertEqual(self.names(), left)
+
     def test_said(self) -> None:
         """The log names each of them, and why."""
         lines: list[str] = []
