@@ -14,8 +14,9 @@ from . import mounts, places
 
 #: How many calls wait for one file system at once.
 MOST = 4
-#: After how many seconds without an answer further calls are refused.
-LIMIT = 5.0
+#: After how many seconds without an answer further calls are refused: a disk that was asleep
+#: takes up to 15 to spin up.
+LIMIT = 20.0
 
 
 class SilentError(OSError):

@@ -14,12 +14,12 @@ import os
 import sys
 from contextlib import suppress
 
-#: Errors of a write that say nothing of the file system: there are no files without a name; root
-#: may not write there; it is full, or a quota is.
+#: Errors of a write that say nothing about the file system: it has no files without a name; root
+#: may not write there, or no process may (a read-only Btrfs subvolume); it is full, or a quota is.
 _NOTHING = frozenset(
     {
         errno.EACCES, errno.EDQUOT, errno.EINVAL, errno.EISDIR, errno.ENOENT, errno.ENOSPC,
-        errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM,
+        errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EROFS,
     }
 )  # fmt: skip
 

@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from ..journal.interfaces import CatalogError
+from .copyup import CopyUps
 from .deadlines import BEFORE, JOURNAL, Job
 from .errors import VolumeError, quoted
 from .model import StoredVolume, check_name
@@ -26,6 +27,7 @@ class Removal:
     """
 
     _state: State
+    _copyups: CopyUps
     removed: Callable[[], None]
 
     async def remove(self, name: str, job: Job, now: bool = False) -> None:
@@ -62,6 +64,7 @@ class Removal:
             del self._state.volumes[name]
             self._state.listing.changed(name)
             self._state.health.forget(name)
+            self._copyups.forget(name)
             await self.forget_mounts(name)
         self.removed()
 

@@ -92,8 +92,9 @@ class VolumeService:
         self._answers = Answers(self._health)
         self._deadlines = Deadlines(self._clock, self._state.file_system)
         self._creation = Creation(self._state, self.now)
-        self._removal = Removal(self._state, self.removed)
-        self._use = Use(self._state, CopyUps(self._backend, self._threads, self._clock))
+        copyups = CopyUps(self._backend, self._threads, self._clock)
+        self._removal = Removal(self._state, copyups, self.removed)
+        self._use = Use(self._state, copyups)
 
     def clone_with(self, cloner: ICloner) -> None:
         """Let the option ``from`` be: `cloner` copies other volumes."""

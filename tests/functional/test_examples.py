@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.examples.test_kit import POLICY
+from tests.examples.strict import POLICY
 from tests.process import PATIENCE, remove_directory, short_directory, until
 
 from .test_conformance import ROOT, check, outcomes

@@ -8,7 +8,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from exampledriver.plugin import IVolumeDriver
-from exampledriver.plugin.authz import ALLOW, IAuthzDriver
+from exampledriver.plugin.authz import IAuthzDriver
 from exampledriver.plugin.logdriver import ILogDriver
 from exampledriver.plugin.metrics import IMetricsCollector
 from exampledriver.plugin.secret import ISecretProvider
@@ -21,8 +21,8 @@ from exampledriver.plugin.testing import (
     VolumeDriverConformance,
 )
 from examples import secretfiles
+from tests.examples.strict import strict_gate
 from tests.plugin.logs import Logs
-from tests.plugin.test_authz import Gate
 from tests.plugin.test_small import Meter
 from tests.volumes.fixtures import World
 
@@ -36,10 +36,10 @@ class ServiceOverSocketConformance(OverSocket, VolumeDriverConformance, TestCase
 
 
 class GateOverSocketConformance(OverSocket, AuthzConformance, TestCase):
-    """A driver of this package, over a socket."""
+    """The example of an authorization driver, over a socket."""
 
     def driver(self) -> IAuthzDriver:
-        return Gate(ALLOW)
+        return strict_gate(Path(self.mktemp()))
 
 
 class SecretFilesConformance(OverSocket, SecretProviderConformance, TestCase):

@@ -139,6 +139,13 @@ class CopyUpTests(ServiceCase):
         self.end()
         self.assertEqual(self.mode(), 0o711)
 
+    def test_removed(self) -> None:
+        """A volume that is removed while it is counted as mounted is not looked at any more."""
+        self.do(self.service.mount("db", "id"))
+        self.assertNotEqual(self.pending(), [])
+        self.do(self.service.remove("db"))
+        self.assertEqual(self.pending(), [])
+
     def test_not_empty(self) -> None:
         """A change in a volume with content stays: an operator made it."""
         (self.place / "file").touch()

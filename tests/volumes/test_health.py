@@ -267,7 +267,7 @@ class GateTests(ServiceCase):
         with self.assertRaises(SilentError) as caught, self.gate.passing("/proc/2"):
             pass
         text = str(caught.exception)
-        self.assertIn("proc proc, mounted at /proc, has not answered for 6 s", text)
+        self.assertIn("proc proc, mounted at /proc, has not answered for 21 s", text)
         with self.gate.passing(str(self.world.base)):
             pass
 
