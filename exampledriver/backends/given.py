@@ -74,7 +74,7 @@ def _secret(name: str, key: str, why: str) -> InvalidOptionError:
 
 def _second(key: str, value: str, known: Collection[str]) -> str:
     """Return the name of a second option in the value of one, or an empty text."""
-    for found in re.finditer(r"([,;\s])\s*(?:-o\s+)?([\w-]+)\s*=", value, re.ASCII):
+    for found in re.finditer(r"([,;]|(?<!\s)\s)\s*(?:-o\s+)?([\w-]+)\s*=", value, re.ASCII):
         sign, second = found[1], found[2]
         if second not in known:
             continue

@@ -153,17 +153,35 @@ def as_json(event: LogEvent) -> str | None:
 def without_secrets(event: LogEvent, hide: Callable[[str], str]) -> LogEvent:
     """Return an event whose texts, errors and traceback have gone through ``hide``."""
     hidden = dict(event)
+    template = event.get("log_format")
+    if isinstance(template, str) and "{" not in template:  # a whole text, as of an f-string
+        hidden["log_format"] = hide(template)
     for key, value in event.items():
         if isinstance(value, BaseException) or (isinstance(value, Failure) and key[:4] != "log_"):
             hidden[key] = hide(str(getattr(value, "value", value)))
         elif isinstance(value, str) and (key[:4] != "log_" or key == "log_text"):
             hidden[key] = hide(value)
     if "log_failure" in event:
-        # Indented lines are of files of Python's.
-        hidden["log_traceback"] = "\n".join(
-            line if line.startswith(" ") else hide(line) for line in _traceback(event).splitlines()
-        )
+        hidden["log_traceback"] = _without_secrets(_traceback(event), hide)
     return hidden
+
+
+def _without_secrets(traceback: str, hide: Callable[[str], str]) -> str:
+    """Return a traceback whose errors have gone through ``hide``; code is left as it is."""
+    lines: list[str] = []
+    error: list[str] = []  # its text may have several lines, indented too
+    code = False
+    for line in traceback.splitlines():
+        if not line.startswith(" "):
+            code = line.startswith(("Traceback (", "--- <"))
+        if not code:
+            error.append(line)
+            continue
+        if error:
+            lines.append(hide("\n".join(error)))
+            error = []
+        lines.append(line)
+    return "\n".join([*lines, *([hide("\n".join(error))] if error else [])])
 
 
 class _Stream(Protocol):

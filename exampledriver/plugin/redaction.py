@@ -97,14 +97,16 @@ _PORT = re.compile(r"\d{0,5}(?:/|$)")
 _NO_PERCENT = re.compile("%(?:20|2[bdeBDE]|40|5[cC])")
 
 #: Where the next value of a list begins: with its name, for a secret may have a comma in it.
-_NEXT = re.compile(r"""[,&;]\s*[\w.%-]+\s*=|[,{]\s*\\*"[\w.%-]+\\*"\s*:|\n\s*[\w.%-]+\s*[:=]|</""")
+_NEXT = re.compile(
+    r"""[,&;]\s*[\w.%-]+\s*=|[,{]\s*\\*"[\w.%-]+\\*"\s*:|\n[^\S\n]*[\w.%-]+\s*[:=]|</"""
+)
 _QUOTED = re.compile(
     r""""(?:[^"\\]|\\.|"")*"(?=$|[\s,;&:}\])'])|'(?:[^'\\]|\\.|'')*'(?=$|[\s,;&:}\])"])"""
 )
 _BLANK = re.compile(r"\s")
 _BLANK_OR_QUOTE = re.compile(r"""[\s"']""")
 _QUOTES = {quote: re.compile(rf"(?<!\\){quote}") for quote in "\"'"}
-_ESCAPE = re.compile(r"\\+(?:u(?:0000)?([0-9a-f]{4})|x([0-9a-f]{2}))", re.IGNORECASE)
+_ESCAPE = re.compile(r"(?<!\\)\\+(?:u(?:0000)?([0-9a-f]{4})|x([0-9a-f]{2}))", re.IGNORECASE)
 
 #: What no way to tell a secret can do without.
 _SUSPECT = re.compile(
@@ -118,6 +120,8 @@ _INSIDE = "has a secret in it"
 _READ, _CHARACTERS, _ENTRIES, _DEPTH = 4096, 200, 20, 4
 #: How many characters all of a message may take.
 _ALL = 10_000
+#: How many characters of a line of a log are read, and shown.
+_LINE = 1 << 14
 #: How long names are whose kinds are kept, in characters.
 _KNOWN = 64
 #: How much of a text from outside an error repeats, in characters.
@@ -189,6 +193,8 @@ class _Text:
     def __init__(self, text: str, sentence: bool) -> None:
         self.text, self.sentence = text, sentence
         self._next: list[int] | None = None
+        #: Where each sign was looked for last, and where it is.
+        self._signs: dict[re.Pattern[str], tuple[int, int]] = {}
 
     def _until(self, begin: int) -> int:
         """Return where a value ends at the latest that begins somewhere."""
@@ -197,11 +203,22 @@ class _Text:
         at = bisect_left(self._next, begin)
         return self._next[at] if at < len(self._next) else len(self.text)
 
+    def _first(self, sign: re.Pattern[str], begin: int) -> int:
+        """Return where a sign is next; the end of the text if it does not come again."""
+        asked, at = self._signs.get(sign, (len(self.text) + 1, 0))
+        if not asked <= begin <= at:
+            found = sign.search(self.text, begin)
+            at = found.start() if found else len(self.text)
+            self._signs[sign] = begin, at
+        return at
+
     def _end(self, begin: int) -> int:
         """Return where a secret ends that begins somewhere."""
-        whole = _QUOTED.match(self.text, begin)
+        whole = _QUOTED.match(self.text, begin, begin + _READ)
         if whole:
             return whole.end()
+        if self.text[begin : begin + 1] in ("{", "["):
+            return len(self.text)  # all that is in it, and more
         end = self._until(begin)
         if self.sentence:
             # What follows "password=" may have blanks; after "password:" the sentence goes on.
@@ -209,8 +226,7 @@ class _Text:
                 ends for quote, ends in _QUOTES.items() if self.text.count(quote, 0, begin) % 2
             ]
             if quotes or self.text[:begin].rstrip()[-1:] != "=":
-                found = (quotes[0] if quotes else _BLANK).search(self.text, begin + 1, end)
-                end = found.start() if found else end
+                end = min(end, self._first(quotes[0] if quotes else _BLANK, begin + 1))
         return end
 
     def spans(self) -> Iterator[_Span]:
@@ -250,8 +266,7 @@ class _Text:
         begin = text.find("//")
         while begin >= 0:
             begin += 2
-            blank = _BLANK_OR_QUOTE.search(text, begin) if self.sentence else None
-            end = blank.start() if blank else len(text)
+            end = self._first(_BLANK_OR_QUOTE, begin) if self.sentence else len(text)
             at = text.rfind("@", begin, end)
             info = text[begin:at] if at >= 0 else ""
             colon = info.find(":")
@@ -265,8 +280,7 @@ class _Text:
             end = self._until(begin)
             before = text[: found.start()][-1:]
             if self.sentence or before.isspace():
-                ends = _QUOTES.get(before, _BLANK_OR_QUOTE).search(text, begin, end)
-                end = ends.start() if ends else end
+                end = min(end, self._first(_QUOTES.get(before, _BLANK_OR_QUOTE), begin))
             at = text.rfind("@", begin, end)
             if at > begin:
                 yield begin, at, why
@@ -348,8 +362,9 @@ def hidden(value: str, sentence: bool = False) -> str:
 
 
 def hidden_line(text: str) -> str:
-    """Return a line of a log, all of it, with secrets hidden."""
-    return hidden(text, sentence=True)
+    """Return a line of a log with secrets hidden, cut where it is very long."""
+    read = hidden(text[:_LINE], sentence=True)
+    return read if len(text) <= _LINE else f"{read}… ({len(text)} characters)"
 
 
 def hidden_option(name: str, value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -122,6 +123,13 @@ class MistakeTests(GivenCase):
         text = self.refused({"o": "u:" + SECRET * 1000 + "@host"})
         self.assertNotIn(SECRET, text)
         self.refused({"backend": "x" * 9000})
+
+    def test_quick(self) -> None:
+        """An option that is as long as may be is looked through in a moment."""
+        for value in ("a" + " " * 4000 + "b", "a=@" + "\\" * 4000, "a" + ", " * 2000 + "b"):
+            began = time.process_time()
+            self.refused({"uid": value})
+            self.assertLess(time.process_time() - began, 0.2, value[:9])
 
 
 class PodmanTests(GivenCase):

@@ -129,6 +129,17 @@ class SecretTests(SynchronousTestCase):
         self.assertIn("raise error", text)
         self.assertIn("ValueError: token=***", text)
 
+    def test_long_error(self) -> None:
+        """Every line of an error's text goes through the rule, those that are indented too."""
+        found = failed(ValueError('bad options: {\n  "password": "hunter2"\n}'))
+        text = self.logged("text", found)
+        self.assertIn("raise error", text)
+        self.assertNotIn("hunter2", text)
+
+    def test_whole(self) -> None:
+        """So does a text that a driver has put together itself."""
+        self.assertNotIn("hunter2", self.logged("text", event("pw=hunter2", LogLevel.warn)))
+
 
 class FileTests(SynchronousTestCase):
     """A log file."""

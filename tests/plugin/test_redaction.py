@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from exampledriver.plugin.redaction import (
     hidden,
+    hidden_line,
     hidden_options,
     masked,
     quoted,
@@ -96,3 +97,22 @@ class SecretTests(SynchronousTestCase):
             began = time.process_time()
             hidden(text)
             self.assertLess(time.process_time() - began, 5, text[:20])
+
+    def test_quick_values(self) -> None:
+        """An option's value, and a line of a log of any length, takes a moment at most."""
+        for unit in ("\\", " \n", "//", "//a:", "user:", "a:", 'pass="', "pass='", "--pass "):
+            text = 'pass="=@' + unit * (4000 // len(unit)) + "@x"
+            began = time.process_time()
+            secret_in("o", text)
+            hidden(text)
+            self.assertLess(time.process_time() - began, 0.2, unit)
+            began = time.process_time()
+            found = hidden_line(text + unit * 1_000_000)
+            self.assertLess(time.process_time() - began, 2, unit)
+            self.assertLess(len(found), 20_000)
+
+    def test_groups(self) -> None:
+        """All that is in the braces or brackets of a secret is hidden."""
+        for value in (f'credentials={{"a":"{SECRET}"}}', f"tokens: ['x', '{SECRET}']"):
+            self.assertTrue(secret_in("o", value), value)
+            self.assertNotIn(SECRET, hidden(value) + hidden_line(value), value)
