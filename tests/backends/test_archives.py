@@ -216,6 +216,12 @@ class RefusedTests(SynchronousTestCase):
         text = self.refused(deep(limit + 1))
         self.assertIn(f"lies below more than {limit} directories", text)
 
+    def test_names_without_end(self) -> None:
+        """More attributes than a file can have are refused before they take memory."""
+        records = {b"SCHILY.xattr.user.%d" % number: b"" for number in range(10_000)}
+        whole = Builder().manifest().root().file(b"x", records=records).whole()
+        self.assertIn('behind "data" has more attributes than a file can', self.refused(whole))
+
     def test_built(self) -> None:
         """What the other tests change is imported as it is."""
         table = b"2\n2\n1\n9\n0\n"

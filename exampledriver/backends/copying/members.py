@@ -51,8 +51,8 @@ _KEYWORDS = frozenset(
 _DEVICES = (tarfile.CHRTYPE, tarfile.BLKTYPE)
 #: The largest major and minor number of a device, in Linux.
 _MOST_DEVICE = (0xFFF, 0xFFFFF)
-#: The longest name of an attribute, in bytes.
-_MOST_NAME = 255
+#: The longest name of an attribute, and all names of a file's attributes, in bytes.
+_MOST_NAME, _MOST_NAMES = 255, 1 << 16
 
 
 @define(eq=False)
@@ -205,7 +205,7 @@ class Members:
         text = self._take(info.size)
         self._take(-info.size % BLOCK)
         found = {}
-        position = 0
+        position = names = 0
         while position < len(text):
             space = text.find(b" ", position, position + 20)
             number = text[position:space] if space > 0 else b""
@@ -218,6 +218,13 @@ class Members:
                     f"the member behind {quoted(self._last)} has a PAX record "
                     f"{quoted(decode(key))}, which no export writes"
                 )
+            if key.startswith(XATTR):
+                names += len(xattr_name(key)) + 1
+                if names > _MOST_NAMES:
+                    raise ArchiveError(
+                        f"the member behind {quoted(self._last)} has more attributes than a file "
+                        "can have"
+                    )
             found[key] = value[:-1]
             position = end
         return found
