@@ -69,7 +69,7 @@ class Options(usage.Options):
 
     optFlags: ClassVar[Sequence[Sequence[object]]] = [
         ["insecure-tcp", None, "Let tcp: listen on loopback, in the clear."],
-        ["adopt", None, "If there is no journal, make a volume of each directory in the root."],
+        ["adopt", None, "If there is no journal, make each directory in the root a volume."],
         ["root-only", None, "Refuse -o mountpoint=: all volumes live below the root."],
     ]
 

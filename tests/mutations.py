@@ -413,21 +413,21 @@ MUTATIONS = [
         '        _log.warn(\n            "{name} {what}', "tests.volumes.test_deadlines",
     ),
     Mutation(
-        "a look that does not end is not said", HEALTH,
+        "a health check that does not end is not reported", HEALTH,
         "if asked is not None and now - asked.began >= OVERDUE:", "if False:",
         "tests.volumes.test_health",
     ),
     Mutation(
-        "volumes are not looked at after the start", SWEEPING,
+        "volumes are not checked after start-up", SWEEPING,
         "        self._health.seen(names[-1], remarkable)\n", "",
         "tests.volumes.test_health",
     ),
     Mutation(
-        "the looks after the start do not pause", SWEEPING,
+        "the checks after start-up do not pause", SWEEPING,
         "max(_LEAST, _REST * took)", "0", "tests.volumes.test_health",
     ),
     Mutation(
-        "a look reads no directory", PLACES,
+        "a health check reads no directory", PLACES,
         "            _read(fd)\n", "", "tests.volumes.test_places",
     ),
     Mutation(
@@ -436,7 +436,7 @@ MUTATIONS = [
         "tests.volumes.test_health",
     ),
     Mutation(
-        "what is written to a mount is not looked at", PROBING,
+        "a failed write to a mount is ignored", PROBING,
         "        _write(fd)\n", "        pass\n", "tests.backends.test_probing",
     ),
     Mutation(

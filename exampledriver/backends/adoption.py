@@ -40,7 +40,7 @@ def first_entries(
             f"--state={state} has no journal, and --root={root} has {len(names)} volumes "
             f"({shown}): if the journal was moved, or its file system is not mounted, put it "
             "back and start again; if it is lost, restore the directory from a backup, or start "
-            "once with --adopt, which makes a volume without options of each directory"
+            "once with --adopt, which makes each directory a volume without options"
         )
     device = os.stat(root).st_dev
     return {

@@ -139,8 +139,8 @@ class Ages:
                 note.ahead[name] = now.timestamp()
                 self._changed = True
                 _log.warn(
-                    "{name} is dated after the present: the clock was ahead then, or is behind "
-                    "now; its age is counted from now on",
+                    "{name} has a removal time in the future: the clock was ahead then, or is "
+                    "behind now; its age is counted from now on",
                     name=name,
                 )
             return timedelta(seconds=max(0.0, now.timestamp() - note.ahead[name]))

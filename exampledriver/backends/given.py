@@ -42,14 +42,14 @@ def check(name: str, given: Mapping[str, str], known: Collection[str]) -> None:
         if why:
             raise _secret(name, key, why)
         if _ends_in_blank(value):
-            rule = "it begins or ends with a blank: leave the blank out"
+            rule = "it begins or ends with whitespace: remove it"
             raise values.bad(name, key, value, rule)
         if key in _LISTS and any(word != word.strip() for word in value.split(",")):
-            raise values.bad(name, key, value, "a blank is next to a comma: leave the blank out")
+            raise values.bad(name, key, value, "it has whitespace next to a comma: remove it")
         second = _second(key, value, known)
         if second:
             rule = (
-                f"{quoted(second)} in it is an option of its own: give each its own -o, as in "
+                f"it contains a second option, {quoted(second)}: give each its own -o, as in "
                 f"-o {brief(key)}=… -o {second}=…"
             )
             raise values.bad(name, key, value, rule)
@@ -66,7 +66,7 @@ def _secret(name: str, key: str, why: str) -> InvalidOptionError:
     # A name with other characters may have the secret in it.
     option = f"option {key}" if re.fullmatch(r"[\w-]{1,64}", key) else "an option"
     return InvalidOptionError(
-        f"volume {quoted(name)}: {option} {why}, and everybody who may inspect a volume sees its "
+        f"volume {quoted(name)}: {option} {why}, and anyone who can inspect the volume sees its "
         "options: write the secret into a file with mode 0600, and give credentials-file=/path "
         "(backend=mount)"
     )

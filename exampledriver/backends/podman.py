@@ -74,8 +74,8 @@ def _of_mount(name: str, given: Mapping[str, str]) -> Mapping[str, str]:
         value = given[capitals]
         if not any(word.lower() == f"{capitals.lower()}={value.lower()}" for word in words):
             rule = (
-                f"backend mount has no such option: give {capitals.lower()}= in o, if the type of "
-                "the file system takes it"
+                f"backend mount has no such option: give {capitals.lower()}= in o, if the "
+                "file system type accepts it"
             )
             raise values.bad(name, capitals, value, rule)
     return {key: value for key, value in given.items() if key not in _CAPITALS}

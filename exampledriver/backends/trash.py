@@ -253,8 +253,8 @@ class Trash:
         size = space.f_blocks * space.f_frsize
         most = ", most of the file system" if taken.bytes * 2 > size else ""
         return (
-            f'"exampledriver trash purge" deletes for good what was removed, {count} volumes of '
-            f"{'' if whole else 'at least '}{taken.bytes >> 20} MiB{most}"
+            f'"exampledriver trash purge" permanently deletes the removed volumes ({count}, '
+            f"{'' if whole else 'at least '}{taken.bytes >> 20} MiB{most})"
         )
 
     def sync(self) -> None:
@@ -361,8 +361,8 @@ class Trash:
         self._longer |= new
         if new:
             _log.info(
-                "{count} removed volumes are kept longer than the wall clock says: the time "
-                "counts that this machine has run since they were removed",
+                "{count} removed volumes are kept longer than the wall clock suggests: their age "
+                "is the time that this machine has run since their removal",
                 count=len(new),
             )
 
@@ -451,7 +451,7 @@ class Trash:
                 holder.describe() for holder in holders(str(slot.path.resolve()))
             )
             if where:
-                why = f"mounted, and not to be deleted under its users: {where}"
+                why = f"still mounted: {where}"
                 done.append(Purged(name, 0, why))
                 return
             with self._lock:

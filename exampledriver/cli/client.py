@@ -98,11 +98,11 @@ class Client:
                 answer = connection.getresponse()
                 found = _last(answer, progress)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"what the daemon was asked to do {_ends(call)}") from None
+            raise KeyboardInterrupt(f"the daemon's work {_ends(call)}") from None
         except TimeoutError:
             raise UnreachableError(
                 f"{self.socket}: process {connection.pid} has not answered for {SILENCE:.0f} s; "
-                f"what it was asked to do {_ends(call)}"
+                f"its work {_ends(call)}"
             ) from None
         except (OSError, HTTPException, ValueError) as error:
             raise UnreachableError(
@@ -143,7 +143,7 @@ _START = (
 
 def _ends(call: str) -> str:
     """Return what becomes of a call when its client goes."""
-    return "is undone, unless it is done" if call in _UNDONE else "goes on"
+    return "is undone unless it has finished" if call in _UNDONE else "goes on"
 
 
 def _last(answer: HTTPResponse, progress: Callable[[Mapping[str, Any]], None]) -> dict[str, Any]:

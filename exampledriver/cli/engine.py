@@ -88,7 +88,7 @@ def socket_of(address: str) -> Path:
     scheme, _, path = address.rpartition("://")
     if scheme not in ("", "unix") or not path.startswith("/"):
         raise EngineError(
-            f"{address}: only an engine at a UNIX socket is asked; give --docker PATH"
+            f"{address}: only engines at a UNIX socket are supported; give --docker PATH"
         )
     return Path(path)
 
@@ -155,14 +155,14 @@ class Engine:
         if seen is None:
             # A Create would make a volume of that name in another daemon.
             raise EngineError(
-                f'{self.address}: the engine sees no volume "{name}" of a driver "{driver}": it '
-                "uses another daemon or another name for the driver (--driver), or has a volume "
-                "of that name of another driver"
+                f'{self.address}: the engine lists no volume "{name}" of driver "{driver}": it '
+                "uses another daemon, knows the driver by another name (give --driver), or has a "
+                "volume of that name from another driver"
             )
         if seen.get("Driver") == _LOCAL:
             raise EngineError(
                 f'{self.address}: the engine has a volume "{name}" of its driver "{_LOCAL}", which '
-                "hides this one; when that is removed"
+                "hides this one; remove that volume first"
             )
         if seen.get("Options") is not None or seen.get("Labels") is not None:
             return  # the engine created it
@@ -178,8 +178,8 @@ class Engine:
             raise EngineError(f"{self.address}: {_refusal(answer, made)}")
         if (made.get("Options") or {}, labels_of(made)) != (dict(options), dict(labels)):
             raise EngineError(
-                f'{self.address}: the engine was asked for "{name}" before, and writes down '
-                "nothing about it until dockerd is restarted; afterwards"
+                f'{self.address}: the engine already remembers "{name}" without options and '
+                "labels, and does not store them until dockerd is restarted; restart it first"
             )
 
 

@@ -308,7 +308,7 @@ def run(options: argparse.Namespace) -> int:
     to_do = migration.count("to do")
     if not options.dry_run and to_do:
         if not (options.yes or confirmed(f"Do what is to do ({to_do} volumes)?")):
-            raise AdminError("nothing was done: say yes on a terminal, or give --yes")
+            raise AdminError("nothing was done: confirm on a terminal, or give --yes")
         migration.carry_out()
         if not options.json:
             print()

@@ -130,8 +130,8 @@ def purge(options: argparse.Namespace) -> int:
     what = ", ".join(options.which) or "all"
     if options.older_than is not None:
         what += f", older than {options.older_than:.0f} s"
-    if not options.yes and not confirmed(f"Delete for good what is in the trash ({what})?"):
-        raise AdminError("nothing was deleted: say yes on a terminal, or give --yes")
+    if not options.yes and not confirmed(f"Permanently delete everything in the trash ({what})?"):
+        raise AdminError("nothing was deleted: confirm on a terminal, or give --yes")
     fields = {"Which": options.which, "OlderThan": options.older_than or 0, "What": what}
     found = client.ask("Purge", fields, _purging)
     if options.json:

@@ -55,7 +55,7 @@ def add_to(rooms: Any) -> None:
     engine.add_to(made, registers=False)
     made.add_argument(
         "--now", action="store_true",
-        help="delete their data for good, without the trash; needs no free space",
+        help="permanently delete the data instead of using the trash; needs no free space",
     )  # fmt: skip
     made.add_argument("-y", "--yes", action="store_true", help="with --now: do not ask")
     as_json(made)
@@ -65,7 +65,7 @@ def add_to(rooms: Any) -> None:
     made.add_argument("size", metavar="SIZE", help="such as 20G; powers of 1024")
     as_json(made)
 
-    made = command("accept", accept, "accept that a volume's file system is another one now")
+    made = command("accept", accept, "accept that a volume is now on another file system")
     made.add_argument("name", metavar=VOLUME)
     as_json(made)
 
@@ -78,7 +78,7 @@ def add_to(rooms: Any) -> None:
     made.add_argument("--id", default="", metavar="ID", help="only this mount ID's")
     as_json(made)
 
-    made = command("labels", labels, "keep with volumes the labels that Docker has for them")
+    made = command("labels", labels, "store the labels that Docker has for volumes")
     made.add_argument("name", nargs="*", metavar=VOLUME, help="only these")
     engine.add_to(made, registers=False)
     as_json(made)
@@ -119,7 +119,7 @@ def ls(options: argparse.Namespace) -> int:
                     volume["Name"],
                     volume["Backend"],
                     volume["Mounts"],
-                    volume.get("Health", "not looked at"),
+                    volume.get("Health", "not checked"),
                     size,
                     measured,
                     since(volume["CreatedAt"]),
@@ -160,8 +160,8 @@ def rm(options: argparse.Namespace) -> int:
     status = 0
     removed = []
     names = ", ".join(options.name)
-    if options.now and not options.yes and not confirmed(f"Delete for good {names}?"):
-        raise AdminError("nothing was removed: say yes on a terminal, or give --yes")
+    if options.now and not options.yes and not confirmed(f"Permanently delete {names}?"):
+        raise AdminError("nothing was removed: confirm on a terminal, or give --yes")
     for name in dict.fromkeys(options.name):
         registering.keep_labels(client, name)
         try:
@@ -175,7 +175,7 @@ def rm(options: argparse.Namespace) -> int:
             continue
         print(name)
         if options.now:
-            note("its data is being deleted; the log says if that cannot be done")
+            note("its data is being deleted in the background; the log reports failures")
         elif gone["Kept"]:
             until = f" until {gone['Until']}" if gone["Until"] else ""
             note(f'in the trash{until}: "exampledriver trash restore {name}" brings it back')

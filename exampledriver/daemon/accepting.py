@@ -49,7 +49,7 @@ class _Warning:
             return
         self._next = now + LOG_INTERVAL
         _log.warn(
-            "new connections wait: {why}: {advice}; tried again each second, logged each minute",
+            "new connections wait: {why}: {advice}; retrying each second, logging once a minute",
             why=os.strerror(number),
             advice=_ADVICE[number],
         )

@@ -42,7 +42,7 @@ def _read(text: str, known: tuple[str, ...]) -> tuple[int, str, int, dict[str, s
         raise ValueError(f"{text}: give {form}")
     port = words[0].removeprefix("port=")
     if not re.fullmatch("[0-9]{1,5}", port) or not 0 < int(port) < 65536:
-        raise ValueError(f"{text}: {port!r} is no port from 1 to 65535; give {form}")
+        raise ValueError(f"{text}: {port!r} is not a port from 1 to 65535; give {form}")
     given = dict(word.partition("=")[::2] for word in words[1:])
     interface, backlog = given.pop("interface", ""), given.pop("backlog", "1024")
     others = {name: given.pop(name) for name in known if name in given}
@@ -64,7 +64,7 @@ def _address(text: str, interface: str) -> IPv4Address | IPv6Address:
         return ip_address(interface)
     except ValueError:
         raise ValueError(
-            f"{text}: interface={interface} is no IP address; give one, such as "
+            f"{text}: interface={interface} is not an IP address; give one, such as "
             r"127.0.0.1 or \:\:1"
         ) from None
 
@@ -193,8 +193,8 @@ class TlsEndpoint:
             )
         if not files.get("caCert"):
             raise ValueError(
-                f"{text}: caCert=PEM is missing: without the CA of its clients everybody "
-                "who reaches the port is as good as root; `exampledriver certs DIR` makes one"
+                f"{text}: caCert=PEM is missing: without a client CA, anyone "
+                "who can reach the port is as good as root; `exampledriver certs DIR` makes one"
             )
         key, certificate, client_ca = (
             Path(os.path.abspath(files.get(name) or files["privateKey"]))

@@ -197,7 +197,9 @@ class _Visitor(ProtocolWrapper):
         """Close, so that another client finds room."""
         self._leaving = True
         self.factory.strangers.pop(self, None)
-        self.factory.refused(self.getPeer(), f"{MAX_STRANGERS} newer ones show no certificate")
+        self.factory.refused(
+            self.getPeer(), f"no certificate yet, and {MAX_STRANGERS} newer clients"
+        )
         self.transport.abortConnection()  # type: ignore[union-attr]
 
     def handshakeCompleted(self) -> None:

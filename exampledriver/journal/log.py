@@ -285,7 +285,7 @@ class Log:
     def _heal(self, error: OSError) -> None:
         """After an I/O error: give the file up, and try to go on with a fresh one."""
         _log.critical(
-            "the journal {path} is not trusted any more: {error}",
+            "the journal {path} is no longer trusted: {error}",
             path=f"{self.files.path}/{JOURNAL}",
             error=error.strerror or error,
         )

@@ -257,7 +257,7 @@ class Wire:
             _log.warn(
                 "{call} {name!r}{fields}: the client has gone, request {request}; the change "
                 "{ends}",
-                ends="is undone, unless it is done" if call.stops else "goes on",
+                ends="is undone unless it has finished" if call.stops else "goes on",
                 **about,
             )
 

@@ -117,7 +117,7 @@ class HealthChecks:
         if asked is not None and now - asked.began >= OVERDUE:
             return {"Health": self._overdue(volume, asked, now - asked.began)}
         if look is None:
-            return {"Health": "not looked at yet"}
+            return {"Health": "not checked yet"}
         shown: dict[str, object] = {
             "Health": look.trouble or "ok",
             "HealthAge": f"{int(now - look.at)}s",
@@ -133,7 +133,7 @@ class HealthChecks:
 
     def _overdue(self, volume: StoredVolume, asked: _Asked, seconds: float) -> str:
         if not asked.at_work:
-            return f"not looked at for {seconds:.0f} s: other looks have not ended"
+            return f"not checked for {seconds:.0f} s: other checks have not ended"
         if not asked.where:
             rooted = IRooted(self._backend, None)
             asked.where = rooted.file_system(volume.mountpoint) if rooted else volume.mountpoint
@@ -186,7 +186,7 @@ class HealthChecks:
                 del self._looking[name]
             if not asked.outdated:
                 if isinstance(result, Failure):
-                    result = (f"could not be looked at: {result.value}", None, "")
+                    result = (f"could not be checked: {result.value}", None, "")
                 self._looks[name] = Look(self._clock.seconds(), *result)
             elif asked.again is not None:
                 self._look(volume, asked.again)

@@ -76,7 +76,7 @@ class TrashPurger(Service):
                 self._trash.reserve()
 
         return self._threads(look).addErrback(
-            lambda failure: _log.failure("the trash could not be looked at", failure)
+            lambda failure: _log.failure("the trash could not be read", failure)
         )
 
     def _purge(self) -> Deferred[None]:

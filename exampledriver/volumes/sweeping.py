@@ -65,7 +65,7 @@ class Sweep:
     @staticmethod
     def _died(failure: Failure) -> None:
         _log.failure(
-            "looking at all volumes ended; each is looked at when it is asked for", failure
+            "the check of all volumes failed; each is checked when an engine asks for it", failure
         )
 
     async def _run(self) -> None:
@@ -77,8 +77,8 @@ class Sweep:
                 return
             if self._troubled > _MOST_TROUBLED:
                 _log.warn(
-                    "{count} volumes are in trouble; the others are looked at when they are asked "
-                    "for",
+                    "{count} volumes are unhealthy; the others are checked when an engine asks for "
+                    "them",
                     count=self._troubled,
                 )
                 return

@@ -32,7 +32,7 @@ from .hostile import Builder, raw
 
 #: The archives in ``archives/`` that no export has written, and what is said of each.
 REFUSED = {
-    "attribute-of-no-kind": 'member "data/x": the name of its attribute "" has not 1 to 255',
+    "attribute-of-no-kind": 'member "data/x": its attribute name "" is not 1 to 255 bytes long',
     "device-40-bits": 'member "data/x": its device number 549755813887:0 is not one',
     "device-negative": 'member "data/x": its device number 0:-1 is not one of Linux',
     "gid-64-bits": 'member "data/x": gid "9223372036854775808" is not from 0 to 4294967294',
@@ -214,7 +214,7 @@ class RefusedTests(SynchronousTestCase):
             imported(deep(limit), base / "target")
             copy_tree(base / "target", base / "copy", Progress())
         text = self.refused(deep(limit + 1))
-        self.assertIn(f"lies below more than {limit} directories", text)
+        self.assertIn(f"is nested in more than {limit} directories", text)
 
     def test_names_without_end(self) -> None:
         """More attributes than a file can have are refused before they take memory."""

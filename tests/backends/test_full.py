@@ -272,8 +272,8 @@ class AdviceTests(FullCase):
         self.patch(trash, "weigh", lambda *words: (Measure(700 << 20, 1), False))
         self.patch(os, "statvfs", lambda path: space(0))
         text = self.refused()
-        self.assertIn('"exampledriver trash purge" deletes for good what was removed', text)
-        self.assertIn("1 volumes of at least 700 MiB, most of the file system", text)
+        self.assertIn('"exampledriver trash purge" permanently deletes', text)
+        self.assertIn("removed volumes (1, at least 700 MiB, most of the file system)", text)
 
     def test_largest(self) -> None:
         """The largest volumes that were measured are named."""

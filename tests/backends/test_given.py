@@ -88,10 +88,10 @@ class MistakeTests(GivenCase):
             {**cifs, "credentials-file": "/etc/c\n"},
             {**cifs, "o": " soft"},
         ):
-            self.assertIn("begins or ends with a blank", self.refused(given))
+            self.assertIn("begins or ends with whitespace", self.refused(given))
         for key, value in (("o", "soft, ro"), ("o", "soft ,ro"), ("cifsopts", "a,\tb")):
             text = self.refused({**cifs, key: value})
-            self.assertIn("a blank is next to a comma", text)
+            self.assertIn("whitespace next to a comma", text)
         self.assertEqual(self.parse(mountpoint="/srv/a b"), {"mountpoint": "/srv/a b"})
 
     def test_two_in_one(self) -> None:

@@ -142,7 +142,7 @@ class EngineTests(SynchronousTestCase):
     def test_not_seen(self) -> None:
         """An engine of another daemon is not asked to create: it would make an empty volume."""
         self.fake.listed = [{"Name": "db2", "Options": None, "Labels": None}]
-        self.assertIn('sees no volume "db" of a driver "x"', self.why())
+        self.assertIn('lists no volume "db" of driver "x"', self.why())
         self.assertEqual([method for method, *_ in self.fake.asked], ["GET"])
 
     def test_known(self) -> None:
@@ -176,7 +176,7 @@ class EngineTests(SynchronousTestCase):
             self.fake.answer = (status, answer)
             self.assertIn(str(self.path), self.why())
         self.fake.listed = [[], "x", {"Name": 5}]  # type: ignore[list-item]
-        self.assertIn("sees no volume", self.why())
+        self.assertIn("lists no volume", self.why())
 
     def test_labels(self) -> None:
         """Labels are read from the list; a volume that is not there has none."""
@@ -194,7 +194,7 @@ class EngineTests(SynchronousTestCase):
         self.path.unlink()
         self.assertIn("there is no such socket", self.why())
         self.engine = Engine("tcp://10.0.0.1:2375")
-        self.assertIn("only an engine at a UNIX socket is asked", self.why())
+        self.assertIn("only engines at a UNIX socket are supported", self.why())
 
 
 class SlowEngineTests(SynchronousTestCase):

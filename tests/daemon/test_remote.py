@@ -100,7 +100,7 @@ class TlsParseTests(SynchronousTestCase):
             "ssl:443:privateKey=/k:caCert=": "caCert=PEM is missing",
             "ssl:443:caCert=/a": "privateKey=PEM is missing",
             "ssl:443:privateKey=/k:caCert=/a:sslmethod=SSLv3_METHOD": "sslmethod is not known",
-            "ssl:privateKey=/k:caCert=/a": "is no port",
+            "ssl:privateKey=/k:caCert=/a": "is not a port",
             "ssl": "give ssl:PORT",
         }.items():
             error = self.assertRaises(ValueError, TlsEndpoint.parse, text)

@@ -39,7 +39,7 @@ class RunningTests(DaemonCase):
             self.daemon.ok("Create", Name=name)
             expected.append(name)
             self.assertEqual(self.after_a_kill(), sorted(expected), name)
-        self.assertIn("is not trusted any more: it was deleted, moved or", self.daemon.log())
+        self.assertIn("is no longer trusted: it was deleted, moved or", self.daemon.log())
 
     def test_idle(self) -> None:
         """Without a change it is noticed, too: the journal and the counts are there again."""

@@ -262,7 +262,7 @@ class DisplacedTests(SynchronousTestCase):
                 log.step()
             self.assertEqual(reread(files), {"a": b"{}"})
             text = "\n".join(formatEvent(event) for event in events)
-            self.assertIn(f"{files.path}/{JOURNAL} is not trusted any more: it was deleted", text)
+            self.assertIn(f"{files.path}/{JOURNAL} is no longer trusted: it was deleted", text)
             self.assertIn("a fresh journal was written, with all 1 entries", text)
 
     def test_kept(self) -> None:

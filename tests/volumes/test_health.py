@@ -96,7 +96,7 @@ class OverdueTests(LookCase):
     def test_never_looked_at(self) -> None:
         """So it is with the first look; until it is overdue nothing is made up."""
         self.silent.add("there")
-        self.assertEqual(self.health(), "not looked at yet")
+        self.assertEqual(self.health(), "not checked yet")
         self.world.clock.advance(OVERDUE)
         self.assertIn("has not answered for 1 s", self.health())
 
@@ -106,7 +106,7 @@ class OverdueTests(LookCase):
         self.silent.add("there")
         self.health()
         self.world.clock.advance(40)
-        self.assertEqual(self.health(), "not looked at for 40 s: other looks have not ended")
+        self.assertEqual(self.health(), "not checked for 40 s: other checks have not ended")
 
     def test_no_descriptor(self) -> None:
         """It is said, by Get, also when nothing is left to read the list of mounts with."""
@@ -224,7 +224,7 @@ class SweepTests(LookCase):
         self.sweep(service)
         self.world.clock.pump([0.1] * 10)
         self.silent.update(service.volumes)
-        self.assertEqual(self.health("v059"), "not looked at yet")
+        self.assertEqual(self.health("v059"), "not checked yet")
 
     def test_stopped(self) -> None:
         """A stop ends it."""
@@ -232,7 +232,7 @@ class SweepTests(LookCase):
         self.sweep(service).stop()
         self.world.clock.pump([0.1] * 10)
         self.silent.update(service.volumes)
-        self.assertEqual(self.health("v059"), "not looked at yet")
+        self.assertEqual(self.health("v059"), "not checked yet")
 
     def test_changed_meanwhile(self) -> None:
         """What happens to a volume meanwhile is newer than what was found."""

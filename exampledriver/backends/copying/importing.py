@@ -201,11 +201,11 @@ class Import:
             )
         if member.kind == tarfile.DIRTYPE and len(parts) > DEEPEST:
             raise ArchiveError(
-                f"member {quoted(member.name)} lies below more than {DEEPEST} directories: no "
-                "snapshot could be made of it"
+                f"member {quoted(member.name)} is nested in more than {DEEPEST} directories, "
+                "too deep for a snapshot"
             )
         if member.stored and member.kind != tarfile.REGTYPE:
-            raise ArchiveError(f"member {quoted(member.name)} is no file and has data")
+            raise ArchiveError(f"member {quoted(member.name)} is not a regular file, but has data")
         with explained("importing", parts):
             directory, name = self._place(parts)
             if member.kind == tarfile.DIRTYPE:

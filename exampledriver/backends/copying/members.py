@@ -312,7 +312,7 @@ def _whole(text: str, what: str) -> str:
 def _attribute(key: bytes) -> str:
     name = xattr_name(key)
     if not 1 <= len(encode(name)) <= _MOST_NAME:
-        raise ValueError(f"the name of its attribute {quoted(name)} has not 1 to 255 bytes")
+        raise ValueError(f"its attribute name {quoted(name)} is not 1 to 255 bytes long")
     return _whole(name, "the name of its attribute")
 
 

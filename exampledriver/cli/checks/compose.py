@@ -104,8 +104,8 @@ def _compare(
                 "problem",
                 f'{path}: Docker has neither options nor labels of volume "{wanted.name}": it was '
                 "not made by Docker",
-                "Compose takes it for a stranger's (version 1 does not start the project, and "
-                "advises docker volume rm), and while the driver is away Docker makes an empty "
+                "Compose treats it as another tool's volume (version 1 does not start the project, "
+                "and advises docker volume rm), and while the driver is away Docker makes an empty "
                 "local volume in its place",
                 f"{docker_command} {command.removeprefix('docker ')}   # restart dockerd before, "
                 "if a container has used the volume",

@@ -153,7 +153,7 @@ def _removed(at: Installation, space: os.statvfs_result) -> Iterator[Finding]:
         f"{trash} takes {'' if whole else 'at least '}{taken.bytes >> 20} MiB{most}",
         "what was removed is kept until its retention ends, and takes the space until then",
         "exampledriver trash list\n"
-        "exampledriver trash purge   # deletes for good what was removed\n"
+        "exampledriver trash purge   # permanently deletes removed volumes\n"
         'purge-when-below = "5%"   # in [trash] of the configuration file: does that by itself',
     )
 

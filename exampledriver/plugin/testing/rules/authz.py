@@ -234,7 +234,7 @@ def _long(name: str) -> str:
     "A-CASE",
     _ERROR,
     "What is denied by a body is denied whatever the case of its names",
-    "hostconfig and Ho\u017ftConfig are HostConfig for the engine: one letter is a way round.",
+    "hostconfig and Ho\u017ftConfig are HostConfig for the engine: one letter defeats a policy.",
     "Go, encoding/json; observed: Docker 20.10",
 )
 async def _case(subject: AuthzSubject) -> None:
@@ -291,7 +291,7 @@ async def _beside(subject: AuthzSubject) -> None:
     "A-HIDDEN",
     _ERROR,
     "What is denied by a body is denied if the engine does not show the body",
-    "Docker 20.10 shows no body of 1 MiB or more: a long body is a way round.",
+    "Docker 20.10 shows no body of 1 MiB or more: a long body defeats a policy.",
     "moby, pkg/authorization; observed: Docker 20.10",
 )
 async def _hidden(subject: AuthzSubject) -> None:
@@ -336,7 +336,7 @@ async def _escape(subject: AuthzSubject) -> None:
 @_rule(
     "A-EXEC",
     _ERROR,
-    "Who denies privileged containers denies privileged processes in a container",
+    "A policy that denies privileged containers denies privileged exec",
     "docker exec --privileged does in any container what a privileged container may.",
     "observed: Docker 20.10",
 )
@@ -350,7 +350,7 @@ async def _exec(subject: AuthzSubject) -> None:
 @_rule(
     "A-START",
     _WARNING,
-    "Who denies privileged containers denies a start that makes one privileged",
+    "A policy that denies privileged containers denies a start that makes one",
     "Docker before 25 serves versions of the API before 1.24, whose start reads a HostConfig.",
     "observed: Docker 20.10",
 )
