@@ -124,6 +124,20 @@ class RoundTripTests(SynchronousTestCase):
         """Every field of every node is restored; a time that cannot be is reported."""
         check_round_trip(planted, *places)
 
+    def test_ends_of_ext4(self) -> None:
+        """The first and the last second that ext4 holds have no fractions there; export warns."""
+        for seconds in (-(2**31), 2**34 - 2**31 - 1):
+            for fraction in (0, 1):
+                with scratch("/dev/shm") as here, scratch(PLACES[0]) as there:
+                    (here / "source").mkdir()
+                    time = seconds * 10**9 + fraction
+                    os.utime(here / "source", ns=(time, time))
+                    content, sent = exported(here / "source")
+                    came = imported(content, there / "target")
+                    self.assertEqual(bool(sent.warnings), bool(fraction))
+                    kept = (there / "target").stat().st_mtime_ns == time
+                    self.assertEqual(bool(came.warnings), not kept)
+
     def test_names_of_attributes(self) -> None:
         """An attribute whose name is not UTF-8 is exported and imported."""
         name = os.fsdecode(b"user.\xff=\n%")

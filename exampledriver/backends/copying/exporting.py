@@ -52,6 +52,12 @@ _READ = 1 << 20
 _ZEROS = bytes(_READ)
 
 
+def _fits_ext4(nanoseconds: int) -> bool:
+    """Return whether ext4 can hold a time; in its first and its last second it has no fractions."""
+    seconds, fraction = divmod(nanoseconds, 10**9)
+    return seconds in _EXT4 and not (fraction and seconds in (_EXT4[0], _EXT4[-1]))
+
+
 def export_tree(
     source: Path, manifest: Manifest, output: Writable, progress: Progress, scratch: Path
 ) -> Copied:
@@ -180,7 +186,7 @@ class _Writer:
     def _described(self, node: Node) -> dict[str, Any]:
         """Return what a node's header says besides name, type and size."""
         metadata = Metadata.of(node.fd, node.status)
-        if metadata.mtime_ns // 10**9 not in _EXT4:
+        if not _fits_ext4(metadata.mtime_ns):
             self._warnings.add(TIMES, node.parts)
         if not metadata.all_xattrs:
             self._warnings.add(ATTRIBUTES, node.parts)
