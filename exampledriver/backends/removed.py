@@ -54,7 +54,7 @@ def removed(trash: Trash) -> list[Removed]:
     :raises OSError: it cannot be read.
     """
     found: list[Removed] = []
-    for slot in trash.slots():
+    for slot in sorted(trash.slots(), key=trash.by_age):
         if slot.bare:
             continue
         # A purge may be at work in it.

@@ -387,7 +387,7 @@ class Trash:
         """
         space = os.statvfs(self.root)
         blocks = files = purged = 0
-        for slot in sorted(self.slots(), key=self._order):
+        for slot in sorted(self.slots(), key=lambda slot: (not slot.deleting, self.by_age(slot))):
             free = _free(space, blocks, files)
             if free >= below:
                 break
@@ -414,12 +414,12 @@ class Trash:
                         return purged
         return purged
 
-    def _order(self, slot: Slot) -> tuple[bool, int, str]:
-        """Return what sorts slots: what is being deleted, then the oldest.
+    def by_age(self, slot: Slot) -> tuple[int, str]:
+        """Return what sorts slots, the oldest first, whatever the wall clock said.
 
         What an older version removed is all of one age, but for the time between two looks.
         """
-        return not slot.deleting, -(self._ages.counted(slot.name) // _A_WHILE), slot.name
+        return -(self._ages.counted(slot.name) // _A_WHILE), slot.name
 
     def purge_slots(self, names: Collection[str]) -> list[Purged]:
         """Delete slots for good; return what became of each.

@@ -25,6 +25,7 @@ from urllib.parse import quote
 
 from attrs import define, field, frozen
 
+from ..plugin.redaction import HIDDEN
 from ..settings import DEFAULTS
 from .client import AdminError, Client
 from .tables import note
@@ -313,7 +314,9 @@ class Registering:
         :return: ``Registered``, ``Command`` and ``Why`` not.
         """
         name = volume["Name"]
-        options = options_of(volume["Backend"], volume["Options"], self.default)
+        shown = options_of(volume["Backend"], volume["Options"], self.default)
+        # A volume of an older version may have a secret in an option, which the daemon hides.
+        options = {key: value for key, value in shown.items() if HIDDEN not in value}
         labels: dict[str, str] = volume.get("Labels") or {}
         why = "--no-engine"
         if self.address:

@@ -114,7 +114,8 @@ _SUSPECT = re.compile(
     re.IGNORECASE,
 )
 
-_HIDDEN = "***"
+#: What is shown in a secret's place.
+HIDDEN = "***"
 _INSIDE = "has a secret in it"
 #: How many characters of a text are read, and shown; entries of a collection; levels of it.
 _READ, _CHARACTERS, _ENTRIES, _DEPTH = 4096, 200, 20, 4
@@ -356,7 +357,7 @@ def hidden(value: str, sentence: bool = False) -> str:
         return value
     pieces, at = [], 0
     for begin, end, _ in found:
-        pieces += [value[at:begin], _HIDDEN]
+        pieces += [value[at:begin], HIDDEN]
         at = end
     return "".join([*pieces, value[at:]])
 
@@ -369,7 +370,7 @@ def hidden_line(text: str) -> str:
 
 def hidden_option(name: str, value: str) -> str:
     """Return the value of an option, all of it, with secrets hidden."""
-    return _HIDDEN if _named_secret(name, value) else hidden(value)
+    return HIDDEN if _named_secret(name, value) else hidden(value)
 
 
 def hidden_options(options: Mapping[str, str]) -> dict[str, str]:
@@ -386,7 +387,7 @@ def _hidden_items(items: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], 
 def _name(name: str) -> str:
     """Return the name of an option: what follows a blank in a secret's name is the secret."""
     found = _BLANK.search(name) if _kind(name)[0] else None
-    return f"{name[: found.start()]} {_HIDDEN}" if found else hidden(name)
+    return f"{name[: found.start()]} {HIDDEN}" if found else hidden(name)
 
 
 def shown(value: object) -> object:
@@ -407,7 +408,7 @@ def _shown(value: object, name: str, depth: int) -> object:
         return [_shown(item, its, depth + 1) for item, its in zip(items, names, strict=False)]
     text = value if isinstance(value, str) else str(value)
     if name and _named_secret(name, text):
-        return _HIDDEN
+        return HIDDEN
     if isinstance(value, int) or value is None:
         return value
     return masked(text)

@@ -289,6 +289,11 @@ class RegisteringTests(SynchronousTestCase):
         self.assertIn("-o backend=image db", str(self.registered(Backend="image")["Command"]))
         self.assertIn("-o backend=directory", str(self.registered("image")["Command"]))
 
+    def test_secret(self) -> None:
+        """An option of an older volume whose secret the daemon hides is left out."""
+        found = self.registered(Options={"mode": "0750", "o": "username=u,password=***"})
+        self.assertEqual(found["Command"], "docker volume create -d x -o mode=0750 db")
+
     def test_failure(self) -> None:
         """An engine that cannot be asked is a reason, not an error."""
         volume = {"Name": "db", "Backend": "directory", "Options": {}}

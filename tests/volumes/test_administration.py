@@ -144,6 +144,19 @@ class RestoreTests(AdminCase):
         self.assertEqual(self.service.about("db").to_json()["options"], {"mode": "0750"})
         self.assertEqual(list((self.world.root / ".trash").iterdir()), [])
 
+    def test_clock_ahead(self) -> None:
+        """Of two of a name the one removed last comes back, though the clock was ahead before."""
+        ahead = timedelta(days=1)
+        self.world.wall += ahead
+        self.removed()
+        self.world.wall -= ahead
+        self.world.uptime += 3600
+        self.do(self.service.create("db", {"mode": "0700"}))
+        self.do(self.service.remove("db"))
+        self.world.settle()
+        self.do(self.administration.restore("db", ""))
+        self.assertEqual(self.service.about("db").options, {"mode": "0700"})
+
     def test_labels(self) -> None:
         """Labels that the daemon was told come back with the volume, and outlast a restart."""
         labels = {"com.docker.compose.project": "shop"}
