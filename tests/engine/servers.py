@@ -16,21 +16,26 @@ from tests.process import PATIENCE, until
 
 from .box import done
 
-#: Mounts itself and does nothing more: whoever looks at it waits. mount.fuse runs it.
-_BLOCKING = """#!{python} -I
-import ctypes, os, sys, time
-device, target = sys.argv[1:3]
+#: The beginning of a program that serves a file system of its own: it mounts that, and goes on
+#: in the background.
+_MOUNTING = """\
 fd = os.open("/dev/fuse", os.O_RDWR)
-data = f"fd={{fd}},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
+data = f"fd={fd},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
 mount = ctypes.CDLL(None, use_errno=True).mount
-if mount(b"blocking", os.fsencode(target), b"fuse.blocking", 0, data):
+if mount(b"test", os.fsencode(target), b"fuse.test", 0, data):
     sys.exit(os.strerror(ctypes.get_errno()))
 if os.fork():
     os._exit(0)
 os.setsid()
 for other in (0, 1, 2):
     os.dup2(os.open("/dev/null", os.O_RDWR), other)
-time.sleep({seconds})
+"""
+
+#: Mounts itself and does nothing more: whoever looks at it waits. mount.fuse runs it.
+_BLOCKING = """#!{python} -I
+import ctypes, os, sys, time
+device, target = sys.argv[1:3]
+{mounting}time.sleep({seconds})
 """
 
 #: Writes down its arguments and its environment, and mounts something that is there.
@@ -46,17 +51,7 @@ os.execv({mount!r}, ["mount", "-t", "tmpfs", "none", sys.argv[-1]])
 _FAILING = """#!{python} -I
 import ctypes, errno, os, struct, sys
 device, target = sys.argv[1:3]
-fd = os.open("/dev/fuse", os.O_RDWR)
-data = f"fd={{fd}},rootmode=40000,user_id=0,group_id=0,allow_other".encode()
-mount = ctypes.CDLL(None, use_errno=True).mount
-if mount(b"failing", os.fsencode(target), b"fuse.failing", 0, data):
-    sys.exit(os.strerror(ctypes.get_errno()))
-if os.fork():
-    os._exit(0)
-os.setsid()
-for other in (0, 1, 2):
-    os.dup2(os.open("/dev/null", os.O_RDWR), other)
-READS = {reads}
+{mounting}READS = {reads}
 attributes = struct.pack("<QII6Q3I5III", 0, 0, 0, 1, *[0] * 8, 0o40755, 2, *[0] * 5)
 answers = {{
     26: struct.pack("<IIIIHHI", 7, 12, 4096, 0, 8, 8, 4096),  # INIT
@@ -90,7 +85,9 @@ def write_program(path: Path, text: str) -> None:
 
 def write_blocking(path: Path) -> None:
     """Write the FUSE file system that never answers; it ends by itself."""
-    write_program(path, _BLOCKING.format(python=sys.executable, seconds=2 * PATIENCE))
+    write_program(
+        path, _BLOCKING.format(python=sys.executable, mounting=_MOUNTING, seconds=2 * PATIENCE)
+    )
 
 
 def write_failing(path: Path, reads: bool = False) -> None:
@@ -98,7 +95,7 @@ def write_failing(path: Path, reads: bool = False) -> None:
 
     :param reads: its directory can be read.
     """
-    write_program(path, _FAILING.format(python=sys.executable, reads=reads))
+    write_program(path, _FAILING.format(python=sys.executable, mounting=_MOUNTING, reads=reads))
 
 
 def write_recording(path: Path, record: Path) -> None:

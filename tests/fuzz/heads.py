@@ -17,7 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from exampledriver.plugin import Plugin, PluginError, PluginSite, Volume
-from tests.plugin.memory import DOCKER, OLD_DOCKER, PODMAN, Client, FakeDriver, Transport
+from tests.plugin.memory import DOCKER, OLD_DOCKER, PODMAN, Client, FakeDriver, Unread
 
 from .runner import Check
 
@@ -82,26 +82,10 @@ _BITS = (
 )  # fmt: skip
 
 
-class _Socket(Transport):
-    """A socket whose client reads when the test says so."""
+class _Socket(Unread):
+    """A socket that is soon full."""
 
-    waiting = 0
-
-    def write(self, data: bytes) -> None:
-        super().write(data)
-        self.waiting += len(data)
-        if self.waiting > FULL and self.producer is not None:
-            self.producer.pauseProducing()
-
-    def writeSequence(self, data: Any) -> None:
-        self.write(b"".join(data))
-
-    def read(self) -> bool:
-        """Read what has been written; return whether there was anything."""
-        found, self.waiting = self.waiting, 0
-        if found and self.producer is not None:
-            self.producer.resumeProducing()
-        return found > 0
+    full = FULL
 
 
 class _Peer(Client):

@@ -128,6 +128,30 @@ class Transport(StringTransport):
         self.streaming = None
 
 
+class Unread(Transport):
+    """A socket whose client reads only when the test says so."""
+
+    #: Unread bytes with which the connection is full.
+    full = 1 << 16
+    waiting = 0
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.waiting += len(data)
+        if self.waiting > self.full and self.producer is not None:
+            self.producer.pauseProducing()
+
+    def writeSequence(self, data: Any) -> None:
+        self.write(b"".join(data))
+
+    def read(self) -> bool:
+        """Read everything; return whether there was anything."""
+        waiting, self.waiting = self.waiting, 0
+        if waiting and self.producer is not None:
+            self.producer.resumeProducing()
+        return waiting > 0
+
+
 @define(eq=False)
 class Client:
     """One connection of an engine.

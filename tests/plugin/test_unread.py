@@ -14,35 +14,11 @@ from exampledriver.plugin.logdriver import ILogDriver, ILogReader, LogEntry, Rea
 from exampledriver.plugin.sending import SOME
 from exampledriver.plugin.volume import encoded
 
-from .memory import Client, PluginCase, Transport, post
+from .memory import Client, PluginCase, Unread, post
 
 LIST, GET = post("VolumeDriver.List", {}), post("VolumeDriver.Get", {"Name": "db"})
-#: Unread bytes with which a connection is full.
-FULL = 1 << 16
 #: A `List` answer much longer than what is written at once.
 LONG = [encoded([Volume(f"{n:06}" * 40)]) for n in range(10_000)]
-
-
-class Unread(Transport):
-    """A socket whose client reads only when the test says so."""
-
-    waiting = 0
-
-    def write(self, data: bytes) -> None:
-        super().write(data)
-        self.waiting += len(data)
-        if self.waiting > FULL and self.producer is not None:
-            self.producer.pauseProducing()
-
-    def writeSequence(self, data: Any) -> None:
-        self.write(b"".join(data))
-
-    def read(self) -> bool:
-        """Read everything; return whether there was anything."""
-        waiting, self.waiting = self.waiting, 0
-        if waiting and self.producer is not None:
-            self.producer.resumeProducing()
-        return waiting > 0
 
 
 class UnreadCase(PluginCase):
@@ -110,7 +86,7 @@ class UnreadTests(UnreadCase):
         client, transport = self.unread()
         for _ in range(2000):
             client.feed(GET)
-        self.assertLess(transport.waiting, FULL + 1000)
+        self.assertLess(transport.waiting, Unread.full + 1000)
         self.assertEqual(transport.producerState, "paused")
         asked = len(self.driver.calls)
         client.feed(GET * 100)
