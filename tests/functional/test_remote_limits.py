@@ -112,7 +112,8 @@ class StrangerTests(LimitCase):
         until(lambda: self.left(strangers) == MAX_STRANGERS, "the end of the oldest ones")
         self.assertEqual(self.left(strangers[-MAX_STRANGERS:]), MAX_STRANGERS)
         self.assertIn(
-            f"refused a client at 127.0.0.1: {MAX_STRANGERS} newer ones", self.daemon.log()
+            f"refused a client at 127.0.0.1: no certificate yet, and {MAX_STRANGERS} newer clients",
+            self.daemon.log(),
         )
         # An engine gets in meanwhile.
         self.assertEqual(len(self.daemon.names()), 10)
