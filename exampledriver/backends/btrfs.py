@@ -212,7 +212,10 @@ class BtrfsBackend:
         """Make a subvolume writable, which its owner, such as a container, may have closed.
 
         The kernel moves no read-only subvolume to another directory, and opens no full one.
+        Anything else in its place is moved as it is.
         """
+        if os.path.islink(volume.mountpoint) or not os.path.isdir(volume.mountpoint):
+            return
         with (
             explained(volume, "making writable"),
             suppress(FileNotFoundError),

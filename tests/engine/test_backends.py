@@ -333,6 +333,18 @@ class SubvolumeTests(suites.BackendSuite):
         for volume in (removed, back):
             self.assertRaises(VolumeError, backend.mount, volume)
 
+    def test_replaced(self) -> None:
+        """What took a subvolume's place, a link or a file, goes to the trash as it is."""
+        backend = self.backend()
+        for replace in (lambda path: path.symlink_to("/etc"), Path.touch):
+            volume = self.volume(backend)
+            backend.create(volume)
+            place = Path(volume.mountpoint)
+            run(["btrfs", "subvolume", "delete", str(place)], 10)
+            replace(place)
+            backend.remove(volume)
+            self.assertFalse(os.path.lexists(place))
+
     def test_recover(self) -> None:
         """A half-made subvolume is cleared; entries are listed by the directory backend."""
         backend = self.backend()
