@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -88,6 +89,10 @@ class LifeTests(ManagedCase):
         self.assertTrue(mounts)
         for _ in range(3):
             pid = self.pid()
+            # The engine that starts a plugin dials it at once and each 3 s, and looks for no other
+            # end of it meanwhile (pluginPostStart in moby): one that is killed then stays dead.
+            began = Path(f"/proc/{pid}").stat().st_ctime
+            until(lambda began=began: time.time() > began + 4, "the engine's second dial")
             os.kill(pid, signal.SIGKILL)
             # The engine tries again until the next process listens.
             self.check()
