@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -28,6 +29,11 @@ class BuildTests(SynchronousTestCase):
         files = [path.lstat() for path in (built() / "rootfs").rglob("*")]
         self.assertLess(sum(found.st_blocks * 512 for found in files), 80 * 2**20)
         self.assertEqual([found for found in files if found.st_mode & 0o6000], [])
+
+
+def has_run(pid: int, seconds: float) -> bool:
+    """Return whether a process has run for so long."""
+    return time.time() > Path(f"/proc/{pid}").stat().st_ctime + seconds
 
 
 class LifeTests(ManagedCase):
@@ -91,8 +97,8 @@ class LifeTests(ManagedCase):
             pid = self.pid()
             # The engine that starts a plugin dials it at once and each 3 s, and looks for no other
             # end of it meanwhile (pluginPostStart in moby): one that is killed then stays dead.
-            began = Path(f"/proc/{pid}").stat().st_ctime
-            until(lambda began=began: time.time() > began + 4, "the engine's second dial")
+            reached = partial(has_run, pid, 4.0)
+            until(reached, "the engine's second dial")
             os.kill(pid, signal.SIGKILL)
             # The engine tries again until the next process listens.
             self.check()
